@@ -1,0 +1,93 @@
+"""Requests and answers as values, and the conversation between protocol code and a client.
+
+A system's module describes every call as a generator that yields :class:`Request` values, is sent the
+:class:`Response` to each, and returns a domain value (``Exchange[T]``). The blocking and the async client
+both drive such a generator, so no call, no fallback and no paging loop is written twice. Invariant:
+nothing in here knows a host or a key; a request carries a path that is already quoted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+from urllib.parse import quote
+
+from smartflows_provider.wire.errors import UnreadableAnswer
+
+T = TypeVar("T")
+
+Body: TypeAlias = bytes | Path
+"""What a request carries: bytes in memory, or a file that is streamed with its length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request relative to a connection's base address."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    """Below the API prefix, starting with a slash, quoted."""
+    query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Body | None = None
+    repeatable: bool = True
+    """Whether sending it twice does no harm. A start is not."""
+    hold_seconds: float = 0.0
+    """How long the service may keep the answer back (long poll); the read limit grows by this."""
+
+    @property
+    def label(self) -> str:
+        """Method and path without the query, for messages."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """A whole answer, its body already within the size limit."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+    body: bytes = b""
+    request: Request
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, lower case; empty if there is none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def json(self) -> Any:
+        """
+        Return the decoded JSON body.
+
+        :raises UnreadableAnswer: if the body is not JSON (a login page, a truncated answer); a retry
+            helps where the cause is in between (proxy, restart).
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            kind = self.content_type or "no content type"
+            raise UnreadableAnswer(
+                f"the answer to {self.request.label} is not JSON ({kind}, {len(self.body)} bytes, "
+                f"begins with {self.body[:60]!r})",
+                status=self.status,
+            ) from error
+
+
+Exchange: TypeAlias = Generator[Request, Response, T]
+"""Protocol code of one call: yields requests, is sent the answers, returns the result."""
+
+
+def segment(value: str) -> str:
+    """
+    Quote an id so that it stays one path segment whatever it holds.
+
+    :param value: an id or name from outside.
+    :raises ValueError: if it is empty, or ``.`` or ``..``, which no quoting can protect.
+    """
+    if value in {"", ".", ".."}:
+        raise ValueError(f"{value!r} is not a usable id")
+    return quote(value, safe="")

@@ -1,0 +1,64 @@
+"""The words that all flow systems share for the state of one remote run.
+
+Each system's module maps its own status words to a :class:`RunPhase`; everything above decides by the
+phase and shows people the system's own word. Invariant: a word that nobody documented becomes
+``RunPhase.UNKNOWN``, never a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class RunPhase(StrEnum):
+    """What a remote run's status means to somebody who waits for it."""
+
+    ACTIVE = "active"
+    """Queued, busy, or waiting for an external event: ask again."""
+    NEEDS_PERSON = "needs_person"
+    """Stands still until a person answers."""
+    SUCCEEDED = "succeeded"
+    """Finished well. Stable."""
+    WARNED = "warned"
+    """Finished, with warnings; outputs may be complete. Stable."""
+    FAILED = "failed"
+    """Ended by an error of the flow itself. Stable."""
+    CANCELED = "canceled"
+    """Stopped on request. Stable."""
+    INTERRUPTED = "interrupted"
+    """Stopped by an event outside the flow. Stable; a new run may succeed."""
+    UNKNOWN = "unknown"
+    """A word this package does not know. Kept waiting for, and reported."""
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the status can no longer change."""
+        return self in _STABLE
+
+
+_STABLE = frozenset(
+    {RunPhase.SUCCEEDED, RunPhase.WARNED, RunPhase.FAILED, RunPhase.CANCELED, RunPhase.INTERRUPTED}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSnapshot:
+    """What one look at a remote run showed."""
+
+    execution_id: str
+    """The service's id of the run."""
+    status: str
+    """The service's own word, in its documented spelling where it is a known one."""
+    phase: RunPhase
+    """What the word means to a waiter."""
+    percentage: int | None = None
+    """0 to 100, None where the service gave none."""
+    message: str = ""
+    """What the run is doing at the moment, in the service's words."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """``schema``, ``form`` and ``model`` of the question to a person; empty if there is none."""
+    hold_refused: bool = False
+    """True where the service rejected the request to hold its answer, so that it is not asked again."""

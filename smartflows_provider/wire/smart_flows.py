@@ -1,0 +1,586 @@
+"""How Smart Flows (Xpertdoc, Experlogix Document Automation) speaks.
+
+Every call of its REST API below ``/api/v1`` as an exchange: the requests it takes and what the answers
+mean. Wire facts come from the vendor's page "Using the API" and its generated SDKs; where the vendor is
+silent the reader accepts every safe form (any 2xx, plain arrays or page objects, error bodies as JSON,
+HTML or nothing). Invariants: an unknown status word is kept as it came and is never a success; ids are
+quoted into paths; only requests that do no harm twice are marked repeatable.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from smartflows_provider.wire.errors import (
+    AccessDenied,
+    FlowAmbiguous,
+    FlowNotFound,
+    KeyRefused,
+    NotFound,
+    RedirectAnswered,
+    RequestRefused,
+    ServiceFault,
+    Throttled,
+    UnreadableAnswer,
+    WireError,
+)
+from smartflows_provider.wire.messages import Body, Exchange, Request, Response, segment
+from smartflows_provider.wire.retry_after import read_retry_after
+from smartflows_provider.wire.run import RunPhase, RunSnapshot
+
+API_PREFIX = "/api/v1"
+KEY_HEADER = "X-API-Key"
+XML_TYPE = 'application/xml; charset="utf-8"'
+JSON_TYPE = 'application/json; charset="utf-8"'
+
+PAGE_SIZE = 100
+"""Entries asked for per page of a list."""
+MAX_PAGES = 1000
+"""Where a listing stops, should a service repeat pages for ever."""
+
+
+class ExecutionStatus(StrEnum):
+    """The status words of a flow execution, as the vendor's SDK spells them."""
+
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    USER_INPUT = "UserInput"
+    SUCCESS = "Success"
+    WARNING = "Warning"
+    ERROR = "Error"
+    CANCELED = "Canceled"
+    SELECT_FLOW = "SelectFlow"
+    INTERRUPTED = "Interrupted"
+
+
+_PHASES: Mapping[str, RunPhase] = {
+    ExecutionStatus.QUEUED: RunPhase.ACTIVE,
+    ExecutionStatus.RUNNING: RunPhase.ACTIVE,
+    ExecutionStatus.WAITING: RunPhase.ACTIVE,
+    ExecutionStatus.USER_INPUT: RunPhase.NEEDS_PERSON,
+    ExecutionStatus.SELECT_FLOW: RunPhase.NEEDS_PERSON,
+    ExecutionStatus.SUCCESS: RunPhase.SUCCEEDED,
+    ExecutionStatus.WARNING: RunPhase.WARNED,
+    ExecutionStatus.ERROR: RunPhase.FAILED,
+    ExecutionStatus.CANCELED: RunPhase.CANCELED,
+    ExecutionStatus.INTERRUPTED: RunPhase.INTERRUPTED,
+}
+_WORDS = {status.lower(): status for status in ExecutionStatus}
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def read_status(word: str) -> str:
+    """
+    Return a status word in its documented spelling.
+
+    The manuals print ``User input`` where the wire has ``UserInput``; case and spaces are ignored. A word
+    that is not documented is returned as it came.
+    """
+    return _WORDS.get("".join(word.split()).lower(), word)
+
+
+def phase_of(status: str) -> RunPhase:
+    """Return what a status word means to a waiter; ``RunPhase.UNKNOWN`` for an undocumented one."""
+    return _PHASES.get(read_status(status), RunPhase.UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The service's way to point at something: ``{id, displayName}``."""
+
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One flow execution as ``GET /flows/executions/{id}`` and the lists show it."""
+
+    id: str
+    status: str
+    """Documented spelling where known."""
+    phase: RunPhase
+    flow: Reference
+    created_at: str = ""
+    """ISO 8601, UTC, milliseconds; empty if the service gave none."""
+    modified_at: str = ""
+    created_by: Reference | None = None
+    raw: Mapping[str, Any]
+    """The whole object, with ``state`` or ``outputs`` where the call brings them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """The metadata of one document."""
+
+    id: str
+    name: str
+    content_type: str = ""
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """The user whose rights the key carries."""
+
+    id: str
+    name: str
+    raw: Mapping[str, Any]
+
+
+Operator = Literal[
+    "between", "notBetween", "equalTo", "notEqualTo", "like", "notLike", "greaterThan", "lessThan",
+    "greaterThanOrEqualTo", "lessThanOrEqualTo", "isTrue", "isFalse", "isBlank", "notIsBlank", "in",
+    "isNull", "isNotNull",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One condition of a filter."""
+
+    key: str
+    operator: Operator
+    values: Sequence[str] = ()
+
+    def as_node(self) -> dict[str, Any]:
+        """Return the condition as a node of the filter object."""
+        return {"condition": {"key": self.key, "operator": self.operator, "values": list(self.values)}}
+
+
+def all_of(*conditions: Condition) -> dict[str, Any]:
+    """Return the filter node that all conditions must meet."""
+    if len(conditions) == 1:
+        return conditions[0].as_node()
+    return {"group": {"type": "and", "nodes": [condition.as_node() for condition in conditions]}}
+
+
+# --- calls -------------------------------------------------------------------------------------------
+
+
+def start(
+    *,
+    flow_id: str | None = None,
+    dataset_id: str | None = None,
+    body: Body | None = None,
+    content_type: str | None = None,
+) -> Exchange[RunSnapshot]:
+    """
+    Start an execution: ``POST /flows/executions``.
+
+    :param flow_id: the flow; None opens an execution in status ``SelectFlow``.
+    :param dataset_id: the plug-in's data set, for input of plug-in records.
+    :param body: none, XML, or the plug-in's JSON.
+    :param content_type: of the body; required with one.
+    :returns: the first progress.
+    """
+    request = Request(
+        method="POST",
+        path="/flows/executions",
+        query=_query(flowId=flow_id, datasetId=dataset_id),
+        headers=_content(content_type),
+        body=body,
+        repeatable=False,
+    )
+    return _read_progress((yield request))
+
+
+def start_unattended(
+    *, flow: str, body: Body | None = None, content_type: str | None = None
+) -> Exchange[Execution]:
+    """
+    Start an execution that never asks anybody: ``POST /flows/executions/start``.
+
+    Form fields take their defaults.
+
+    :param flow: id or name of the flow.
+    :param body: the input, if the flow takes one.
+    :param content_type: of the body; required with one.
+    :returns: the execution.
+    """
+    request = Request(
+        method="POST",
+        path="/flows/executions/start",
+        query=_query(flow=flow),
+        headers=_content(content_type),
+        body=body,
+        repeatable=False,
+    )
+    return _read_execution((yield request))
+
+
+def progress(execution_id: str, *, hold_seconds: float = 0.0) -> Exchange[RunSnapshot]:
+    """
+    Ask how far an execution is: ``GET /flows/executions/{id}/progress``.
+
+    :param hold_seconds: how long the service may keep its answer back (query ``timeout``). Zero leaves
+        the choice to the service. A service that rejects the parameter is asked again without it, and the
+        snapshot says so in ``hold_refused``.
+    """
+    path = f"/flows/executions/{segment(execution_id)}/progress"
+    if hold_seconds > 0:
+        held = Request(
+            method="GET", path=path, query=_query(timeout=f"{hold_seconds:.0f}"), hold_seconds=hold_seconds
+        )
+        response = yield held
+        if response.status not in {400, 422}:
+            return _read_progress(response)
+    # The service holds an answer for 30 s where the parameter is missing.
+    response = yield Request(method="GET", path=path, hold_seconds=30.0)
+    return _read_progress(response, hold_refused=hold_seconds > 0)
+
+
+def answer_form(execution_id: str, values: Mapping[str, Any]) -> Exchange[RunSnapshot]:
+    """
+    Answer the form of an execution in ``UserInput``; it then resumes: ``POST …/progress``.
+
+    :param values: ``{form key: value}``; fields left out are left empty.
+    """
+    request = Request(
+        method="POST",
+        path=f"/flows/executions/{segment(execution_id)}/progress",
+        headers=_content(JSON_TYPE),
+        body=_json(values),
+        repeatable=False,
+    )
+    return _read_progress((yield request))
+
+
+def cancel(execution_id: str) -> Exchange[RunSnapshot | None]:
+    """
+    Cancel an execution: ``DELETE …/progress``, or ``DELETE /flows/executions/{id}`` where that is missing.
+
+    The vendor's pages and its SDKs disagree on the address, so the second is tried after 404 or 405.
+    Harmless to repeat.
+
+    :returns: the progress, or None where the service answered without one.
+    :raises NotFound: if both addresses know no such execution.
+    """
+    path = f"/flows/executions/{segment(execution_id)}"
+    response = yield Request(method="DELETE", path=f"{path}/progress")
+    if response.status in {404, 405}:
+        response = yield Request(method="DELETE", path=path)
+    raise_for_status(response)
+    return _read_progress(response) if response.body.strip() else None
+
+
+def get_execution(execution_id: str) -> Exchange[Execution]:
+    """Read an execution with its ``state`` (input, output, stages, report): ``GET /flows/executions/{id}``."""
+    return _read_execution((yield Request(method="GET", path=f"/flows/executions/{segment(execution_id)}")))
+
+
+def get_outputs(execution_id: str, *, output: str | None = None) -> Exchange[Execution]:
+    """
+    Read an execution with its ``outputs``: ``GET /flows/executions/{id}/status``.
+
+    :param output: id or name of one flow output; None brings all.
+    """
+    path = f"/flows/executions/{segment(execution_id)}/status"
+    return _read_execution((yield Request(method="GET", path=path, query=_query(output=output))))
+
+
+def find_executions(
+    *,
+    flow: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    sort: str = "createdAt,desc",
+    limit: int | None = None,
+) -> Exchange[list[Execution]]:
+    """
+    List executions, page by page.
+
+    :param flow: id of a flow whose executions are meant (``GET /flows/{flow}/executions``).
+    :param where: a filter node, see :func:`all_of` (``POST /flows/executions/filter``); not together
+        with ``flow``.
+    :param sort: ``field,asc`` or ``field,desc``.
+    :param limit: stop after so many; None brings all.
+    """
+    path = f"/flows/{segment(flow)}/executions" if flow else "/flows/executions"
+
+    def page(number: int, size: int) -> Request:
+        query = _query(page=str(number), size=str(size), sort=sort)
+        if where is None:
+            return Request(method="GET", path=path, query=query)
+        return Request(
+            method="POST",
+            path="/flows/executions/filter",
+            query=query,
+            headers=_content(JSON_TYPE),
+            body=_json(where),
+        )
+
+    found = yield from _all_pages(page, limit=limit)
+    return [_execution(entry, request_label="the list of executions") for entry in found]
+
+
+def send_event(
+    callback_id: str, *, execution_id: str | None = None, text: str | None = None
+) -> Exchange[Any]:
+    """
+    Resume an execution in ``Waiting``: ``POST /flows/callback/{callbackId}``.
+
+    :param execution_id: which execution, where the callback is shared.
+    :param text: what the flow gets to read.
+    :returns: the service's answer, decoded where it is JSON, else None.
+    """
+    request = Request(
+        method="POST",
+        path=f"/flows/callback/{segment(callback_id)}",
+        query=_query(executionId=execution_id),
+        headers=_content('text/plain; charset="utf-8"') if text is not None else (),
+        body=text.encode() if text is not None else None,
+        repeatable=False,
+    )
+    response = yield request
+    raise_for_status(response)
+    return response.json() if response.content_type.endswith("json") and response.body.strip() else None
+
+
+def list_flows(*, limit: int | None = None) -> Exchange[list[Reference]]:
+    """List the project's flows: ``GET /flows``."""
+    found = yield from _all_pages(
+        lambda number, size: Request(
+            method="GET", path="/flows", query=_query(page=str(number), size=str(size))
+        ),
+        limit=limit,
+    )
+    return [flow for flow in map(_reference, found) if flow is not None]
+
+
+def get_flow(flow: str) -> Exchange[Reference]:
+    """Read one flow: ``GET /flows/{flow}``."""
+    response = yield Request(method="GET", path=f"/flows/{segment(flow)}")
+    found = _reference(_object(response))
+    if found is None:
+        raise _unreadable(response, "lacks an 'id'")
+    return found
+
+
+def find_flow(flow: str) -> Exchange[Reference]:
+    """
+    Return the one flow that an id or a name means.
+
+    An id (a GUID) is taken as it is, without a call. A name is looked up, because ids differ between
+    environments; only an exact match counts.
+
+    :raises FlowNotFound: if no flow has the name; the message lists names that come close.
+    :raises FlowAmbiguous: if several have it; the message lists their ids.
+    """
+    if _GUID.fullmatch(flow):
+        return Reference(id=flow)
+    flows = yield from list_flows()
+    matches = [one for one in flows if flow in {one.name, one.id}]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = ", ".join(one.id for one in matches)
+        raise FlowAmbiguous(f"{len(matches)} flows are named {flow!r}: {ids}. Name the flow by its id.")
+    wanted = flow.casefold()
+    close = sorted(
+        {one.name for one in flows if wanted in one.name.casefold() or one.name.casefold() in wanted}
+    )
+    names = close or sorted({one.name for one in flows})
+    hint = (
+        f"Flows it can see: {', '.join(map(repr, names[:10]))}." if names else "The key sees no flow at all."
+    )
+    raise FlowNotFound(f"no flow is named {flow!r}. {hint}")
+
+
+def get_document(document_id: str) -> Exchange[Document]:
+    """Read a document's metadata: ``GET /documents/{id}``."""
+    response = yield Request(method="GET", path=f"/documents/{segment(document_id)}")
+    raw = _object(response)
+    if "id" not in raw:
+        raise _unreadable(response, "lacks an 'id'")
+    return Document(
+        id=str(raw["id"]),
+        name=str(raw.get("displayName") or raw["id"]),
+        content_type=str(raw.get("contentType") or ""),
+        raw=raw,
+    )
+
+
+def document_content(document_id: str) -> Request:
+    """Return the request for a document's bytes, ``GET /documents/{id}/content``, to be streamed."""
+    path = f"/documents/{segment(document_id)}/content"
+    return Request(method="GET", path=path, headers=(("Accept", "*/*"),))
+
+
+def current_user() -> Exchange[User]:
+    """Read whose rights the key carries: ``GET /users/me``. Needs a valid key, so it tests one."""
+    response = yield Request(method="GET", path="/users/me")
+    raw = _object(response)
+    name = next((raw[key] for key in ("displayName", "userName", "name", "email") if raw.get(key)), "")
+    return User(id=str(raw.get("id", "")), name=str(name), raw=raw)
+
+
+def public_settings() -> Exchange[Mapping[str, Any]]:
+    """Read ``projectId``, ``projectConsoleUrl``, ``flowExecutionPanelUrl``: ``GET /settings/public``."""
+    return _object((yield Request(method="GET", path="/settings/public")))
+
+
+def system_info() -> Exchange[Mapping[str, Any]]:
+    """Read the server's version: ``GET /system/info``."""
+    return _object((yield Request(method="GET", path="/system/info")))
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+
+def raise_for_status(response: Response) -> None:
+    """
+    Return for any 2xx; else raise what the status means.
+
+    :raises KeyRefused: 401. :raises AccessDenied: 403. :raises NotFound: 404, 410. :raises Throttled: 429.
+    :raises RequestRefused: another 4xx. :raises ServiceFault: 5xx. :raises RedirectAnswered: 3xx.
+    """
+    status = response.status
+    if 200 <= status < 300:
+        return
+    label = response.request.label
+    detail = error_text(response)
+    message = f"{label} was answered with {status}" + (f": {detail}" if detail else "")
+    if 300 <= status < 400:
+        target = response.headers.get("location", "an address it does not name")
+        raise RedirectAnswered(f"{label} was answered with {status}, a redirect to {target}", status=status)
+    kinds: dict[int, type[WireError]] = {
+        401: KeyRefused, 403: AccessDenied, 404: NotFound, 410: NotFound, 429: Throttled,
+    }  # fmt: skip
+    kind = kinds.get(status, ServiceFault if status >= 500 else RequestRefused)
+    raise kind(message, status=status, retry_after=read_retry_after(response.headers))
+
+
+_ERROR_TEXT_LIMIT = 2000
+
+
+def error_text(response: Response) -> str:
+    """Return what an error body says, one line at most 2,000 characters; empty for HTML or nothing."""
+    if response.content_type.endswith("json"):
+        try:
+            body = json.loads(response.body)
+        except ValueError:
+            return ""
+        return "; ".join(_error_lines(body))[:_ERROR_TEXT_LIMIT]
+    if response.content_type == "text/plain":
+        return " ".join(response.body.decode("utf-8", "replace").split())[:_ERROR_TEXT_LIMIT]
+    return ""
+
+
+def _error_lines(body: Any) -> Iterator[str]:
+    """Yield the sentences of an error body; its form is not documented, so common keys are read."""
+    if isinstance(body, str):
+        yield " ".join(body.split())
+    elif isinstance(body, list):
+        for entry in body:
+            yield from _error_lines(entry)
+    elif isinstance(body, Mapping):
+        lines = [
+            line
+            for key in ("message", "detail", "error_description", "title", "error", "errors", "causes")
+            if body.get(key)
+            for line in _error_lines(body[key])
+        ]
+        yield from dict.fromkeys(lines)
+
+
+def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnapshot:
+    raw = _object(response)
+    execution_id, word = raw.get("id"), raw.get("status")
+    if not execution_id or not isinstance(word, str) or not word.strip():
+        raise _unreadable(response, "lacks 'id' or 'status'")
+    status = read_status(word)
+    phase = phase_of(status)
+    percentage = raw.get("percentage")
+    form = {key: raw[key] for key in ("schema", "form", "model") if raw.get(key)}
+    return RunSnapshot(
+        execution_id=str(execution_id),
+        status=status,
+        phase=phase,
+        percentage=int(percentage) if isinstance(percentage, int | float) else None,
+        message=str(raw.get("message") or ""),
+        form=form if phase is RunPhase.NEEDS_PERSON else {},
+        hold_refused=hold_refused,
+    )
+
+
+def _read_execution(response: Response) -> Execution:
+    return _execution(_object(response), request_label=response.request.label, status=response.status)
+
+
+def _execution(raw: Any, *, request_label: str, status: int = 200) -> Execution:
+    word = raw.get("status") if isinstance(raw, Mapping) else None
+    if not isinstance(word, str) or not word.strip() or not raw.get("id"):
+        raise UnreadableAnswer(f"the answer to {request_label} lacks 'id' or 'status'", status=status)
+    return Execution(
+        id=str(raw["id"]),
+        status=read_status(word),
+        phase=phase_of(word),
+        flow=_reference(raw.get("flow")) or Reference(id=""),
+        created_at=str(raw.get("createdAt") or ""),
+        modified_at=str(raw.get("modifiedAt") or ""),
+        created_by=_reference(raw.get("createdBy")),
+        raw=raw,
+    )
+
+
+def _reference(raw: Any) -> Reference | None:
+    if not isinstance(raw, Mapping) or not raw.get("id"):
+        return None
+    return Reference(id=str(raw["id"]), name=str(raw.get("displayName") or raw.get("name") or ""))
+
+
+def _object(response: Response) -> Mapping[str, Any]:
+    raise_for_status(response)
+    raw = response.json()
+    if not isinstance(raw, Mapping):
+        raise _unreadable(response, f"is not an object but {type(raw).__name__}")
+    return raw
+
+
+def _entries(response: Response) -> list[Any]:
+    """Read a list: a plain array (SDK), or a page object with ``content``."""
+    raise_for_status(response)
+    raw = response.json()
+    entries = raw.get("content") if isinstance(raw, Mapping) else raw
+    if not isinstance(entries, list):
+        raise _unreadable(response, "is neither an array nor a page with 'content'")
+    return entries
+
+
+def _unreadable(response: Response, what: str) -> UnreadableAnswer:
+    return UnreadableAnswer(f"the answer to {response.request.label} {what}", status=response.status)
+
+
+def _all_pages(page: Any, *, limit: int | None) -> Generator[Request, Response, list[Any]]:
+    """Collect a list over its pages; stops also where a service ignores paging and repeats itself."""
+    size = PAGE_SIZE if limit is None else min(PAGE_SIZE, max(limit, 1))
+    found: dict[str, Any] = {}
+    for number in range(MAX_PAGES):
+        entries = _entries((yield page(number, size)))
+        fresh = {
+            str(entry["id"]): entry
+            for entry in entries
+            if isinstance(entry, Mapping) and entry.get("id") and str(entry["id"]) not in found
+        }
+        found.update(fresh)
+        if len(entries) < size or not fresh or (limit is not None and len(found) >= limit):
+            break
+    return list(found.values())[:limit]
+
+
+def _query(**pairs: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, value in pairs.items() if value is not None)
+
+
+def _content(content_type: str | None) -> tuple[tuple[str, str], ...]:
+    return (("Content-Type", content_type),) if content_type else ()
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, default=str).encode()
