@@ -271,7 +271,7 @@ def cancel(execution_id: str) -> Exchange[RunSnapshot | None]:
 
 
 def get_execution(execution_id: str) -> Exchange[Execution]:
-    """Read an execution with its ``state`` (input, output, stages, report): ``GET /flows/executions/{id}``."""
+    """Read an execution with its ``state`` (input, output, stages, report): ``GET …/{id}``."""
     return _read_execution((yield Request(method="GET", path=f"/flows/executions/{segment(execution_id)}")))
 
 
