@@ -14,7 +14,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from smartflows_provider.wire.errors import (
     AccessDenied,
@@ -72,6 +72,7 @@ _PHASES: Mapping[str, RunPhase] = {
     ExecutionStatus.INTERRUPTED: RunPhase.INTERRUPTED,
 }
 _WORDS = {status.lower(): status for status in ExecutionStatus}
+Chunks = TypeVar("Chunks")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -123,6 +124,18 @@ class Document:
     name: str
     content_type: str = ""
     raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentStream(Generic[Chunks]):
+    """A document's bytes on their way."""
+
+    content_type: str
+    """Media type, empty if the service named none."""
+    size: int | None
+    """Bytes the service announced, None if it did not."""
+    chunks: Chunks
+    """The bytes in pieces, to be read once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +226,32 @@ def start_unattended(
         repeatable=False,
     )
     return _read_execution((yield request))
+
+
+def start_flow(
+    flow: str | None,
+    *,
+    body: Body | None = None,
+    content_type: str | None = None,
+    unattended: bool = False,
+    dataset_id: str | None = None,
+) -> Exchange[RunSnapshot]:
+    """
+    Start an execution of a flow named by id or name, attended or not.
+
+    A name is looked up for both ways, so that a wrong or an ambiguous one is the same clear error.
+
+    :param flow: id or name; None opens an execution in status ``SelectFlow``.
+    :param dataset_id: goes with attended starts only.
+    :raises ValueError: if ``unattended`` comes without a flow or with ``dataset_id``.
+    """
+    if unattended and (flow is None or dataset_id is not None):
+        raise ValueError("an unattended start needs a flow and takes no dataset_id")
+    flow_id = None if flow is None else (yield from find_flow(flow)).id
+    if unattended and flow_id is not None:
+        execution = yield from start_unattended(flow=flow_id, body=body, content_type=content_type)
+        return RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
+    return (yield from start(flow_id=flow_id, dataset_id=dataset_id, body=body, content_type=content_type))
 
 
 def progress(execution_id: str, *, hold_seconds: float = 0.0) -> Exchange[RunSnapshot]:
@@ -410,6 +449,24 @@ def document_content(document_id: str) -> Request:
     """Return the request for a document's bytes, ``GET /documents/{id}/content``, to be streamed."""
     path = f"/documents/{segment(document_id)}/content"
     return Request(method="GET", path=path, headers=(("Accept", "*/*"),))
+
+
+def read_document_head(head: Response, chunks: Chunks) -> DocumentStream[Chunks]:
+    """
+    Read the head of a document's content.
+
+    :param head: the answer without its body.
+    :param chunks: the body, still to be read.
+    :raises WireError: for any answer other than 2xx.
+    """
+    raise_for_status(head)
+    length = head.headers.get("content-length", "")
+    plain = "content-encoding" not in head.headers
+    return DocumentStream(
+        content_type=head.content_type,
+        size=int(length) if length.isdigit() and plain else None,
+        chunks=chunks,
+    )
 
 
 def current_user() -> Exchange[User]:

@@ -1,0 +1,108 @@
+"""What Airflow reads about this package at start-up.
+
+Airflow loads this in every process, so it imports nothing but the version. Invariant: ``package-name`` is
+the distribution's name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smartflows_provider import __version__
+
+_SYSTEM = "Smart Flows"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's entry for Airflow's providers manager."""
+    return {
+        "package-name": "airflow-provider-smartflows",
+        "name": _SYSTEM,
+        "description": "Runs Smart Flows executions as dependable steps of a DAG.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _SYSTEM,
+                "external-doc-url": "https://support.experlogix.com/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.operators.smart_flows"]}
+        ],
+        "sensors": [
+            {"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.sensors.smart_flows"]}
+        ],
+        "hooks": [{"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.hooks.smart_flows"]}],
+        "triggers": [
+            {"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.triggers.execution"]}
+        ],
+        "extra-links": ["smartflows_provider.links.FlowExecutionLink"],
+        "connection-types": [_smart_flows_connection()],
+    }
+
+
+def _smart_flows_connection() -> dict[str, Any]:
+    return {
+        "connection-type": "smartflows",
+        "hook-class-name": "smartflows_provider.hooks.smart_flows.SmartFlowsHook",
+        "hook-name": _SYSTEM,
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "login"],
+            "relabeling": {"password": "API key"},
+            "placeholders": {
+                "host": "https://flows.example.com",
+                "port": "443",
+                "password": "shown once in the project console, under Users > Security",
+            },
+        },
+        "conn-fields": {
+            "verify": _field(
+                "Verify TLS", "boolean", "Check the server's certificate. Leave on.", default=True
+            ),
+            "ca_bundle": _field(
+                "CA bundle", "string", "PEM file with trusted authorities, on workers and triggerers."
+            ),
+            "client_cert": _field(
+                "Client certificate",
+                "string",
+                "PEM file with certificate and key, on workers and triggerers.",
+            ),
+            "proxy": _field(
+                "Proxy",
+                "string",
+                "http://proxy.example.com:3128; empty takes the environment's.",
+                secret=True,
+            ),
+            "connect_timeout": _field(
+                "Connect timeout", "number", "Seconds until a connection must stand.", default=10
+            ),
+            "read_timeout": _field(
+                "Read timeout", "number", "Seconds without a byte until an answer counts as lost.", default=60
+            ),
+            "api_prefix": _field("API prefix", "string", "Path before every call.", default="/api/v1"),
+            "max_connections": _field(
+                "Max connections", "integer", "Connections that one client keeps at most.", default=32
+            ),
+            "long_poll_seconds": _field(
+                "Long poll", "number", "Seconds the server may hold a progress answer; 0: never.", default=30
+            ),
+            "execution_url": _field(
+                "Execution URL",
+                "string",
+                "Where people look at one execution, with {execution_id} in it; empty: the panel.",
+            ),
+        },
+    }
+
+
+def _field(
+    label: str, kind: str, description: str, *, default: object = None, secret: bool = False
+) -> dict[str, Any]:
+    """Return an optional field of the connection form; "null" in the type is what makes it optional."""
+    schema: dict[str, Any] = {"type": [kind, "null"]}
+    if default is not None:
+        schema["default"] = default
+    if secret:
+        schema["format"] = "password"
+    return {"label": label, "description": description, "schema": schema}

@@ -1,0 +1,177 @@
+"""What the hooks of all flow systems share: a connection, two clients, and one way to report errors.
+
+The lifecycle knows hooks only by this class. Invariants: the connection is looked up once for a hook and
+again only when asked to; wire and transport errors leave ``run`` and ``arun`` as the error tree, and
+``client`` and ``aclient`` as they are, for those who decide by them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
+from smartflows_provider.hooks.connection import ConnectionReader
+from smartflows_provider.hooks.translation import translate
+from smartflows_provider.transport.asynchronous import AsyncClient
+from smartflows_provider.transport.blocking import BlockingClient
+from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.settings import ClientSettings
+from smartflows_provider.wire.errors import WireError
+
+if TYPE_CHECKING:
+    from smartflows_provider.wire.messages import Exchange
+    from smartflows_provider.wire.run import RunSnapshot
+
+T = TypeVar("T")
+
+
+class FlowSystemHook(BaseHook):
+    """
+    One connection to one flow system.
+
+    :param conn_id: the Airflow connection.
+    """
+
+    system: ClassVar[str]
+    """The vendor's name of the system, for people."""
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self._settings: ClientSettings | None = None
+        self._client: BlockingClient | None = None
+        self._aclient: AsyncClient | None = None
+
+    # --- what each system says about itself ---
+
+    @abstractmethod
+    def read_settings(self, reader: ConnectionReader) -> ClientSettings:
+        """Return how to reach the service, from the connection's fields."""
+
+    @abstractmethod
+    def look_exchange(self, execution_id: str, *, hold_seconds: float) -> Exchange[RunSnapshot]:
+        """Return the call that asks for a run's status."""
+
+    @abstractmethod
+    def cancel_exchange(self, execution_id: str) -> Exchange[RunSnapshot | None]:
+        """Return the call that asks the service to stop a run; harmless to repeat."""
+
+    # --- clients ---
+
+    @property
+    def settings(self) -> ClientSettings:
+        """
+        How to reach the service.
+
+        :raises FlowConfigurationError: if the connection is missing or unusable.
+        """
+        if self._settings is None:
+            try:
+                connection = self.get_connection(self.conn_id)
+            except AirflowNotFoundException:
+                self._connection_missing()
+            self._settings = self._read(connection, connection.extra_dejson)
+        return self._settings
+
+    async def asettings(self) -> ClientSettings:
+        """Return :attr:`settings`, read without blocking the event loop."""
+        if self._settings is None:
+            try:
+                connection = await get_async_connection(self.conn_id)
+            except AirflowNotFoundException:
+                self._connection_missing()
+            self._settings = self._read(connection, await get_async_extra_dejson(connection))
+        return self._settings
+
+    @property
+    def client(self) -> BlockingClient:
+        """The blocking client; it raises errors of the wire and the transport as they are."""
+        if self._client is None:
+            self._client = BlockingClient(self.settings)
+        return self._client
+
+    async def aclient(self) -> AsyncClient:
+        """Return the async client; it raises errors of the wire and the transport as they are."""
+        if self._aclient is None:
+            self._aclient = AsyncClient(await self.asettings())
+        return self._aclient
+
+    def run(self, exchange: Exchange[T], *, execution_id: str | None = None, flow: str | None = None) -> T:
+        """
+        Drive a call to its result on a worker.
+
+        :param exchange: a call of the system's wire module.
+        :param execution_id: the run it is about, for messages.
+        :param flow: the flow it is about, for messages.
+        :raises FlowException: one of its kinds; each says whether a retry helps.
+        """
+        try:
+            return self.client.run(exchange)
+        except (WireError, TransportError) as error:
+            raise translate(error, where=self.identity(execution_id=execution_id, flow=flow)) from None
+
+    async def arun(
+        self, exchange: Exchange[T], *, execution_id: str | None = None, flow: str | None = None
+    ) -> T:
+        """Drive a call as :meth:`run` does, without blocking the event loop."""
+        client = await self.aclient()
+        try:
+            return await client.run(exchange)
+        except (WireError, TransportError) as error:
+            raise translate(error, where=self.identity(execution_id=execution_id, flow=flow)) from None
+
+    def identity(
+        self, *, execution_id: str | None = None, flow: str | None = None, url: str | None = None
+    ) -> RunIdentity:
+        """Return which run an error or a log line is about."""
+        return RunIdentity(
+            system=self.system, conn_id=self.conn_id, flow=flow, execution_id=execution_id, url=url
+        )
+
+    def get_conn(self) -> BlockingClient:
+        """Return the blocking client."""
+        return self.client
+
+    def close(self) -> None:
+        """Close the blocking client and forget the connection, so that the next call reads it again."""
+        if self._client is not None:
+            self._client.close()
+        self._client = self._settings = None
+
+    async def aclose(self) -> None:
+        """Close the async client and forget the connection, so that the next call reads it again."""
+        if self._aclient is not None:
+            await self._aclient.close()
+        self._aclient = self._settings = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings:
+        return self.read_settings(ConnectionReader(connection, extra=extra, system=self.system))
+
+    def _connection_missing(self) -> NoReturn:
+        raise FlowConfigurationError(
+            f"The Airflow connection {self.conn_id!r} does not exist.",
+            where=self.identity(),
+            advice=f"Create it under Admin > Connections with the type {self.system!r}, or set the "
+            f"environment variable AIRFLOW_CONN_{self.conn_id.upper()}.",
+        ) from None

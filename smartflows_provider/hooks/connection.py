@@ -1,0 +1,132 @@
+"""An Airflow connection read into client settings, with errors that say what to change.
+
+Invariants: extras are read by name and checked; the key comes from the password alone; nothing of a
+connection's secrets gets into a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+
+class ConnectionReader:
+    """
+    Reads one connection's fields.
+
+    :param connection: as Airflow holds it.
+    :param extra: its extras, decoded.
+    :param system: the vendor's name, for messages.
+    """
+
+    def __init__(self, connection: Connection, *, extra: Mapping[str, Any], system: str) -> None:
+        self._connection = connection
+        self._extra = extra
+        self.where = RunIdentity(system=system, conn_id=connection.conn_id)
+
+    def error(self, what: str, advice: str) -> FlowConfigurationError:
+        """Return the error for a field that cannot be used."""
+        return FlowConfigurationError(what, where=self.where, advice=advice)
+
+    @property
+    def password(self) -> str:
+        """
+        The key.
+
+        :raises FlowConfigurationError: if it is empty or cannot stand in a header.
+        """
+        key = (self._connection.password or "").strip()
+        if not key:
+            raise self.error(
+                "The connection has no API key.",
+                "Put the key into the connection's password; it is made in the project console under "
+                "Users > Security.",
+            )
+        if not key.isascii() or not key.isprintable():
+            raise self.error(
+                "The connection's API key holds characters that no HTTP header can carry.",
+                "Copy the key again, without line breaks or quotes.",
+            )
+        return key
+
+    def base_url(self) -> str:
+        """
+        Return scheme, host and port.
+
+        The host may come with a scheme (``https://flows.example``) or without one; then the connection's
+        ``schema`` counts, and https if that is empty too. A port in the host is taken if the connection
+        has none of its own.
+
+        :raises FlowConfigurationError: if there is no host, or it holds more than scheme, host and port.
+        """
+        host = (self._connection.host or "").strip().rstrip("/")
+        if not host:
+            raise self.error("The connection has no host.", "Set the host, https://flows.example.com say.")
+        scheme = (self._connection.schema or "https").strip().lower()
+        full = host if "://" in host else f"{scheme}://{host}"
+        example = "Give the host as https://flows.example.com, and a path before /api in the API prefix."
+        try:
+            parts = urlsplit(full)
+            port = self._connection.port or parts.port
+        except ValueError:
+            raise self.error(f"The connection's host {host!r} is not an address.", example) from None
+        if parts.scheme not in {"http", "https"}:
+            raise self.error(
+                f"The connection's scheme is {parts.scheme!r}; only https and http work.", example
+            )
+        if not parts.hostname or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+            shown = parts.netloc.rpartition("@")[2] + parts.path
+            raise self.error(f"The connection's host {shown!r} is not a plain host name.", example)
+        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{parts.scheme}://{name}" + (f":{port}" if port else "")
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        """Return an extra as text; the default where it is missing or empty."""
+        value = self._extra.get(name)
+        return default if value is None or not str(value).strip() else str(value).strip()
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return an extra as a yes or no."""
+        value = self._extra.get(name)
+        if value is None or value == "":
+            return default
+        if isinstance(value, bool):
+            return value
+        word = str(value).strip().lower()
+        if word in {"true", "yes", "on", "1"}:
+            return True
+        if word in {"false", "no", "off", "0"}:
+            return False
+        raise self.error(f"The connection's extra {name!r} is {value!r}.", "Set it to true or false.")
+
+    def number(self, name: str, default: float, *, least: float) -> float:
+        """Return an extra as a number of at least ``least``."""
+        value = self._extra.get(name)
+        if value is None or value == "":
+            return default
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not least <= number < float("inf"):
+            raise self.error(
+                f"The connection's extra {name!r} is {value!r}.", f"Set it to a number of at least {least:g}."
+            )
+        return number
+
+    def file(self, name: str) -> str | None:
+        """Return an extra that names a file on this machine."""
+        value = self.text(name)
+        if value is not None and not Path(value).is_file():
+            raise self.error(
+                f"The connection's extra {name!r} names {value!r}, which is not a file on this machine.",
+                "Workers and triggerers each need the file at that path.",
+            )
+        return value

@@ -1,0 +1,318 @@
+"""The hook for Smart Flows (Xpertdoc, Experlogix Document Automation).
+
+Every method exists twice, blocking and with the prefix ``a`` for ``async``, over the same call of
+``wire.smart_flows``. Errors come as the tree of ``smartflows_provider.exceptions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from smartflows_provider.exceptions import FlowException
+from smartflows_provider.hooks.base import FlowSystemHook
+from smartflows_provider.hooks.translation import translate
+from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.settings import ClientSettings
+from smartflows_provider.wire import smart_flows as wire
+from smartflows_provider.wire.errors import WireError
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.connection import ConnectionReader
+    from smartflows_provider.wire.messages import Body, Exchange
+    from smartflows_provider.wire.run import RunSnapshot
+
+
+class SmartFlowsHook(FlowSystemHook):
+    """
+    Speaks to one Smart Flows project.
+
+    :param smart_flows_conn_id: a connection of the type ``smartflows``: host, port, the API key as
+        password; extras as the connection form lists them.
+    """
+
+    conn_name_attr = "smart_flows_conn_id"
+    default_conn_name = "smartflows_default"
+    conn_type = "smartflows"
+    hook_name = "Smart Flows"
+    system = "Smart Flows"
+
+    def __init__(self, smart_flows_conn_id: str = default_conn_name) -> None:
+        super().__init__(smart_flows_conn_id)
+        self.smart_flows_conn_id = smart_flows_conn_id
+        self._panel_url: str | None = None
+        self._execution_url_template: str | None = None
+
+    def read_settings(self, reader: ConnectionReader) -> ClientSettings:
+        """Return how to reach the project, from the connection's fields."""
+        prefix = (reader.text("api_prefix", wire.API_PREFIX) or "").strip("/")
+        self._execution_url_template = reader.text("execution_url")
+        return ClientSettings(
+            base_url=reader.base_url(),
+            api_prefix=f"/{prefix}" if prefix else "",
+            auth_headers={wire.KEY_HEADER: reader.password},
+            verify=reader.flag("verify", default=True),
+            ca_bundle=reader.file("ca_bundle"),
+            client_cert=reader.file("client_cert"),
+            proxy=reader.text("proxy"),
+            connect_timeout=reader.number("connect_timeout", 10.0, least=0.1),
+            read_timeout=reader.number("read_timeout", 60.0, least=0.1),
+            max_connections=int(reader.number("max_connections", 32, least=1)),
+            long_poll_seconds=reader.number("long_poll_seconds", 30.0, least=0),
+        )
+
+    def look_exchange(self, execution_id: str, *, hold_seconds: float) -> Exchange[RunSnapshot]:
+        """Return the call that asks for an execution's progress."""
+        return wire.progress(execution_id, hold_seconds=hold_seconds)
+
+    def cancel_exchange(self, execution_id: str) -> Exchange[RunSnapshot | None]:
+        """Return the call that cancels an execution."""
+        return wire.cancel(execution_id)
+
+    # --- starting ---
+
+    def start(
+        self,
+        flow: str | None = None,
+        *,
+        body: Body | None = None,
+        content_type: str | None = None,
+        unattended: bool = False,
+        dataset_id: str | None = None,
+    ) -> RunSnapshot:
+        """
+        Start an execution.
+
+        :param flow: id or name of the flow; a name is looked up. None opens an execution in which a
+            person selects the flow; not with ``unattended``.
+        :param body: XML as bytes, the plug-in's JSON as bytes, a file of either, or None.
+        :param content_type: of the body, ``wire.smart_flows.XML_TYPE`` or ``JSON_TYPE``.
+        :param unattended: run without asking anybody; form fields take their defaults.
+        :param dataset_id: the plug-in's data set.
+        :returns: the first progress; its ``execution_id`` names the run.
+        :raises FlowConnectionError: if nothing was taken; a retry helps.
+        :raises FlowServiceError: if it is open whether the execution was started.
+        :raises FlowRequestRefusedError: if the service refuses the input; no retry helps.
+        """
+        exchange = wire.start_flow(
+            flow, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id
+        )
+        return self.run(exchange, flow=flow)
+
+    async def astart(
+        self,
+        flow: str | None = None,
+        *,
+        body: Body | None = None,
+        content_type: str | None = None,
+        unattended: bool = False,
+        dataset_id: str | None = None,
+    ) -> RunSnapshot:
+        """Start an execution as :meth:`start` does."""
+        exchange = wire.start_flow(
+            flow, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id
+        )
+        return await self.arun(exchange, flow=flow)
+
+    # --- following ---
+
+    def get_progress(self, execution_id: str, *, hold_seconds: float = 0.0) -> RunSnapshot:
+        """
+        Return how far an execution is.
+
+        :param hold_seconds: how long the service may wait for news before it answers.
+        """
+        return self.run(
+            wire.progress(execution_id, hold_seconds=hold_seconds), execution_id=execution_id
+        )  # fmt: skip
+
+    async def aget_progress(self, execution_id: str, *, hold_seconds: float = 0.0) -> RunSnapshot:
+        """Return how far an execution is, as :meth:`get_progress` does."""
+        exchange = wire.progress(execution_id, hold_seconds=hold_seconds)
+        return await self.arun(exchange, execution_id=execution_id)
+
+    def get_execution(self, execution_id: str) -> wire.Execution:
+        """Return an execution with its ``state``: input, output, stages, report, warnings, errors."""
+        return self.run(wire.get_execution(execution_id), execution_id=execution_id)
+
+    async def aget_execution(self, execution_id: str) -> wire.Execution:
+        """Return an execution as :meth:`get_execution` does."""
+        return await self.arun(wire.get_execution(execution_id), execution_id=execution_id)
+
+    def get_output(self, execution_id: str, *, output: str | None = None) -> wire.Execution:
+        """
+        Return an execution with its ``outputs``.
+
+        :param output: id or name of one flow output; None brings all.
+        """
+        return self.run(wire.get_outputs(execution_id, output=output), execution_id=execution_id)
+
+    async def aget_output(self, execution_id: str, *, output: str | None = None) -> wire.Execution:
+        """Return an execution with its outputs as :meth:`get_output` does."""
+        return await self.arun(wire.get_outputs(execution_id, output=output), execution_id=execution_id)
+
+    def find_executions(
+        self,
+        flow: str | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        sort: str = "createdAt,desc",
+        limit: int | None = None,
+    ) -> list[wire.Execution]:
+        """
+        Return executions, the newest first.
+
+        :param flow: id of the flow whose executions are meant.
+        :param where: a filter node, see ``wire.smart_flows.all_of``.
+        :param sort: ``field,asc`` or ``field,desc``.
+        :param limit: at most so many.
+        """
+        return self.run(wire.find_executions(flow=flow, where=where, sort=sort, limit=limit), flow=flow)
+
+    async def afind_executions(
+        self,
+        flow: str | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        sort: str = "createdAt,desc",
+        limit: int | None = None,
+    ) -> list[wire.Execution]:
+        """Return executions as :meth:`find_executions` does."""
+        exchange = wire.find_executions(flow=flow, where=where, sort=sort, limit=limit)
+        return await self.arun(exchange, flow=flow)
+
+    # --- acting ---
+
+    def answer_form(self, execution_id: str, values: Mapping[str, Any]) -> RunSnapshot:
+        """
+        Answer the form of an execution that needs a person; it then goes on.
+
+        :param values: ``{form key: value}``; fields left out are left empty.
+        """
+        return self.run(wire.answer_form(execution_id, values), execution_id=execution_id)
+
+    async def aanswer_form(self, execution_id: str, values: Mapping[str, Any]) -> RunSnapshot:
+        """Answer a form as :meth:`answer_form` does."""
+        return await self.arun(wire.answer_form(execution_id, values), execution_id=execution_id)
+
+    def cancel(self, execution_id: str) -> RunSnapshot | None:
+        """Ask the service to cancel an execution; harmless to repeat."""
+        return self.run(wire.cancel(execution_id), execution_id=execution_id)
+
+    async def acancel(self, execution_id: str) -> RunSnapshot | None:
+        """Ask the service to cancel an execution as :meth:`cancel` does."""
+        return await self.arun(wire.cancel(execution_id), execution_id=execution_id)
+
+    def send_event(
+        self, callback_id: str, *, execution_id: str | None = None, text: str | None = None
+    ) -> Any:
+        """
+        Resume an execution that waits for an external event.
+
+        :param callback_id: the flow's callback.
+        :param execution_id: which execution, where the callback is shared.
+        :param text: what the flow gets to read.
+        """
+        exchange = wire.send_event(callback_id, execution_id=execution_id, text=text)
+        return self.run(exchange, execution_id=execution_id)
+
+    async def asend_event(
+        self, callback_id: str, *, execution_id: str | None = None, text: str | None = None
+    ) -> Any:
+        """Resume an execution as :meth:`send_event` does."""
+        exchange = wire.send_event(callback_id, execution_id=execution_id, text=text)
+        return await self.arun(exchange, execution_id=execution_id)
+
+    # --- flows and documents ---
+
+    def list_flows(self) -> list[wire.Reference]:
+        """Return the project's flows, as far as the key may see them."""
+        return self.run(wire.list_flows())
+
+    async def alist_flows(self) -> list[wire.Reference]:
+        """Return the project's flows as :meth:`list_flows` does."""
+        return await self.arun(wire.list_flows())
+
+    def find_flow(self, flow: str) -> wire.Reference:
+        """
+        Return the one flow that an id or a name means.
+
+        :raises FlowNotFoundError: if there is none; no retry helps.
+        :raises FlowAmbiguousError: if several have the name; no retry helps.
+        """
+        return self.run(wire.find_flow(flow), flow=flow)
+
+    async def afind_flow(self, flow: str) -> wire.Reference:
+        """Return the one flow that is meant, as :meth:`find_flow` does."""
+        return await self.arun(wire.find_flow(flow), flow=flow)
+
+    def get_document(self, document_id: str) -> wire.Document:
+        """Return a document's metadata."""
+        return self.run(wire.get_document(document_id))
+
+    async def aget_document(self, document_id: str) -> wire.Document:
+        """Return a document's metadata as :meth:`get_document` does."""
+        return await self.arun(wire.get_document(document_id))
+
+    @contextmanager
+    def download_document(self, document_id: str) -> Iterator[wire.DocumentStream[Iterator[bytes]]]:
+        """
+        Open a document's bytes as a stream; the memory it takes does not depend on its size.
+
+        :returns: a context manager over content type, announced size and an iterator of chunks.
+        :raises FlowServiceError: if the transfer breaks off; a retry helps.
+        """
+        try:
+            with self.client.stream(wire.document_content(document_id)) as (head, chunks):
+                yield wire.read_document_head(head, chunks)
+        except (WireError, TransportError) as error:
+            raise translate(error, where=self.identity()) from None
+
+    @asynccontextmanager
+    async def adownload_document(
+        self, document_id: str
+    ) -> AsyncIterator[wire.DocumentStream[AsyncIterator[bytes]]]:
+        """Open a document's bytes as :meth:`download_document` does."""
+        client = await self.aclient()
+        try:
+            async with client.stream(wire.document_content(document_id)) as (head, chunks):
+                yield wire.read_document_head(head, chunks)
+        except (WireError, TransportError) as error:
+            raise translate(error, where=self.identity()) from None
+
+    # --- the project ---
+
+    def execution_url(self, execution_id: str) -> str:
+        """
+        Return where a person looks at an execution.
+
+        The address of a single execution in the panel is not documented. Where a project's is known, the
+        connection's extra ``execution_url`` gives it with ``{execution_id}`` in its place; else it is the
+        address of the execution panel itself, which the project is asked for once (``/client`` where it
+        does not tell).
+        """
+        settings = self.settings
+        if self._execution_url_template:
+            return self._execution_url_template.replace("{execution_id}", quote(execution_id, safe=""))
+        if self._panel_url is None:
+            try:
+                found = self.client.run(wire.public_settings()).get("flowExecutionPanelUrl")
+            except (WireError, TransportError):
+                found = None
+            usable = isinstance(found, str) and found.startswith(("http://", "https://"))
+            self._panel_url = str(found) if usable else f"{settings.base_url}/client"
+        return self._panel_url
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether host and key work: who the key's user is, and the server's version."""
+        try:
+            user = self.run(wire.current_user())
+        except FlowException as error:
+            return False, str(error)
+        try:
+            version = str(self.client.run(wire.system_info()).get("version") or "unknown")
+        except (WireError, TransportError):
+            version = "unknown"
+        return True, f"Connected to Smart Flows {version} as {user.name or user.id or 'an unnamed user'}."

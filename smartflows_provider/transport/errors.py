@@ -1,0 +1,37 @@
+"""Plain errors for requests that brought no usable answer.
+
+The one question that matters afterwards is whether the service may have taken the request, so that is
+what the classes tell apart. Invariant: :class:`NotSent` is raised only where nothing can have been taken;
+every doubt is an :class:`AnswerLost`. No text holds a header, a body or a query.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+FailureKind = Literal["dns", "refused", "tls", "timeout", "proxy", "unreachable", "reset", "too_large"]
+
+
+class TransportError(Exception):
+    """
+    A request brought no usable answer.
+
+    :param message: what was tried and what happened.
+    :param kind: what went wrong, in one word.
+    """
+
+    def __init__(self, message: str, *, kind: FailureKind) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NotSent(TransportError):
+    """No connection came about (name, route, refusal, TLS, proxy): the service has taken nothing."""
+
+
+class AnswerLost(TransportError):
+    """The connection broke or the time was up after it stood: the service may have taken the request."""
+
+
+class AnswerTooLarge(TransportError):
+    """The body is larger than the limit for API answers; it was not read to its end."""

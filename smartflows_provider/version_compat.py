@@ -1,0 +1,14 @@
+"""The only place that asks which Airflow this is.
+
+Features are gated by the version that brought them; everything else in the package reads these names.
+"""
+
+from __future__ import annotations
+
+from airflow import __version__ as _airflow_version
+from packaging.version import Version
+
+_BASE = Version(Version(_airflow_version).base_version)
+
+AIRFLOW_V_3_3_PLUS = Version("3.3") <= _BASE
+"""Task state store, ``BaseTrigger.on_kill``, ``retry_policy=``."""

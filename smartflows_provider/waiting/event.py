@@ -1,0 +1,63 @@
+"""How a wait's end travels from the triggerer to the worker.
+
+Events are stored as plain text in Airflow's database, so they are small and hold no secrets. Invariant:
+what does not have the known shape is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+EndReason = Literal["finished", "needs_person", "deadline", "unreachable", "refused", "gone"]
+END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
+
+EVENT_SCHEMA = 1
+"""Version of the event that a trigger hands to the worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitEvent:
+    """How a wait ended, as it travels from the triggerer to the worker."""
+
+    reason: EndReason
+    execution_id: str
+    status: str | None = None
+    detail: str = ""
+    canceled: bool = False
+    """Whether the trigger has asked the service to cancel the run."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event's payload: small, JSON only, no secrets."""
+        return {
+            "schema_version": EVENT_SCHEMA,
+            "reason": self.reason,
+            "execution_id": self.execution_id,
+            "status": self.status,
+            "detail": self.detail,
+            "canceled": self.canceled,
+        }
+
+    @classmethod
+    def from_dict(cls, event: Mapping[str, Any] | None) -> WaitEvent:
+        """
+        Read an event's payload.
+
+        :raises ValueError: if it is not of the known shape; the text says what is wrong.
+        """
+        if not isinstance(event, Mapping) or event.get("schema_version") != EVENT_SCHEMA:
+            raise ValueError(f"the event is not one of schema version {EVENT_SCHEMA}")
+        reason, execution_id = event.get("reason"), event.get("execution_id")
+        if reason not in END_REASONS:
+            raise ValueError(f"the event has the unknown reason {reason!r}")
+        if not isinstance(execution_id, str) or not execution_id:
+            raise ValueError("the event names no execution")
+        status = event.get("status")
+        return cls(
+            reason=reason,
+            execution_id=execution_id,
+            status=status if isinstance(status, str) else None,
+            detail=str(event.get("detail") or ""),
+            canceled=event.get("canceled") is True,
+        )

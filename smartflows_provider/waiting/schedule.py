@@ -1,0 +1,52 @@
+"""When to ask again.
+
+A young wait is asked often, an old one seldom, and no two waits keep step. Invariant: everything here is
+arithmetic on seconds; randomness comes in as a number between 0 and 1.
+"""
+
+from __future__ import annotations
+
+SHORTEST_HOLD = 2.0
+"""Seconds; a young wait has the service answer this soon, so that its first messages are seen."""
+SHORTEST_PAUSE = 1.0
+"""Seconds between two questions that the service answers at once."""
+LONGEST_BACKOFF = 60.0
+"""Seconds between two questions during an outage, unless the service asks for more."""
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds; what Retry-After asks beyond this is not honoured."""
+
+
+def hold_for(waited: float, *, longest: float, remaining: float) -> float:
+    """
+    Return how long the service may keep its next answer back.
+
+    :param waited: seconds since this wait began.
+    :param longest: the connection's ``long_poll_seconds``; 0 switches long polls off.
+    :param remaining: seconds until the deadline.
+    """
+    return max(0.0, min(longest, max(SHORTEST_HOLD, waited), remaining))
+
+
+def pause_after_answer(waited: float, *, poll_interval: float, draw: float) -> float:
+    """
+    Return the pause before the next short poll: a tenth of the time waited, within limits, with jitter.
+
+    :param poll_interval: seconds, the longest pause.
+    :param draw: a random number from 0 to 1; the pause varies by a fifth.
+    """
+    base = min(poll_interval, max(SHORTEST_PAUSE, waited / 10))
+    return base * (0.9 + 0.2 * draw)
+
+
+def pause_after_failure(failures: int, *, retry_after: float | None, draw: float) -> float:
+    """
+    Return the pause after a question that failed: exponential with full jitter, or what the service asks.
+
+    :param failures: how many in a row, at least 1.
+    :param retry_after: seconds the service named, None if it named none.
+    :param draw: a random number from 0 to 1.
+    """
+    backoff = min(LONGEST_BACKOFF, 2.0 ** min(failures, 10)) * draw
+    if retry_after is None:
+        return max(backoff, 0.1)
+    return min(retry_after, LONGEST_RETRY_AFTER) + backoff / 10

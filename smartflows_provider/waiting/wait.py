@@ -1,0 +1,202 @@
+"""One wait for one remote run, as decisions.
+
+The worker's loop, the trigger and the sensor feed a :class:`Wait` with what they saw and do what it says;
+only sleeping and I/O differ between them. Invariants: a stable status wins over the deadline; a status
+nobody knows is waited for and never taken as an end; failing to find out never ends as "failed".
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from smartflows_provider.waiting.event import EndReason
+from smartflows_provider.waiting.failures import PollFailure
+from smartflows_provider.waiting.schedule import hold_for, pause_after_answer, pause_after_failure
+from smartflows_provider.wire.run import RunPhase, RunSnapshot
+
+MAX_DETAIL = 1000
+"""Characters of an explanation that travels in a trigger's event."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitPolicy:
+    """What the DAG author and the connection set for a wait."""
+
+    deadline: float
+    """Epoch seconds by the wall clock, fixed at submission."""
+    poll_interval: float = 60.0
+    """Seconds, the longest pause between two short polls."""
+    max_outage: float = 600.0
+    """Seconds for which the service may be out of reach before the wait ends as unreachable."""
+    hold_seconds: float = 30.0
+    """Longest server-side hold of an answer; 0 for short polls only."""
+    stop_for_person: bool = True
+    """Whether the wait ends where a person is needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """One line for the task log."""
+
+    level: int
+    """A level of :mod:`logging`."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskAgain:
+    """Sleep, then ask again."""
+
+    seconds: float
+    refresh: bool = False
+    """Read the connection again first; its key may have been rotated."""
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """The wait is over."""
+
+    reason: EndReason
+    execution_id: str
+    status: str | None
+    """The last status seen, in the service's word; None if none was."""
+    phase: RunPhase | None
+    detail: str = ""
+    """What the failure was, for the reasons that are failures."""
+    notes: tuple[Note, ...] = ()
+
+
+Decision: TypeAlias = AskAgain | End
+
+
+class Wait:
+    """
+    The decisions of one wait.
+
+    :param policy: what was set.
+    :param execution_id: the run.
+    :param began_at: epoch seconds when this wait began.
+    :param draw: gives random numbers between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        policy: WaitPolicy,
+        *,
+        execution_id: str,
+        began_at: float,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.policy = policy
+        self.execution_id = execution_id
+        self._began_at = began_at
+        self._draw = draw
+        self._last: RunSnapshot | None = None
+        self._warned_of: str | None = None
+        self._failures = 0
+        self._failing_since: float | None = None
+        self._refused_before = False
+        self._can_hold = True
+
+    def next_hold(self, now: float) -> float:
+        """Return the seconds for which the next question lets the service keep its answer back."""
+        if not self._can_hold:
+            return 0.0
+        waited, remaining = now - self._began_at, self.policy.deadline - now
+        return hold_for(waited, longest=self.policy.hold_seconds, remaining=remaining)
+
+    def saw(self, snapshot: RunSnapshot, *, asked_at: float, hold: float, now: float) -> Decision:
+        """
+        Decide after an answer.
+
+        :param snapshot: what the service showed.
+        :param asked_at: epoch seconds when the question left.
+        :param hold: seconds the service was allowed to hold the answer.
+        :param now: epoch seconds.
+        """
+        notes = self._notes_on(snapshot)
+        changed = self._last != snapshot
+        self._last = snapshot
+        self._failures, self._failing_since, self._refused_before = 0, None, False
+        if snapshot.hold_refused:
+            self._can_hold = False
+        if snapshot.phase.is_stable:
+            return self._end("finished", notes=notes)
+        if snapshot.phase is RunPhase.NEEDS_PERSON and self.policy.stop_for_person:
+            return self._end("needs_person", notes=notes)
+        if now >= self.policy.deadline:
+            return self._end("deadline", notes=notes)
+        held = hold > 0 and (now - asked_at) >= 0.8 * hold
+        waited = now - self._began_at
+        pause = 0.0 if held else pause_after_answer(
+            waited, poll_interval=self.policy.poll_interval, draw=self._draw()
+        )  # fmt: skip
+        if changed and not held:
+            # Something moves: the next change is likely to be near.
+            pause = min(pause, 2.0)
+        return AskAgain(seconds=min(pause, self.policy.deadline - now), notes=notes)
+
+    def failed(self, failure: PollFailure, *, asked_at: float, now: float) -> Decision:
+        """
+        Decide after a question that brought no status.
+
+        :param failure: what happened.
+        :param asked_at: epoch seconds when the question left.
+        :param now: epoch seconds.
+        """
+        self._failures += 1
+        if self._failing_since is None:
+            self._failing_since = asked_at
+        warning = (Note(level=logging.WARNING, text=f"Could not ask for the status: {failure.text}"),)
+        if failure.kind == "gone":
+            return self._end("gone", detail=failure.text, notes=warning)
+        if failure.kind == "refused":
+            if self._refused_before:
+                return self._end("refused", detail=failure.text, notes=warning)
+            self._refused_before = True
+            return AskAgain(seconds=0.0, refresh=True, notes=warning)
+        outage = now - self._failing_since
+        if outage > self.policy.max_outage or now >= self.policy.deadline:
+            detail = f"no status for {outage:.0f} s, last: {failure.text}"
+            return self._end("unreachable", detail=detail, notes=warning)
+        pause = pause_after_failure(self._failures, retry_after=failure.retry_after, draw=self._draw())
+        return AskAgain(seconds=max(0.0, min(pause, self.policy.deadline - now)), notes=warning)
+
+    def _end(self, reason: EndReason, *, notes: tuple[Note, ...], detail: str = "") -> End:
+        last = self._last
+        return End(
+            reason=reason,
+            execution_id=self.execution_id,
+            status=last.status if last else None,
+            phase=last.phase if last else None,
+            detail=detail[:MAX_DETAIL],
+            notes=notes,
+        )
+
+    def _notes_on(self, snapshot: RunSnapshot) -> tuple[Note, ...]:
+        """Say what changed since the last look; nothing at all if nothing did."""
+        notes: list[Note] = []
+        if snapshot.phase is RunPhase.UNKNOWN and snapshot.status != self._warned_of:
+            self._warned_of = snapshot.status
+            text = f"The service reports the status {snapshot.status!r}, which is not documented; waiting on."
+            notes.append(Note(level=logging.WARNING, text=text))
+        last = self._last
+        said = (last.status, last.percentage, last.message) if last else None
+        if (snapshot.status, snapshot.percentage, snapshot.message) != said:
+            notes.append(Note(level=logging.INFO, text=progress_line(snapshot)))
+        return tuple(notes)
+
+
+def progress_line(snapshot: RunSnapshot) -> str:
+    """Return how far a run is, in one line: status, percentage and the service's message."""
+    parts = [snapshot.status]
+    if snapshot.percentage is not None:
+        parts.append(f"{snapshot.percentage} %")
+    if snapshot.message:
+        parts.append(" ".join(snapshot.message.split()))
+    return f"Execution {snapshot.execution_id}: {', '.join(parts)}"
