@@ -1,0 +1,423 @@
+"""From what the service answers about a finished run to the run's output.
+
+Three shapes are read alike: a progress (``model`` at the top), an execution (``state.output`` with a
+``model`` of its own, ``parts``, or both) and a status answer (``outputs``; the vendor does not document
+its inside, so a list of parts, a mapping of names to parts or models, and a single output are all read).
+The service is not ours, so nothing about the answer is taken for granted. Invariants: whatever JSON comes
+in, the only error that leaves is an :class:`OutputError`; no value is lost except layout (below); every
+document reference is listed once; the result can be written as strict JSON.
+
+**Layout**: an xd-schema-form keeps layout in ``schema`` and ``form`` and values in ``model``, but a model
+may repeat a pure layout element. A top-level key of the model is layout only if a form item of that key
+has a layout type (heading, help text, button and the like) and the schema has no property of that name.
+``$$hashKey``, which browsers' form code writes into objects, is dropped at any depth. All else is a value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from smartflows_provider.output.errors import OutputTooDeep, TitlesCollide
+from smartflows_provider.output.numbering import first_free
+from smartflows_provider.output.paths import child, item
+from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.smart_flows import phase_of
+
+MAX_DEPTH: Final = 100
+"""How deep values may be nested; far below what makes JSON writers and XCom give up."""
+
+_LAYOUT_TYPES = frozenset(
+    {
+        "actions", "button", "buttons", "divider", "fieldset", "header", "heading", "help", "html", "label",
+        "separator", "section", "submit", "tabs", "title",
+    }
+)  # fmt: skip
+_PART_KEYS = frozenset({"description", "displayName", "form", "id", "model", "parts", "schema", "type"})
+_GUID = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
+_BROWSER_KEYS = frozenset({"$$hashKey"})
+_REPLACEMENT = "\ufffd"
+_SENTENCE_LIMIT = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentRef:
+    """A document that the output points at."""
+
+    id: str
+    name: str
+    """The name the reference shows; the id where it shows none."""
+    path: str
+    """Where it stood, as a JMESPath expression over the service's own keys; below the part's name where
+    the output has several parts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowError:
+    """One error that the flow itself reported."""
+
+    error: str
+    """The kind of error; empty if the service gave none."""
+    message: str
+    """What went wrong; empty if the service did not say."""
+    causes: tuple[str, ...] = ()
+    """What led to it, outermost first."""
+
+    def __str__(self) -> str:
+        """Return the error as one sentence for a log or a message."""
+        text = ": ".join(filter(None, (self.error, self.message))) or "an error without a message"
+        return f"{text} (caused by {'; '.join(self.causes)})" if self.causes else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a run left behind."""
+
+    values: dict[str, Any]
+    """The output model without layout and without document references; one model as it is, several parts
+    under their names."""
+    documents: tuple[DocumentRef, ...] = ()
+    """In the order in which they stand in the output, each id once."""
+    warnings: tuple[str, ...] = ()
+    """The flow's own, then what had to be replaced so that the values are strict JSON."""
+    errors: tuple[FlowError, ...] = ()
+    failing_block: str | None = None
+    """Names of the blocks whose step ended in ``Error``, in the order of the report; None if there is
+    none."""
+    stages: int = 0
+    """How many times the run started or resumed; 0 where the answer does not tell."""
+    finished_at: str | None = None
+    """ISO 8601; None while the run is not stable or where the answer does not tell."""
+
+
+def extract(raw: Mapping[str, Any], *, values_by_title: bool = False) -> Output:
+    """
+    Read a run's output from a progress, an execution with ``state``, or a status answer with ``outputs``.
+
+    A progress that waits for a person carries that form's defaults in ``model``, and these are no output.
+
+    :param raw: the decoded answer.
+    :param values_by_title: rename keys that are GUIDs to the titles that ``schema`` or ``form`` give them.
+    :raises OutputTooDeep: if values are nested deeper than 100 levels; a retry does not help.
+    :raises TitlesCollide: if several keys of one object would get the same title; a retry does not help.
+    """
+    state = _mapping(raw.get("state"))
+    lift = _Lift()
+    values = _assemble(_own_part(raw), _parts(raw), lift, values_by_title=values_by_title)
+    blocks = dict.fromkeys(
+        name
+        for block in _mappings(state.get("report"))
+        if _word(_mapping(block.get("step")).get("status")) == "error"
+        and (name := _text(block.get("displayName")) or _text(block.get("id")))
+    )
+    return Output(
+        values=values,
+        documents=tuple(lift.documents.values()),
+        warnings=(*filter(None, map(_sentence, _list(state.get("warnings")))), *lift.notes),
+        errors=tuple(_flow_error(entry) for entry in _list(state.get("errors"))),
+        failing_block=", ".join(blocks) or None,
+        stages=len(_list(state.get("stages"))),
+        finished_at=_finished_at(raw, state),
+    )
+
+
+# --- where the output stands -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """One model with what describes it."""
+
+    name: str
+    model: Any
+    layout: frozenset[str] = frozenset()
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+
+def _output(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that holds ``model`` or ``parts``, in whichever shape it came."""
+    output = _mapping(_mapping(raw.get("state")).get("output"))
+    if output:
+        return output
+    outputs = raw.get("outputs")
+    if isinstance(outputs, Mapping) and _is_single_output(outputs):
+        return outputs
+    if outputs:
+        return {"parts": outputs}
+    status = raw.get("status")
+    waits = isinstance(status, str) and phase_of(status) is RunPhase.NEEDS_PERSON
+    return {} if waits else raw
+
+
+def _is_single_output(outputs: Mapping[str, Any]) -> bool:
+    return isinstance(outputs.get("parts"), list) or _is_part(outputs)
+
+
+def _is_part(entry: Any) -> bool:
+    """Tell a part (an object that holds a model) from a bare model that has a value named model."""
+    if not isinstance(entry, Mapping) or "model" not in entry:
+        return False
+    if "schema" in entry or "form" in entry:
+        return True
+    return isinstance(entry["model"], Mapping | None) and entry.keys() <= _PART_KEYS
+
+
+def _own_part(raw: Mapping[str, Any]) -> _Part | None:
+    output = _output(raw)
+    return None if output.get("model") is None else _part("", output)
+
+
+def _parts(raw: Mapping[str, Any]) -> list[_Part]:
+    parts = _output(raw).get("parts")
+    if isinstance(parts, Mapping):
+        named = [(_clean(name), entry) for name, entry in parts.items()]
+    else:
+        named = [("", entry) for entry in _list(parts)]
+    found = []
+    for number, (given, entry) in enumerate(named, start=1):
+        if not _is_part(entry):
+            found.append(_Part(name=given or f"part {number}", model=entry))
+        elif entry["model"] is not None:
+            name = given or _text(entry.get("displayName")) or _text(entry.get("id")) or f"part {number}"
+            found.append(_part(name, entry))
+    return found
+
+
+def _part(name: str, entry: Mapping[str, Any]) -> _Part:
+    schema, form = entry.get("schema"), entry.get("form")
+    properties = _mapping(_mapping(schema).get("properties"))
+    layout = {
+        key
+        for described in _mappings(form)
+        if isinstance(key := described.get("key"), str)
+        and _word(described.get("type")) in _LAYOUT_TYPES
+        and key not in properties
+    }
+    titles: dict[str, str] = {}
+    for described in _mappings(form):
+        if isinstance(key := described.get("key"), str) and (title := _text(described.get("title"))):
+            titles.setdefault(key, title)
+    for described in _mappings(schema):
+        for key, subschema in _mapping(described.get("properties")).items():
+            if title := _text(_mapping(subschema).get("title")):
+                titles[key] = title
+    return _Part(name=name, model=entry.get("model"), layout=frozenset(layout), titles=titles)
+
+
+def _assemble(
+    own: _Part | None, parts: Sequence[_Part], lift: _Lift, *, values_by_title: bool
+) -> dict[str, Any]:
+    """
+    Put the models together.
+
+    One model is the values. Of several, the output's own model stays at the top and each part stands under
+    its name. A key that is taken by another value gets a number.
+    """
+    values: dict[str, Any] = {}
+
+    def read(part: _Part, path: str) -> Any:
+        return lift.read(part, path, titles=part.titles if values_by_title else {})
+
+    if own is not None:
+        _merge(values, _as_object(read(own, "")))
+    if len(parts) == 1:
+        _merge(values, _as_object(read(parts[0], "")))
+    else:
+        for part in parts:
+            model = read(part, child("", part.name))
+            if model is not _LIFTED:
+                values[_free_key(part.name, values)] = model
+    return values
+
+
+def _as_object(model: Any) -> dict[str, Any]:
+    if model is _LIFTED:
+        return {}
+    return model if isinstance(model, dict) else {"value": model}
+
+
+def _merge(values: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if key not in values or values[key] != value:
+            values[_free_key(key, values)] = value
+
+
+def _free_key(key: str, taken: Mapping[str, Any]) -> str:
+    return first_free(lambda suffix: key + suffix, taken.__contains__)
+
+
+# --- values ------------------------------------------------------------------------------------------
+
+
+class _Lifted:
+    """Stands where only document references stood."""
+
+
+_LIFTED = _Lifted()
+
+
+class _Lift:
+    """Copies models as strict JSON and takes the document references out on the way."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, DocumentRef] = {}
+        self.notes: list[str] = []
+
+    def read(self, part: _Part, path: str, *, titles: Mapping[str, str]) -> Any:
+        """Return the part's model without layout and references, or ``_LIFTED`` if only these were in it."""
+        if isinstance(part.model, Mapping):
+            return self._copy_object(part.model, path, MAX_DEPTH, titles, layout=part.layout)
+        return self._copy(part.model, path, MAX_DEPTH, titles)
+
+    def _copy(self, node: Any, path: str, depth: int, titles: Mapping[str, str]) -> Any:
+        if isinstance(node, Mapping | list) and depth == 0:
+            raise OutputTooDeep(
+                f"the flow's output is nested deeper than {MAX_DEPTH} levels; make the flow's output flatter"
+            )
+        if isinstance(node, Mapping):
+            return self._copy_object(node, path, depth, titles)
+        if isinstance(node, list):
+            return self._copy_array(node, path, depth, titles)
+        if isinstance(node, str):
+            return self._noted(path, node, _clean(node), "characters that JSON cannot carry everywhere")
+        if isinstance(node, float) and not math.isfinite(node):
+            return self._noted(path, node, None, "a number that JSON cannot carry")
+        return node
+
+    def _copy_object(
+        self,
+        node: Mapping[str, Any],
+        path: str,
+        depth: int,
+        titles: Mapping[str, str],
+        *,
+        layout: frozenset[str] = frozenset(),
+    ) -> dict[str, Any] | _Lifted:
+        document_id = _document_id(node)
+        if document_id and document_id not in self.documents:
+            name = _text(node.get("displayName")) or _text(node.get("name")) or document_id
+            self.documents[document_id] = DocumentRef(id=document_id, name=name, path=path)
+        copied: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for raw_key, value in node.items():
+            key = _clean(raw_key)
+            if key in _BROWSER_KEYS:
+                continue
+            kept = self._copy(value, child(path, key), depth - 1, titles)
+            if kept is _LIFTED or raw_key in layout:
+                continue
+            title = titles.get(raw_key, key) if _GUID.fullmatch(raw_key) else key
+            if title in copied and titles:
+                raise TitlesCollide(
+                    f"the keys {sources[title]!r} and {key!r} of {path or 'the output'} would both be named "
+                    f"{title!r}; give the fields different titles in the flow, or set values_by_title=False"
+                )
+            name = _free_key(title, copied)
+            copied[name], sources[name] = kept, key
+        if document_id or (node and not copied and not node.keys() <= _BROWSER_KEYS):
+            return _LIFTED
+        return copied
+
+    def _copy_array(
+        self, node: list[Any], path: str, depth: int, titles: Mapping[str, str]
+    ) -> list[Any] | _Lifted:
+        copied = []
+        for index, value in enumerate(node):
+            kept = self._copy(value, item(path, index), depth - 1, titles)
+            if kept is not _LIFTED:
+                copied.append(kept)
+        return _LIFTED if node and not copied else copied
+
+    def _noted(self, path: str, before: Any, after: Any, what: str) -> Any:
+        if before is not after and before != after:
+            self.notes.append(
+                f"{path or 'the output'} held {what}; {after!r} stands for it"[:_SENTENCE_LIMIT]
+            )
+        return after
+
+
+def _document_id(node: Mapping[str, Any]) -> str:
+    """Return the id where the object is a document reference, else nothing."""
+    return _text(node.get("id")) if node.get("type") == "document" else ""
+
+
+# --- reading what may be anything --------------------------------------------------------------------
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list as it is, nothing as an empty one, anything else as the only entry."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None else [value]
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every object in a value, outer before inner, in order; without recursion, so at any depth."""
+    pending = [value]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            yield node
+            pending.extend(reversed([*node.values()]))
+        elif isinstance(node, list):
+            pending.extend(reversed(node))
+
+
+def _clean(text: str) -> str:
+    """Return the text with lone surrogates and NUL, which databases refuse, replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return paired.replace("\x00", _REPLACEMENT)
+
+
+def _text(value: Any) -> str:
+    """Return a string or number as trimmed text, anything else as nothing."""
+    if isinstance(value, str):
+        return _clean(value).strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _word(value: Any) -> str:
+    return _text(value).casefold()
+
+
+def _sentence(entry: Any) -> str:
+    """Return what a warning or a cause says, whether it is a text or an object with texts."""
+    told = _mapping(entry)
+    return (
+        _text(entry)
+        or ": ".join(filter(None, (_text(told.get("error")), _text(told.get("message")))))
+        or "; ".join(filter(None, map(_text, told.values())))[:_SENTENCE_LIMIT]
+    )
+
+
+def _flow_error(entry: Any) -> FlowError:
+    told = _mapping(entry)
+    causes: list[str] = []
+    pending = list(reversed(_list(told.get("causes"))))
+    while pending:
+        cause = pending.pop()
+        if sentence := _sentence(cause):
+            causes.append(sentence)
+        pending.extend(reversed(_list(_mapping(cause).get("causes"))))
+    return FlowError(
+        error=_text(told.get("error")),
+        message=_text(told.get("message")) or ("" if told.get("error") else _sentence(entry)),
+        causes=tuple(causes),
+    )
+
+
+def _finished_at(raw: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+    status = raw.get("status")
+    if not isinstance(status, str) or not phase_of(status).is_stable:
+        return None
+    ends = [end for stage in _list(state.get("stages")) if (end := _text(_mapping(stage).get("end")))]
+    return (ends[-1] if ends else _text(raw.get("modifiedAt"))) or None
