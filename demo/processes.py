@@ -149,7 +149,7 @@ class ProcessTree:
         """Return all living processes of this tree, descendants included."""
         return list(marked_processes(self.mark))
 
-    def stop(self, *, grace: float = 8.0) -> None:
+    def stop(self, *, grace: float = 5.0) -> None:
         """End all programs: SIGTERM first, SIGKILL for what still lives after the grace period.
 
         May be called more than once.

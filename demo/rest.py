@@ -57,6 +57,10 @@ class AirflowRest:
             return False
         return bool(answer.ok and answer.json()["metadatabase"]["status"] == "healthy")
 
+    def warm_up(self) -> None:
+        """Call the interface that Airflow's workers use, which builds it if this is its first call."""
+        self._read(self._session.get(f"{self.url}/execution/health", timeout=self._timeout))
+
     def health(self) -> dict[str, str | None]:
         """Return the status of each component: `healthy`, `unhealthy` or None while it was never seen."""
         parts: Mapping[str, Mapping[str, Any]] = self._call("GET", "/monitor/health")

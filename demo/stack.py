@@ -27,7 +27,14 @@ from demo.ports import LOOPBACK, free_ports
 from demo.processes import ProcessTree
 from demo.rest import AirflowRest
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+"""Arguments by component. No log servers: they listen on all addresses, and the files are on this machine."""
+
 SAFETY_STOP = 300.0
 """Seconds after which waiting for Airflow is given up: far above what a busy machine needs."""
 
@@ -61,7 +68,7 @@ class AirflowStack:
         self.processes = processes
         self.home = home
         self.password = secrets.token_urlsafe(12)
-        api_port, worker_log_port, trigger_log_port = free_ports(3)
+        [api_port] = free_ports(1)
         self.url = f"http://{LOOPBACK}:{api_port}"
         self.rest = AirflowRest(self.url, user=self.user, password=self.password)
         self._passwords = home / "passwords.json"
@@ -87,8 +94,6 @@ class AirflowStack:
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-                "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
-                "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 "NO_PROXY": f"{LOOPBACK},localhost",
                 "no_proxy": f"{LOOPBACK},localhost",
@@ -105,17 +110,23 @@ class AirflowStack:
         self._passwords.write_text(json.dumps({self.user: self.password}) + "\n", encoding="utf-8")
         self._passwords.chmod(0o600)
         create_database(self._database)
-        for component in COMPONENTS:
-            self.processes.start(component, [sys.executable, "-m", "airflow", component], env=self.env)
+        for component, arguments in COMPONENTS.items():
+            self.processes.start(
+                component, [sys.executable, "-m", "airflow", component, *arguments], env=self.env
+            )
 
     def wait_until_up(self, *, timeout: float = SAFETY_STOP) -> None:
-        """Wait until the API server answers.
+        """Wait until the API server answers people and tasks.
+
+        The interface for tasks is built at its first call, which takes about six seconds: that call is
+        made here, so that it does not add to the first task's time.
 
         :param timeout: seconds after which to give up
         :raises NotReadyError: when the time is over
         :raises demo.processes.ProgramEndedError: if a component ended; the message holds its last output
         """
         self.wait_for(self.rest.is_up, what="the API server to answer", timeout=timeout)
+        self.rest.warm_up()
 
     def wait_for_dag(self, dag_id: str, *, timeout: float = SAFETY_STOP) -> None:
         """Wait until Airflow has parsed a DAG.

@@ -1,0 +1,85 @@
+"""The example's surroundings: the Smart Flows server and an Airflow that is connected to it.
+
+Why this module exists: the demo, the lasting UI and the end-to-end tests need the same two services with
+the same connections, so that what a newcomer sees is what is tested.
+
+Invariants: everything a run writes is in its own folder, except the documents that flows produce: those
+are for the user and stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.flow_server import FlowServer
+from demo.processes import ROOT, ProcessTree
+from demo.stack import AirflowStack
+
+DAGS = ROOT / "example_dags"
+DAG_ID = "scheduled_report"
+FLOW_TASK = "run_report"
+"""The task that runs the flow; it pushes `execution_id` at submission and the manifest at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """The running services."""
+
+    airflow: AirflowStack
+    """Airflow, with the example DAGs."""
+
+    flows: FlowServer
+    """The embedded Smart Flows server."""
+
+    folder: Path
+    """Files of this run: database, task logs, output of the components."""
+
+    reports: Path
+    """Where the example lands its documents."""
+
+
+def new_folders() -> tuple[Path, Path]:
+    """Return the paths of a new run's folder and of its documents' folder; neither exists yet."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    return ROOT / ".demo" / "runs" / name, ROOT / ".demo" / "reports" / name
+
+
+@contextlib.contextmanager
+def scenario(*, folder: Path, reports: Path, tell: Callable[[str], None]) -> Iterator[Scenario]:
+    """Run both services for the time of a `with` block; the example DAG is ready when the block starts.
+
+    :param folder: where this run keeps its files
+    :param reports: where the example lands its documents
+    :param tell: gets a line of text for each step
+    :raises demo.stack.NotReadyError: if Airflow does not get ready or cannot import the DAGs
+    :raises demo.processes.ProgramEndedError: if a program ended; the message holds its last output
+    """
+    reports.mkdir(parents=True, exist_ok=True)
+    with ProcessTree(logs=folder / "components") as processes:
+        flows = FlowServer(processes, flows=DAGS / "flows", state=folder / "flow-server" / "state.db")
+        airflow = AirflowStack(
+            processes,
+            dags_folder=DAGS,
+            home=folder / "airflow",
+            env={
+                "AIRFLOW_CONN_SMARTFLOWS_DEFAULT": flows.connection(),
+                "AIRFLOW_CONN_FLIGHTS_DB": json.dumps(
+                    {"conn_type": "sqlite", "host": str(folder / "flights.db")}
+                ),
+                "AIRFLOW_VAR_REPORTS_PATH": reports.as_uri(),
+            },
+        )
+        tell("starting the Smart Flows server and Airflow's four components")
+        flows.start()
+        airflow.start()
+        airflow.wait_for(flows.is_up, what="the Smart Flows server to answer")
+        airflow.wait_until_up()
+        tell(f"waiting for Airflow to parse {DAG_ID}")
+        airflow.wait_for_dag(DAG_ID)
+        yield Scenario(airflow=airflow, flows=flows, folder=folder, reports=reports)
