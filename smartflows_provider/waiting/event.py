@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 EndReason = Literal["finished", "needs_person", "deadline", "unreachable", "refused", "gone"]
 END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
 
+MAX_DETAIL = 1000
+"""Characters of an explanation that travels in an event."""
 EVENT_SCHEMA = 1
 """Version of the event that a trigger hands to the worker."""
 
@@ -26,7 +28,9 @@ class WaitEvent:
     status: str | None = None
     detail: str = ""
     canceled: bool = False
-    """Whether the trigger has asked the service to cancel the run."""
+    """Whether the service has been asked to cancel the run."""
+    deadline: float | None = None
+    """Epoch seconds of the run's deadline, so that a wait that goes on keeps it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event's payload: small, JSON only, no secrets."""
@@ -37,6 +41,7 @@ class WaitEvent:
             "status": self.status,
             "detail": self.detail,
             "canceled": self.canceled,
+            "deadline": self.deadline,
         }
 
     @classmethod
@@ -53,11 +58,12 @@ class WaitEvent:
             raise ValueError(f"the event has the unknown reason {reason!r}")
         if not isinstance(execution_id, str) or not execution_id:
             raise ValueError("the event names no execution")
-        status = event.get("status")
+        status, deadline = event.get("status"), event.get("deadline")
         return cls(
             reason=reason,
             execution_id=execution_id,
             status=status if isinstance(status, str) else None,
             detail=str(event.get("detail") or ""),
             canceled=event.get("canceled") is True,
+            deadline=float(deadline) if isinstance(deadline, int | float) else None,
         )

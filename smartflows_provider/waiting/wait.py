@@ -13,13 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from smartflows_provider.waiting.event import EndReason
+from smartflows_provider.waiting.event import MAX_DETAIL, EndReason
 from smartflows_provider.waiting.failures import PollFailure
 from smartflows_provider.waiting.schedule import hold_for, pause_after_answer, pause_after_failure
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
-
-MAX_DETAIL = 1000
-"""Characters of an explanation that travels in a trigger's event."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,229 @@
+"""The beginning of a run: attach to the one there is, or start one exactly once.
+
+The order of steps is the whole point. Invariants: an intent is on record before the request that starts a
+run leaves, the run's id right after; the request is repeated only after errors that prove that nothing was
+taken; what is unclear fails with what to check, instead of starting a second run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from smartflows_provider.exceptions import (
+    FlowExecutionGoneError,
+    FlowInputError,
+    FlowStateUnknownError,
+    FlowSubmissionUnclearError,
+    RunIdentity,
+)
+from smartflows_provider.hooks.translation import translate
+from smartflows_provider.lifecycle.options import RunOptions
+from smartflows_provider.lifecycle.reattach import after_look, first_step
+from smartflows_provider.lifecycle.record import Epoch, RunRecord, RunStore
+from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle
+from smartflows_provider.transport.errors import NotSent, TransportError
+from smartflows_provider.wire.errors import NotFound, ServiceFault, UnreadableAnswer, WireError
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.base import FlowSystemHook
+    from smartflows_provider.wire.run import RunSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What is to be run, and how the service is asked for it."""
+
+    flow: str
+    """Id or name as given, for people."""
+    fingerprint: str
+    """Of the input."""
+    prepare: Callable[[], Callable[[], RunSnapshot]]
+    """Does what harms nobody (looks the flow up) and returns what sends the one request that starts a run.
+    Preparing raises errors of the error tree, sending raises errors of the wire and the transport."""
+    candidates: Callable[[float], list[str]]
+    """Describes the runs that the service has started since an epoch second, a line each."""
+
+
+class RunBeginning:
+    """
+    Brings a task to its remote run.
+
+    :param hook: the connection.
+    :param store: where the task's record is kept.
+    :param epoch: of this attempt.
+    :param options: the author's decisions.
+    :param log: the task's logger.
+    :param clock: gives epoch seconds.
+    :param sleep: pauses for seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: FlowSystemHook,
+        store: RunStore,
+        epoch: Epoch,
+        options: RunOptions,
+        log: Any,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._hook = hook
+        self._store = store
+        self._epoch = epoch
+        self._options = options
+        self._log = log
+        self._clock = clock
+        self._sleep = sleep
+
+    def begin(self, request: RunRequest) -> RunRecord:
+        """
+        Return the record of the run that this attempt is to wait for.
+
+        :raises FlowSubmissionUnclearError: if it is open whether a run was started.
+        :raises FlowInputError: if the input changed since and the author wants that to fail.
+        :raises FlowStateUnknownError: if the earlier run could not be asked about; a retry helps.
+        :raises FlowExecutionGoneError: if the service no longer has the earlier run.
+        :raises FlowException: for what else stands in the way of starting a run.
+        """
+        record = self._store.load()
+        step = first_step(record, epoch=self._epoch, fingerprint=request.fingerprint, options=self._options)
+        if record is None or step == "submit":
+            return self._submit(request)
+        if step == "unclear":
+            raise self._unclear(
+                request, record.submitted_at, "An earlier attempt ended while it was starting it."
+            )
+        if record.execution_id is None:
+            return self._submit(request)
+        if step == "supersede":
+            self._supersede(record.execution_id, request)
+            return self._submit(request)
+        if step == "input_changed":
+            raise FlowInputError(
+                "The input differs from the one the execution was started with, and on_input_changed='fail'.",
+                where=self._where(request, record.execution_id),
+                fate="The execution was left as it is.",
+                advice="Clear the task to start a new execution with the new input.",
+            )
+        return self._attach_or_submit(request, record, record.execution_id)
+
+    def _attach_or_submit(self, request: RunRequest, record: RunRecord, execution_id: str) -> RunRecord:
+        where = self._where(request, execution_id)
+        try:
+            snapshot = self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=0))
+        except NotFound as error:
+            raise FlowExecutionGoneError(
+                f"The execution that an earlier attempt started no longer exists: {error}.",
+                where=where,
+                fate="It was purged, or the connection now leads to another project; its end is not known.",
+                advice="Clear the task to start a new execution.",
+            ) from None
+        except (WireError, TransportError) as error:
+            raise FlowStateUnknownError(
+                f"The execution that an earlier attempt started could not be asked about: {error}.",
+                where=where,
+                fate="The execution was kept; no other was started.",
+                advice="A retry asks again.",
+            ) from None
+        if after_look(snapshot.phase) == "submit":
+            self._log.info(
+                "Execution %s of an earlier attempt ended in %s; starting a new one.",
+                execution_id,
+                snapshot.status,
+            )
+            return self._submit(request)
+        self._log.info(
+            "Attached to execution %s, which an earlier attempt has started; its status is %s.",
+            execution_id,
+            snapshot.status,
+        )
+        attached = replace(record, epoch=self._epoch)
+        if record.deadline <= self._clock() and not snapshot.phase.is_stable:
+            # An earlier attempt gave up on it and left it alive: this attempt has its own time.
+            attached = replace(attached, deadline=self._clock() + self._options.timeout)
+        if attached != record:
+            self._store.save(attached)
+        return attached
+
+    def _supersede(self, execution_id: str, request: RunRequest) -> None:
+        """Stop the run that the new one takes the place of, and make sure it has stopped."""
+        self._log.info("Execution %s is superseded: cancelling it before a new one is started.", execution_id)
+        stopped = cancel_and_settle(self._hook, execution_id, clock=self._clock, sleep=self._sleep)
+        gone = stopped.asked and stopped.phase is None
+        if not gone and (stopped.phase is None or not stopped.phase.is_stable):
+            raise FlowStateUnknownError(
+                "The execution that is to be superseded has not stopped.",
+                where=self._where(request, execution_id),
+                fate=f"{stopped.fate} No other was started.",
+                advice="Cancel it at the service if it does not stop by itself; a retry tries again.",
+            )
+        self._log.info("%s", stopped.fate)
+
+    def _submit(self, request: RunRequest) -> RunRecord:
+        send = request.prepare()
+        now = self._clock()
+        intent = RunRecord(
+            execution_id=None,
+            flow=request.flow,
+            fingerprint=request.fingerprint,
+            epoch=self._epoch,
+            submitted_at=now,
+            deadline=now + self._options.timeout,
+        )
+        self._store.save(intent)
+        started = replace(intent, execution_id=self._send(send, request, now).execution_id)
+        try:
+            self._store.save(started)
+        except Exception:
+            stopped = cancel_and_look(self._hook, str(started.execution_id))
+            self._log.error("The execution could not be recorded. %s", stopped.fate)
+            raise
+        self._log.info("Started execution %s of flow %r.", started.execution_id, request.flow)
+        return started
+
+    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
+        try:
+            try:
+                return send()
+            except (WireError, TransportError) as error:
+                if not (_may_have_started(error) and self._options.on_ambiguous_submission == "resubmit"):
+                    raise
+                self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
+                return send()
+        except (WireError, TransportError) as error:
+            if _may_have_started(error):
+                raise self._unclear(request, since, f"{error}.") from None
+            self._store.discard()
+            raise translate(error, where=self._where(request)) from None
+
+    def _unclear(self, request: RunRequest, since: float, why: str) -> FlowSubmissionUnclearError:
+        try:
+            found = request.candidates(since)
+            listed = (
+                "Executions of this flow since then:\n" + "\n".join(f"  {line}" for line in found)
+                if found
+                else "The service lists no execution of this flow since then."
+            )
+        except (WireError, TransportError) as error:
+            listed = f"The service's executions could not be listed: {error}."
+        return FlowSubmissionUnclearError(
+            f"It is open whether the service has started an execution. {why}",
+            where=self._where(request),
+            fate=listed,
+            advice="Nothing was started a second time. Check which of them is this task's, cancel it or take "
+            "its output, and then clear the task to start a new one.",
+        )
+
+    def _where(self, request: RunRequest, execution_id: str | None = None) -> RunIdentity:
+        return self._hook.identity(flow=request.flow, execution_id=execution_id)
+
+
+def _may_have_started(error: WireError | TransportError) -> bool:
+    """Tell whether the service can have taken the request although it brought no run."""
+    if isinstance(error, TransportError):
+        return not isinstance(error, NotSent)
+    return isinstance(error, ServiceFault | UnreadableAnswer)

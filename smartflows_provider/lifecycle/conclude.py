@@ -1,0 +1,142 @@
+"""What the end of a wait means for the task: go on, or which error.
+
+Shared by the operators and the sensor in both modes. Invariants: only Success, and Warning where the
+author allows it, let a task succeed; "could not find out" never reads as "failed"; every error says what
+became of the remote run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
+    FlowException,
+    FlowExecutionCanceledError,
+    FlowExecutionFailedError,
+    FlowExecutionGoneError,
+    FlowExecutionInterruptedError,
+    FlowExecutionWarningError,
+    FlowStateUnknownError,
+    FlowTimeoutError,
+    FlowUserInputRequiredError,
+    RunIdentity,
+)
+from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.wire.run import RunPhase
+
+if TYPE_CHECKING:
+    from smartflows_provider.lifecycle.options import OnWarning
+
+KEPT = "The execution was kept."
+
+
+def error_of_ended_run(
+    *,
+    phase: RunPhase,
+    status: str,
+    where: RunIdentity,
+    on_warning: OnWarning,
+    errors: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    failing_block: str | None = None,
+) -> FlowException | None:
+    """
+    Return the error that a stable status means for the task, None for a success.
+
+    :param phase: of the status.
+    :param status: the service's word.
+    :param where: which run it is.
+    :param on_warning: whether warnings are a failure.
+    :param errors: the flow's own errors.
+    :param warnings: the flow's own warnings.
+    :param failing_block: the flow's block that failed.
+    """
+    if phase is RunPhase.SUCCEEDED or (phase is RunPhase.WARNED and on_warning == "succeed"):
+        return None
+    if phase is RunPhase.WARNED:
+        return FlowExecutionWarningError(
+            f"The execution ended in {status}, and on_warning='fail'.{_listed(warnings)}",
+            where=where,
+            fate="It is finished; its documents may exist.",
+        )
+    if phase is RunPhase.FAILED:
+        block = f" in block {failing_block!r}" if failing_block else ""
+        return FlowExecutionFailedError(
+            f"The execution ended in {status}{block}.{_listed(errors) or ' The flow gave no reason.'}",
+            where=where,
+            fate="It is finished.",
+            advice="Mend what the flow names; a retry starts a new execution.",
+        )
+    if phase is RunPhase.CANCELED:
+        return FlowExecutionCanceledError(
+            f"The execution ended in {status}: somebody stopped it at the service.",
+            where=where,
+            fate="It is finished.",
+            advice="Clear the task to run it again.",
+        )
+    if phase is RunPhase.INTERRUPTED:
+        return FlowExecutionInterruptedError(
+            f"The execution ended in {status}: the service stopped it, or it went on too long."
+            f"{_listed(errors)}",
+            where=where,
+            fate="It is finished.",
+            advice="A retry starts a new execution.",
+        )
+    return FlowStateUnknownError(
+        f"The execution was taken for finished, but its status is {status}.",
+        where=where,
+        fate=KEPT,
+        advice="A retry asks again.",
+    )
+
+
+def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity) -> FlowException:
+    """Return the error for a wait that ended without an end of the run, but for its deadline or a person."""
+    if event.reason == "refused":
+        return FlowAuthenticationError(
+            f"The service refused the key during the wait: {event.detail}",
+            where=where,
+            fate=KEPT,
+            advice="Put a valid key into the connection and clear the task with on_clear='resume', or see to "
+            "the execution at the service.",
+        )
+    if event.reason == "gone":
+        return FlowExecutionGoneError(
+            f"The execution disappeared during the wait: {event.detail}",
+            where=where,
+            fate="The project's clean-up settings may have purged it; how it ended is not known.",
+            advice="Look into the project's clean-up settings; clear the task to start a new execution.",
+        )
+    return FlowStateUnknownError(
+        f"The execution's status could not be found out: {event.detail}",
+        where=where,
+        fate=f"{KEPT} Its last known status was {event.status or 'none'}.",
+        advice="A retry attaches to it where Airflow keeps task state (3.3 and later).",
+    )
+
+
+def timeout_error(*, where: RunIdentity, status: str | None, fate: str) -> FlowTimeoutError:
+    """Return the error for a run that was not finished at its deadline."""
+    return FlowTimeoutError(
+        f"The execution was not finished in time; its last status was {status or 'not known'}.",
+        where=where,
+        fate=fate,
+        advice="Raise timeout if it needs longer; a retry has a new time limit.",
+    )
+
+
+def person_needed_error(*, where: RunIdentity, status: str, fate: str) -> FlowUserInputRequiredError:
+    """Return the error for a run that needs a person where the task does not allow for one."""
+    return FlowUserInputRequiredError(
+        f"The execution is in {status} and needs a person, and on_user_input='fail'.",
+        where=where,
+        fate=fate,
+        advice="Start it with unattended=True, give answers with on_user_input='answer', or let it wait with "
+        "on_user_input='wait'.",
+    )
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    return "".join(f"\n  - {sentence}" for sentence in sentences)

@@ -1,0 +1,107 @@
+"""The two loops that carry out a wait: one for workers, one for the triggerer.
+
+They differ in how they sleep and send, and in nothing else; every decision is the :class:`Wait`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.repetition import NO_REPETITION
+from smartflows_provider.waiting.failures import PollFailure, read_failure
+from smartflows_provider.waiting.wait import Decision, End, Note, Wait
+from smartflows_provider.wire.errors import WireError
+from smartflows_provider.wire.run import RunSnapshot
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.base import FlowSystemHook
+
+Clock = Callable[[], float]
+
+
+def wait_on_worker(
+    wait: Wait,
+    *,
+    hook: FlowSystemHook,
+    log: Any,
+    clock: Clock = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> End:
+    """
+    Wait on a worker until the wait says it is over.
+
+    :param wait: the decisions.
+    :param hook: the connection.
+    :param log: the task's logger.
+    :param clock: gives epoch seconds.
+    :param sleep: pauses for seconds.
+    """
+    while True:
+        hold, asked_at = wait.next_hold(clock()), clock()
+        seen: RunSnapshot | PollFailure
+        try:
+            exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
+            seen = hook.client.run(exchange, repetition=NO_REPETITION)
+        except (WireError, TransportError) as error:
+            seen = read_failure(error)
+        decision = _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
+        write_notes(log, decision.notes)
+        if isinstance(decision, End):
+            return decision
+        if decision.refresh:
+            hook.close()
+        sleep(decision.seconds)
+
+
+async def wait_in_trigger(
+    wait: Wait,
+    *,
+    hook: FlowSystemHook,
+    log: Any,
+    clock: Clock = time.time,
+) -> End:
+    """
+    Wait in the triggerer until the wait says it is over.
+
+    :param wait: the decisions.
+    :param hook: the connection.
+    :param log: the trigger's logger.
+    :param clock: gives epoch seconds.
+    """
+    while True:
+        hold, asked_at = wait.next_hold(clock()), clock()
+        seen: RunSnapshot | PollFailure
+        try:
+            exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
+            seen = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
+        except (WireError, TransportError) as error:
+            seen = read_failure(error)
+        except FlowConfigurationError as error:
+            # The worker has just used this connection: it was changed or removed meanwhile.
+            seen = PollFailure(kind="refused", text=str(error))
+        decision = _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
+        write_notes(log, decision.notes)
+        if isinstance(decision, End):
+            return decision
+        if decision.refresh:
+            await hook.aclose()
+        await asyncio.sleep(decision.seconds)
+
+
+def write_notes(log: Any, notes: Iterable[Note]) -> None:
+    """Write a decision's notes to a task's log."""
+    for note in notes:
+        log.log(note.level, "%s", note.text)
+
+
+def _decide(
+    wait: Wait, seen: RunSnapshot | PollFailure, *, asked_at: float, hold: float, now: float
+) -> Decision:
+    if isinstance(seen, RunSnapshot):
+        return wait.saw(seen, asked_at=asked_at, hold=hold, now=now)
+    return wait.failed(seen, asked_at=asked_at, now=now)

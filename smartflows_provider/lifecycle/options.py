@@ -1,0 +1,52 @@
+"""The decisions a DAG author makes about a run, as one checked value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+OnUserInput = Literal["wait", "fail", "answer"]
+OnWarning = Literal["succeed", "fail"]
+OnClear = Literal["restart", "resume"]
+OnInputChanged = Literal["attach", "restart", "fail"]
+OnAmbiguousSubmission = Literal["fail", "resubmit"]
+
+DEFAULT_TIMEOUT = 7 * 24 * 3600.0
+"""Seconds, seven days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a task treats its remote run; checked when the DAG is parsed."""
+
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds from submission to the deadline."""
+    poll_interval: float = 60.0
+    """Seconds, longest pause between two looks."""
+    max_outage: float = 600.0
+    """Seconds for which the service may be out of reach."""
+    on_user_input: OnUserInput = "wait"
+    """What to do where a person is needed."""
+    on_warning: OnWarning = "succeed"
+    """Whether an execution with warnings is a success."""
+    on_clear: OnClear = "restart"
+    """What a cleared task does with the run it had."""
+    on_input_changed: OnInputChanged = "attach"
+    """What a retry does whose input differs from the run's."""
+    on_ambiguous_submission: OnAmbiguousSubmission = "fail"
+    """What to do where it is open whether the service started a run."""
+    cancel_on_kill: bool = True
+    """Whether a person who stops the task stops the remote run."""
+    cancel_on_timeout: bool = True
+    """Whether a run that this task gives up on is cancelled."""
+
+    def __post_init__(self) -> None:
+        hints: dict[str, Any] = get_type_hints(type(self))
+        for field in fields(self):
+            value, hint = getattr(self, field.name), hints[field.name]
+            allowed = get_args(hint)
+            if allowed and value not in allowed:
+                words = ", ".join(map(repr, allowed))
+                raise ValueError(f"{field.name} is {value!r}; it takes one of {words}")
+            if hint is float and not (isinstance(value, int | float) and value > 0):
+                raise ValueError(f"{field.name} is {value!r}; it takes a number of seconds above 0")

@@ -1,0 +1,46 @@
+"""What an attempt does about a run that an earlier attempt has left: pure decisions.
+
+A retry and a clear look alike to a task but mean opposite things; the epoch tells them apart. Invariant:
+with the same record and the same status, the same decision.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from smartflows_provider.lifecycle.options import RunOptions
+from smartflows_provider.lifecycle.record import Epoch, RunRecord
+from smartflows_provider.wire.run import RunPhase
+
+FirstStep = Literal["submit", "look", "supersede", "unclear", "input_changed"]
+
+
+def first_step(record: RunRecord | None, *, epoch: Epoch, fingerprint: str, options: RunOptions) -> FirstStep:
+    """
+    Decide before the service is asked.
+
+    ``submit``: start a run. ``look``: ask for the recorded run's status, then see :func:`after_look`.
+    ``supersede``: cancel the recorded run, wait until it is stable, start a new one. ``unclear``: an
+    attempt died while it was starting a run. ``input_changed``: fail, because the author wants that.
+    """
+    if record is None:
+        return "submit"
+    cleared = record.epoch != epoch
+    if record.execution_id is None:
+        return "submit" if cleared or options.on_ambiguous_submission == "resubmit" else "unclear"
+    if cleared and options.on_clear == "restart":
+        return "supersede"
+    if record.fingerprint != fingerprint and options.on_input_changed != "attach":
+        return "input_changed" if options.on_input_changed == "fail" else "supersede"
+    return "look"
+
+
+def after_look(phase: RunPhase) -> Literal["attach", "submit"]:
+    """
+    Decide once the recorded run's status is known.
+
+    What is under way or ended well is attached to; the wait then sees its end at once. What ended badly is
+    started anew, that is what a retry is for.
+    """
+    ended_badly = phase in {RunPhase.FAILED, RunPhase.CANCELED, RunPhase.INTERRUPTED}
+    return "submit" if ended_badly else "attach"

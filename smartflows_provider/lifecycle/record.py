@@ -1,0 +1,145 @@
+"""What a task remembers of its remote run between attempts.
+
+The record lives in Airflow's task state store (from 3.3 on), which all attempts of a task instance share
+and people can read in the UI: so it is small, versioned, and holds no secrets and no payload. Invariant:
+an intent is written before the request that starts a run, the run's id right after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+RECORD_SCHEMA = 1
+RECORD_KEY = "flow_run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What changes when somebody clears a task, and stays when Airflow retries it."""
+
+    max_tries: int
+    """Grows when a finished task is cleared."""
+    clear_number: int
+    """Of the DAG run; grows with every clear in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run, or the intent to start one."""
+
+    execution_id: str | None
+    """None as long as the service has not answered the request that starts it."""
+    flow: str
+    """Id or name, as given."""
+    fingerprint: str
+    """Of the input: SHA-256, hexadecimal."""
+    epoch: Epoch
+    """When it was started."""
+    submitted_at: float
+    """Epoch seconds."""
+    deadline: float
+    """Epoch seconds."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {"schema_version": RECORD_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> RunRecord:
+        """
+        Read a record.
+
+        :raises ValueError: if it is not of a known shape.
+        """
+        try:
+            if raw["schema_version"] != RECORD_SCHEMA:
+                raise ValueError(f"schema version {raw['schema_version']!r} is not known")
+            execution_id = raw["execution_id"]
+            return cls(
+                execution_id=None if execution_id is None else str(execution_id),
+                flow=str(raw["flow"]),
+                fingerprint=str(raw["fingerprint"]),
+                epoch=Epoch(**raw["epoch"]),
+                submitted_at=float(raw["submitted_at"]),
+                deadline=float(raw["deadline"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a run record: {error!r}") from None
+
+
+class RunStore(Protocol):
+    """Where a task keeps its record."""
+
+    def load(self) -> RunRecord | None:
+        """Return the record, or None if there is none."""
+
+    def save(self, record: RunRecord) -> None:
+        """Write the record durably."""
+
+    def discard(self) -> None:
+        """Forget the record."""
+
+
+class TaskStateStore:
+    """
+    The record in Airflow's task state store.
+
+    :param accessor: ``context["task_state_store"]``.
+    :param retention: for how long Airflow keeps it; Airflow's ``NEVER_EXPIRE``.
+    """
+
+    def __init__(self, accessor: Any, *, retention: Any) -> None:
+        self._accessor = accessor
+        self._retention = retention
+
+    def load(self) -> RunRecord | None:
+        """Return the record, or None if there is none."""
+        raw = self._accessor.get(RECORD_KEY)
+        return RunRecord.from_dict(raw) if isinstance(raw, Mapping) else None
+
+    def save(self, record: RunRecord) -> None:
+        """Write the record; it does not expire."""
+        self._accessor.set(RECORD_KEY, record.as_dict(), retention=self._retention)
+
+    def discard(self) -> None:
+        """Forget the record."""
+        self._accessor.delete(RECORD_KEY)
+
+
+class NoStore:
+    """Remembers nothing: Airflow before 3.3, or ``durable=False``."""
+
+    def load(self) -> RunRecord | None:
+        """Return None."""
+        return None
+
+    def save(self, record: RunRecord) -> None:
+        """Do nothing."""
+
+    def discard(self) -> None:
+        """Do nothing."""
+
+
+def store_for(context: Mapping[str, Any], *, durable: bool) -> RunStore:
+    """
+    Return where the task of a context keeps its record.
+
+    :param context: the task's context.
+    :param durable: False to remember nothing.
+    """
+    accessor = context.get("task_state_store")
+    if not durable or accessor is None:
+        return NoStore()
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - only from Airflow 3.3 on
+
+    return TaskStateStore(accessor, retention=NEVER_EXPIRE)
+
+
+def epoch_of(context: Mapping[str, Any]) -> Epoch:
+    """Return the epoch of the task of a context; what an Airflow does not tell counts as 0."""
+    return Epoch(
+        max_tries=int(getattr(context.get("ti"), "max_tries", 0) or 0),
+        clear_number=int(getattr(context.get("dag_run"), "clear_number", 0) or 0),
+    )

@@ -1,0 +1,145 @@
+"""From a finished execution to what downstream tasks get: the manifest, and documents on storage.
+
+Invariant: errors of the output room leave as the error tree, with the execution named; a document that
+could not be brought is an error and never a gap in the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from smartflows_provider.exceptions import FlowDocumentError, FlowOutputError, RunIdentity
+from smartflows_provider.output.documents import document_dir, land
+from smartflows_provider.output.errors import OutputError
+from smartflows_provider.output.extractor import DocumentRef, Output, extract
+from smartflows_provider.output.file_names import safe_name
+from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
+from smartflows_provider.output.selection import select
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+    from smartflows_provider.output.storage import StoragePath
+    from smartflows_provider.wire.smart_flows import Execution
+
+DEFAULT_MAX_XCOM_BYTES = 48 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultOptions:
+    """What of an output is taken along, and where to."""
+
+    outputs: Mapping[str, str] | None = None
+    """``{name: JMESPath}``; None keeps all values."""
+    values_by_title: bool = False
+    """Whether keys that are GUIDs are replaced by their titles."""
+    documents_path: StoragePath | None = None
+    """Where documents are landed; None lists them only."""
+    max_document_bytes: int | None = None
+    """Size limit for each document; None for no limit."""
+    max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES
+    """Size limit for the manifest."""
+
+
+@contextmanager
+def output_errors(where: RunIdentity) -> Iterator[None]:
+    """Turn errors of the output room into those that DAG authors see."""
+    try:
+        yield
+    except OutputError as error:
+        kind = FlowDocumentError if error.retry_helps else FlowOutputError
+        raise kind(
+            str(error), where=where, fate="The execution is finished; its output stays at the service."
+        ) from error
+
+
+def read_output(execution: Execution, *, options: ResultOptions, where: RunIdentity) -> Output:
+    """Return what an execution left behind."""
+    with output_errors(where):
+        return extract(execution.raw, values_by_title=options.values_by_title)
+
+
+def collect(
+    hook: SmartFlowsHook,
+    execution: Execution,
+    output: Output,
+    *,
+    options: ResultOptions,
+    where: RunIdentity,
+    log: Any,
+) -> Manifest:
+    """
+    Land the documents and put the manifest together.
+
+    :param hook: the connection.
+    :param execution: finished.
+    :param output: what was read of it.
+    :param options: what is taken along.
+    :param where: which run it is.
+    :param log: the task's logger.
+    :raises FlowOutputError: if the output cannot be taken as asked for; no retry helps.
+    :raises FlowDocumentError: if a document could not be brought; a retry helps.
+    """
+    with output_errors(where):
+        values = select(output.values, options.outputs) if options.outputs else None
+        target = document_dir(options.documents_path, execution.id) if options.documents_path else None
+        documents = (
+            None
+            if target is None
+            else land_documents(
+                hook,
+                output.documents,
+                target=target,
+                max_bytes=options.max_document_bytes,
+                where=where,
+                log=log,
+            )
+        )
+        manifest = build_manifest(
+            output,
+            execution_id=execution.id,
+            flow_id=execution.flow.id,
+            flow_name=execution.flow.name,
+            status=execution.status,
+            created_at=execution.created_at,
+            url=where.url or "",
+            values=values,
+            documents=documents,
+        )
+        return fit(manifest, max_bytes=options.max_xcom_bytes, spill_to=target)
+
+
+def land_documents(
+    hook: SmartFlowsHook,
+    documents: Sequence[DocumentRef],
+    *,
+    target: StoragePath,
+    max_bytes: int | None,
+    where: RunIdentity,
+    log: Any,
+) -> list[DocumentEntry]:
+    """
+    Bring documents to a directory, one after the other, in constant memory.
+
+    :param hook: the connection.
+    :param documents: in the order of the output, which also decides the numbers of equal names.
+    :param target: the directory.
+    :param max_bytes: size limit for each.
+    :param where: which run they are of.
+    :param log: the task's logger.
+    """
+    entries: list[DocumentEntry] = []
+    taken: list[str] = []
+    with output_errors(where):
+        for reference in documents:
+            metadata = hook.get_document(reference.id)
+            with hook.download_document(reference.id) as stream:
+                content_type = metadata.content_type or stream.content_type
+                name = safe_name(metadata.name or reference.name, content_type=content_type, taken=taken)
+                taken.append(name)
+                file = land(stream.chunks, target, name, max_bytes=max_bytes, expected_size=stream.size)
+            log.info("Document %r (%d bytes) is at %s", metadata.name, file.size, file.uri)
+            entries.append(landed(reference, file, name=metadata.name, content_type=content_type))
+    return entries

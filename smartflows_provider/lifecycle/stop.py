@@ -1,0 +1,105 @@
+"""Asking the service to stop a run.
+
+Invariant: nothing here raises for a service that does not answer; the caller gets to say what became of
+the run, in a sentence that names it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from smartflows_provider.transport.blocking import BlockingClient
+from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.repetition import NO_REPETITION
+from smartflows_provider.wire.errors import NotFound, WireError
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.base import FlowSystemHook
+    from smartflows_provider.transport.settings import ClientSettings
+    from smartflows_provider.wire.messages import Exchange
+    from smartflows_provider.wire.run import RunPhase, RunSnapshot
+
+KILL_SECONDS = 3.0
+"""How long a worker that is being stopped may take for its one request; Airflow kills it after five."""
+SETTLE_SECONDS = 30.0
+"""How long a cancelled run may take to become stable before a new one must not be started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """What came of asking to stop a run."""
+
+    asked: bool
+    """Whether the service took the request."""
+    fate: str
+    """A sentence for people: what became of the run."""
+    phase: RunPhase | None = None
+    """The status after the request, None if it could not be found out."""
+
+
+def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
+    """Cancel a run, with the client's own repetition, and say what became of it."""
+    try:
+        snapshot = hook.client.run(hook.cancel_exchange(execution_id))
+        if snapshot is None:
+            snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=0))
+    except NotFound:
+        return Stopped(asked=True, fate=f"The service no longer has execution {execution_id}.")
+    except (WireError, TransportError) as error:
+        return Stopped(
+            asked=False,
+            fate=f"Execution {execution_id} may still be running: it could not be cancelled ({error}).",
+        )
+    return Stopped(asked=True, fate=_fate(snapshot), phase=snapshot.phase)
+
+
+def cancel_and_settle(
+    hook: FlowSystemHook,
+    execution_id: str,
+    *,
+    seconds: float = SETTLE_SECONDS,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Stopped:
+    """
+    Cancel a run and wait until its status can no longer change.
+
+    :param seconds: how long to wait for that; the phase of the result tells whether it did.
+    """
+    give_up = clock() + seconds
+    stopped = cancel_and_look(hook, execution_id)
+    while stopped.phase is not None and not stopped.phase.is_stable and clock() < give_up:
+        sleep(1.0)
+        try:
+            snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=0))
+        except (WireError, TransportError) as error:
+            return replace(stopped, fate=f"The status of execution {execution_id} is open ({error}).")
+        stopped = Stopped(asked=True, fate=_fate(snapshot), phase=snapshot.phase)
+    return stopped
+
+
+def cancel_now(settings: ClientSettings, exchange: Exchange[RunSnapshot | None]) -> str | None:
+    """
+    Send the cancel within three seconds, on a connection of its own, without waiting for the effect.
+
+    For workers that are being stopped and triggers whose task is gone: there is no time for more.
+
+    :param settings: of the connection, looked up before.
+    :param exchange: the call that cancels.
+    :returns: None if the service took it, else what went wrong.
+    """
+    hurried = replace(settings, connect_timeout=KILL_SECONDS / 2, read_timeout=KILL_SECONDS / 2)
+    try:
+        with BlockingClient(hurried, repetition=NO_REPETITION) as client:
+            client.run(exchange)
+    except (WireError, TransportError) as error:
+        return str(error)
+    return None
+
+
+def _fate(snapshot: RunSnapshot) -> str:
+    ended = "is now" if snapshot.phase.is_stable else "was asked to cancel and is still"
+    return f"Execution {snapshot.execution_id} {ended} {snapshot.status}."

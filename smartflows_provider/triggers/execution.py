@@ -1,0 +1,145 @@
+"""The trigger that waits for one remote run, of whichever flow system.
+
+Its row in Airflow's database is plain text and may be revived by a later version of this package, so it
+holds the connection's id and the run's, settings and times, and its keys only ever grow. Invariants: no
+secrets; ``run`` can start from scratch at any time; a dying triggerer cancels nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, cancel_if_task_is_over, kill_threads
+from smartflows_provider.lifecycle.loops import wait_in_trigger
+from smartflows_provider.lifecycle.systems import hook_for
+from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
+from smartflows_provider.waiting.wait import Wait, WaitPolicy
+from smartflows_provider.wire.errors import WireError
+
+TRIGGER_SCHEMA = 1
+
+
+class FlowExecutionTrigger(BaseTrigger):
+    """
+    Waits in the triggerer until a remote run is over, needs a person, or its time is up.
+
+    Yields one event, a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict.
+
+    :param system: which flow system, a connection type: ``smartflows``.
+    :param conn_id: the Airflow connection.
+    :param execution_id: the service's id of the run.
+    :param deadline: epoch seconds by the wall clock.
+    :param poll_interval: seconds, longest pause between two looks.
+    :param max_outage: seconds for which the service may be out of reach.
+    :param stop_for_person: whether the wait ends where a person is needed.
+    :param cancel_on_kill: whether the run is cancelled when a person ends the task.
+    :param cancel_on_timeout: whether the run is cancelled at the deadline.
+    :param schema_version: of these arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        system: str,
+        conn_id: str,
+        execution_id: str,
+        deadline: float,
+        poll_interval: float = 60.0,
+        max_outage: float = 600.0,
+        stop_for_person: bool = False,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        schema_version: int = TRIGGER_SCHEMA,
+    ) -> None:
+        super().__init__()
+        self.system = system
+        self.conn_id = conn_id
+        self.execution_id = execution_id
+        self.deadline = deadline
+        self.poll_interval = poll_interval
+        self.max_outage = max_outage
+        self.stop_for_person = stop_for_person
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
+        self.schema_version = schema_version
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, for Airflow's database."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "system": self.system,
+                "conn_id": self.conn_id,
+                "execution_id": self.execution_id,
+                "deadline": self.deadline,
+                "poll_interval": self.poll_interval,
+                "max_outage": self.max_outage,
+                "stop_for_person": self.stop_for_person,
+                "cancel_on_kill": self.cancel_on_kill,
+                "cancel_on_timeout": self.cancel_on_timeout,
+                "schema_version": self.schema_version,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield how it ended."""
+        async with hook_for(self.system, self.conn_id) as hook:
+            try:
+                settings = await hook.asettings()
+            except FlowConfigurationError as error:
+                # The worker has just used this connection: it was changed or removed meanwhile.
+                yield TriggerEvent(self._event("refused", detail=str(error)).as_dict())
+                return
+            policy = WaitPolicy(
+                deadline=self.deadline,
+                poll_interval=self.poll_interval,
+                max_outage=self.max_outage,
+                hold_seconds=settings.long_poll_seconds,
+                stop_for_person=self.stop_for_person,
+            )
+            wait = Wait(policy, execution_id=self.execution_id, began_at=time.time())
+            end = await wait_in_trigger(wait, hook=hook, log=self.log)
+            canceled = end.reason == "deadline" and self.cancel_on_timeout and await self._cancel(hook)
+        event = self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
+        yield TriggerEvent(event.as_dict())
+
+    async def on_kill(self) -> None:
+        """Cancel the remote run if a person has ended the task (Airflow 3.3 and later call this)."""
+        task = TaskIdentity.of(self.task_instance)
+        if not self.cancel_on_kill or task is None:
+            return
+        work = asyncio.get_running_loop().run_in_executor(
+            kill_threads(),
+            lambda: cancel_if_task_is_over(
+                system=self.system, conn_id=self.conn_id, execution_id=self.execution_id, task=task
+            ),
+        )
+        await asyncio.shield(work)
+
+    async def _cancel(self, hook: Any) -> bool:
+        """Ask the service to cancel at the deadline; whether it took that is the worker's to verify."""
+        try:
+            await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id))
+        except (WireError, TransportError) as error:
+            self.log.warning("Execution %s could not be cancelled: %s", self.execution_id, error)
+            return False
+        return True
+
+    def _event(
+        self, reason: EndReason, *, status: str | None = None, detail: str = "", canceled: bool = False
+    ) -> WaitEvent:
+        return WaitEvent(
+            reason=reason,
+            execution_id=self.execution_id,
+            status=status,
+            detail=detail[:MAX_DETAIL],
+            canceled=canceled,
+            deadline=self.deadline,
+        )
