@@ -166,9 +166,9 @@ def fit(manifest: Manifest, *, max_bytes: int, spill_to: StoragePath | None) -> 
     )
     if (rest := size_of(fitting)) > max_bytes:
         raise ManifestTooLarge(
-            f"{over} {limit}, and without its values it still has {rest:,}: "
-            f"{len(manifest['documents'])} documents and {len(manifest['warnings'])} warnings are listed. "
-            f"Raise max_xcom_bytes to at least {rest:,}."
+            f"{over} {limit}, and without its values it still has {rest:,}, "
+            f"documents: {len(manifest['documents'])}, warnings: {len(manifest['warnings'])}. "
+            f"Raise max_xcom_bytes to at least {min(rest, size):,}."
         )
     land([content], spill_to, VALUES_NAME)
     return fitting

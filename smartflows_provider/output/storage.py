@@ -109,7 +109,7 @@ def whole_file(directory: StoragePath, name: str) -> Iterator[WholeFile]:
 def _storing(uri: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except Exception as error:  # what a storage raises depends on its driver
         raise StorageFailed(
             f"{uri} could not be written: {type(error).__name__}: {error}. Check that documents_path exists, "
             "that its connection may write there, and that there is room."
