@@ -1,0 +1,77 @@
+# Everything a newcomer runs. All that is installed goes into .venv, all that a run writes into .demo.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The interpreter that .venv is made with: PYTHON=… names another one.
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$each; break; fi; done)
+
+# Without its compiled modules each of Airflow's processes takes seconds longer to start.
+unexport PYTHONDONTWRITEBYTECODE
+# Settings of another Airflow on this machine are none of ours.
+unexport AIRFLOW_HOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-full check format constraints clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## make .venv and install what the other commands need
+
+demo: $(READY) ## run the example DAG once on a real Airflow, then end
+	@exec $(BIN)/python -m demo run
+
+up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
+	@exec $(BIN)/python -m demo up
+
+test: $(READY) ## run every test that needs nothing else
+	$(BIN)/python -m pytest -m "not full"
+
+# Exit code 5 of pytest means that no test was selected, which is no failure of a test.
+test-full: $(READY) ## run the tests that need more, installing it
+	@echo $(BIN)/python -m pytest -m full; $(BIN)/python -m pytest -m full; code=$$?; \
+	if [ $$code -eq 5 ]; then echo "0 passed, 0 failed: no test is marked 'full'"; else exit $$code; fi
+
+check: $(READY) ## lint, types and the import contracts of the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## sort imports, mend what can be mended, format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Resolved for the oldest Python: what supports it supports the newer ones too.
+constraints: $(READY) ## take the newest releases into constraints.txt
+	@printf '%s\n' '# The releases that the tests run with, on Python 3.11 to 3.13.' \
+		'# Renewed by `make constraints`; not meant for users of the package.' > $(VENV)/constraints.txt
+	@echo uv | $(BIN)/uv pip compile -q --upgrade --python-version 3.11 --extra dev --no-annotate --no-header \
+		pyproject.toml - >> $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt constraints.txt
+
+clean: ## remove .venv, what runs have left, and caches
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 \
+		|| $(PYTHON) -m virtualenv -q --clear $(VENV) 2>/dev/null \
+		|| uv venv -q --clear --seed --python $(PYTHON) $(VENV) 2>/dev/null \
+		|| { rm -rf $(VENV); \
+			echo "$(PYTHON) cannot make a virtual environment: its module ensurepip is missing." >&2; \
+			echo "On Debian or Ubuntu: apt-get install python3-venv. Elsewhere: install virtualenv or uv." >&2; \
+			exit 1; }
+
+# uv is quicker than pip; where only pip is configured to reach a package index, pip does it.
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the project and its needs into $(VENV) (about a minute the first time)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]' \
+		|| $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
