@@ -83,11 +83,13 @@ class ProcessTree:
     Use it as a context manager: leaving it ends every program and every descendant of one.
 
     :param logs: folder that receives one file of output per program; made if it does not exist
+    :param grace: seconds that the programs get at the end to finish by themselves
     """
 
-    def __init__(self, *, logs: Path) -> None:
+    def __init__(self, *, logs: Path, grace: float = 5.0) -> None:
         self.mark = uuid.uuid4().hex
         self.logs = logs
+        self.grace = grace
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
         self._reaper: subprocess.Popen[bytes] | None = None
 
@@ -149,18 +151,16 @@ class ProcessTree:
         """Return all living processes of this tree, descendants included."""
         return list(marked_processes(self.mark))
 
-    def stop(self, *, grace: float = 5.0) -> None:
+    def stop(self) -> None:
         """End all programs: SIGTERM first, SIGKILL for what still lives after the grace period.
 
         May be called more than once.
-
-        :param grace: seconds that the programs get to end by themselves
         """
         for program in self._programs.values():
             if program.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(program.pid, signal.SIGTERM)
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + self.grace
         for program in self._programs.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 program.wait(timeout=max(0.0, deadline - time.monotonic()))
