@@ -1,0 +1,217 @@
+"""Whole documents from mappings and from rows.
+
+Rows are written as they come: the header's elements, then one element per row, then what the schema places
+after the rows. Fields of rows that share their keys take a prepared way, because a table may have millions.
+Invariant: equal input writes equal bytes, with a line break after every row so that a line names a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smartflows_provider.payload.elements import ElementWriter, NoneAs, Scope, child_name, is_sequence
+from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
+from smartflows_provider.payload.names import Name, checked_prefixes, parse_name, split_path
+from smartflows_provider.payload.shape import ElementShape, inner_default, root_shapes
+from smartflows_provider.payload.tables import Row, named_rows
+from smartflows_provider.payload.values import BadCharacters, Kind
+from smartflows_provider.payload.xml_writer import ByteSink, XmlWriter, escape_text
+from smartflows_provider.payload.xsd import Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How values become XML, the same for mappings and rows."""
+
+    none: NoneAs = "absent"
+    """What None becomes."""
+    bad_characters: BadCharacters = "fail"
+    """What to do with characters that XML cannot carry."""
+    namespaces: Mapping[str, str] = field(default_factory=dict)
+    """Prefix to namespace; the empty prefix is the default for names without one."""
+
+
+def write_mapping(
+    sink: ByteSink, data: Mapping[str, Any], *, root: str | None, schema: Schema | None, style: Style
+) -> None:
+    """
+    Write a mapping as a document.
+
+    :param root: the root element's name. None: the mapping's only key names it, or the schema's only root.
+    :raises PayloadError: if the mapping cannot be XML.
+    """
+    prefixes = _prefixes(schema, style)
+    key, content = (root, data) if root is not None else _own_root(data, schema)
+    name, shape = _root(key, schema, prefixes)
+    out = XmlWriter(sink, prefixes=prefixes)
+    writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
+    scope = Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
+    if is_sequence(content):
+        raise UnsupportedInput(
+            f"{scope.path}: a document has one root element, and the list would make several"
+        )
+    writer.write(name, {} if content is None else content, shape=shape, scope=scope)
+    out.close()
+
+
+def write_rows(
+    sink: ByteSink,
+    rows: Iterable[Any],
+    *,
+    root: str | None,
+    row: str,
+    header: Mapping[str, Any],
+    columns: Iterable[str] | None,
+    schema: Schema | None,
+    style: Style,
+) -> int:
+    """
+    Write rows as a document and return how many there were.
+
+    :param root: the root element's name; None takes the schema's only root.
+    :param row: the name of a row's element, or a path such as ``rows/row``.
+    :param header: elements and attributes of the root beside the rows.
+    :param columns: the names for rows that are sequences.
+    :raises PayloadError: if a row or the header cannot be XML; the message names row and field.
+    """
+    prefixes = _prefixes(schema, style)
+    name, shape = _root(root if root is not None else _only_root(schema), schema, prefixes)
+    out = XmlWriter(sink, prefixes=prefixes)
+    writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
+    content = writer.take_apart(
+        header, shape=shape, scope=Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
+    )
+    out.start(name, content.attributes, prefixes=content.declared)
+    scope = content.scope
+    steps = split_path(row)
+    if not steps:
+        raise UnsupportedInput("`row` names the element of a row, such as 'row' or 'rows/row'")
+    first = child_name(steps[0], shape=shape, scope=scope)
+    placed = [*content.children, (first, _ROWS)]
+    ordered = shape.in_order(placed) if shape else placed
+    at = next(position for position, (_, value) in enumerate(ordered) if value is _ROWS)
+    writer.write_children(ordered[:at], shape=shape, scope=scope)
+    inner, row_name = shape, first
+    for step in steps[1:]:
+        inner = inner.children.get(row_name) if inner else None
+        out.start(row_name)
+        row_name = child_name(step, shape=inner, scope=scope)
+    out.text("\n")
+    table = _Table(
+        writer=writer,
+        name=row_name,
+        shape=inner.children.get(row_name) if inner else None,
+        prefixes=scope.prefixes,
+    )
+    count = 0
+    for count, fields in enumerate(named_rows(rows, None if columns is None else list(columns)), 1):
+        table.write(count, fields)
+    for _ in steps[1:]:
+        out.end()
+    writer.write_children(ordered[at + 1 :], shape=shape, scope=scope)
+    out.end()
+    out.close()
+    return count
+
+
+_ROWS = object()
+"""Stands for the rows while the root's children are sorted."""
+
+
+class _Table:
+    """Writes rows; remembers how rows with the same keys are written."""
+
+    def __init__(
+        self, *, writer: ElementWriter, name: Name, shape: ElementShape | None, prefixes: Mapping[str, str]
+    ) -> None:
+        self._writer = writer
+        self._name = name
+        self._shape = shape
+        self._prefixes = prefixes
+        self._plans: dict[tuple[Any, ...], list[tuple[str, str, str, Kind]] | None] = {}
+
+    def write(self, number: int, fields: Row) -> None:
+        out = self._writer.out
+        keys = tuple(fields)
+        if keys not in self._plans:
+            self._plans[keys] = self._plan(keys, number)
+        plan = self._plans[keys]
+        if plan is None or any(map(_is_nested, fields.values())):
+            scope = Scope(prefixes=self._prefixes, path=f"row {number}", depth=2)
+            self._writer.write(self._name, fields, shape=self._shape, scope=scope)
+        else:
+            out.start(self._name)
+            pieces = []
+            for key, begin, end, kind in plan:
+                value = fields[key]
+                if value is not None:
+                    text = self._writer.text(value, kind, f"row {number}, field {key!r}")
+                    pieces.append(f"{begin}{escape_text(text)}{end}")
+            out.markup("".join(pieces))
+            out.end()
+        out.markup("\n")
+
+    def _plan(self, keys: tuple[Any, ...], number: int) -> list[tuple[str, str, str, Kind]] | None:
+        """Return each field's key, tags and type in the order of writing; None if it takes more than that."""
+        if self._writer.none != "absent" or any(str(key).startswith(("@", "#")) for key in keys):
+            return None
+        scope = Scope(prefixes=self._prefixes, path=f"row {number}")
+        named = [(child_name(key, shape=self._shape, scope=scope), key) for key in keys]
+        return [
+            (key, *self._writer.out.leaf_tags(name, parent=self._name), self._kind(name))
+            for name, key in (self._shape.in_order(named) if self._shape else named)
+        ]
+
+    def _kind(self, name: Name) -> Kind:
+        inner = self._shape.children.get(name) if self._shape else None
+        return inner.kind if inner else "text"
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping) or is_sequence(value)
+
+
+def _prefixes(schema: Schema | None, style: Style) -> dict[str, str]:
+    """Return what the root declares: the author's prefixes, and one where local elements have none."""
+    declared = checked_prefixes(style.namespaces, where="namespaces")
+    target = inner_default(schema) if schema else ""
+    if target and target not in declared.values():
+        declared["ns0"] = target
+    return declared
+
+
+def _visible(prefixes: Mapping[str, str], style: Style) -> Mapping[str, str]:
+    return {**prefixes, "": style.namespaces.get("", "")}
+
+
+def _root(key: str, schema: Schema | None, prefixes: Mapping[str, str]) -> tuple[Name, ElementShape | None]:
+    name = parse_name(key, prefixes=prefixes, default=prefixes.get("", ""), where="root")
+    if schema is None:
+        return name, None
+    known = root_shapes(schema)
+    meant = [one for one in known if one == name or (one.local == name.local and not name.namespace)]
+    if len(meant) != 1:
+        raise UnknownNames([key], path="root", known=[one.clark for one in known])
+    return meant[0], known[meant[0]]
+
+
+def _own_root(data: Mapping[str, Any], schema: Schema | None) -> tuple[str, Any]:
+    """Return the root's name and content of a mapping that came without a name for its root."""
+    only = next(iter(data.items())) if len(data) == 1 else None
+    if only is not None and (
+        schema is None or any(only[0] in {one.local, one.clark} for one in root_shapes(schema))
+    ):
+        return only
+    return _only_root(schema), data
+
+
+def _only_root(schema: Schema | None) -> str:
+    if schema is None:
+        raise UnsupportedInput("`root` is missing: it names the element around all others")
+    known = list(root_shapes(schema))
+    if len(known) != 1:
+        names = ", ".join(one.clark for one in known)
+        raise UnsupportedInput(f"the schema has several root elements; name one of them with `root`: {names}")
+    return known[0].clark

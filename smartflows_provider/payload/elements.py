@@ -1,0 +1,206 @@
+"""Nested values written as XML elements, with or without a schema to guide them.
+
+The convention: a mapping is an element with children, a list is repeated elements, ``"@name"`` is an
+attribute, ``"#text"`` the text beside attributes, ``"@xmlns"`` and ``"@xmlns:p"`` declare namespaces, None is
+an element that is absent (or nil). Without a schema, elements come in the mapping's order and names without
+prefix take the default namespace in force; with a schema, order, namespaces and types are the schema's.
+Invariant: every name and every text that reaches the writer was checked, and messages name the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from smartflows_provider.payload.errors import UnsupportedInput
+from smartflows_provider.payload.names import XSI_NAMESPACE, Name, checked_prefixes, parse_name
+from smartflows_provider.payload.shape import ElementShape
+from smartflows_provider.payload.values import BadCharacters, Kind, lexical
+from smartflows_provider.payload.xml_writer import XmlWriter
+
+NoneAs: TypeAlias = Literal["absent", "nil", "empty"]
+"""What None becomes: no element, an element with ``xsi:nil="true"``, or an empty element."""
+
+MAX_DEPTH = 200
+"""Levels of nesting; services and parsers have limits near 256, and a cycle would have no end."""
+
+_NIL = (Name(XSI_NAMESPACE, "nil"), "true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What is known at one place of the document."""
+
+    prefixes: Mapping[str, str]
+    """Prefix to namespace; the empty prefix is the default."""
+    path: str
+    """For messages."""
+    depth: int = 1
+
+    @property
+    def default(self) -> str:
+        """The namespace of names without prefix."""
+        return self.prefixes.get("", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """A mapping taken apart."""
+
+    declared: Mapping[str, str]
+    attributes: Sequence[tuple[Name, str]]
+    text: str | None
+    children: Sequence[tuple[Name, Any]]
+    scope: Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElementWriter:
+    """Writes values as elements."""
+
+    out: XmlWriter
+    none: NoneAs = "absent"
+    bad_characters: BadCharacters = "fail"
+
+    def write(self, name: Name, value: Any, *, shape: ElementShape | None, scope: Scope) -> None:
+        """
+        Write one element, or one for each entry of a list.
+
+        :param value: a mapping, a list of values, a scalar, or None.
+        :param shape: what the schema says of it.
+        :param scope: names and place of the element; the path includes it.
+        :raises PayloadError: if a name, a text or a value cannot be XML.
+        """
+        if shape is not None and shape.is_list and is_sequence(value):
+            self._leaf(name, " ".join(self.text(one, shape.kind, scope.path) for one in value))
+        elif is_sequence(value):
+            for number, entry in enumerate(value, 1):
+                place = replace(scope, path=f"{scope.path}[{number}]")
+                if is_sequence(entry):
+                    raise UnsupportedInput(f"{place.path}: a list directly inside a list has no XML form")
+                self.write(name, entry, shape=shape, scope=place)
+        elif isinstance(value, Mapping):
+            content = self.take_apart(value, shape=shape, scope=scope)
+            self.out.start(name, content.attributes, prefixes=content.declared)
+            if content.text is not None:
+                self.out.text(content.text)
+            self.write_children(content.children, shape=shape, scope=content.scope)
+            self.out.end()
+        elif value is None:
+            self._none(name)
+        else:
+            self._leaf(name, self.text(value, shape.kind if shape else "text", scope.path))
+
+    def write_children(
+        self, children: Sequence[tuple[Name, Any]], *, shape: ElementShape | None, scope: Scope
+    ) -> None:
+        """Write what stands inside an element that is open."""
+        for child, value in children:
+            inner = shape.children.get(child) if shape else None
+            place = Scope(prefixes=scope.prefixes, path=f"{scope.path}/{child.local}", depth=scope.depth + 1)
+            self.write(child, value, shape=inner, scope=place)
+
+    def take_apart(self, value: Mapping[Any, Any], *, shape: ElementShape | None, scope: Scope) -> _Content:
+        """
+        Split a mapping into declarations, attributes, text and children, names resolved and sorted.
+
+        :raises PayloadError: if a key cannot be a name, or has no place in the schema.
+        """
+        if scope.depth > MAX_DEPTH:
+            raise UnsupportedInput(
+                f"{scope.path[:200]}: it is nested more than {MAX_DEPTH} levels deep, or contains itself"
+            )
+        keys = [key for key in value if isinstance(key, str)]
+        declared = checked_prefixes(
+            {key[7:]: value[key] for key in keys if key == "@xmlns" or key.startswith("@xmlns:")},
+            where=scope.path,
+        )
+        inner = Scope(prefixes={**scope.prefixes, **declared}, path=scope.path, depth=scope.depth)
+        attributes: dict[Name, str] = {}
+        children: list[tuple[Name, Any]] = []
+        text = None
+        for key, entry in value.items():
+            if isinstance(key, str) and key.startswith("@"):
+                if key == "@xmlns" or key.startswith("@xmlns:") or entry is None:
+                    continue
+                attribute, kind = attribute_name(key[1:], shape=shape, scope=inner)
+                where = f"{scope.path}/@{key[1:]}"
+                if attribute in attributes:
+                    raise UnsupportedInput(f"{where}: the attribute is given twice")
+                values = entry if is_sequence(entry) else [entry]
+                attributes[attribute] = " ".join(self.text(one, kind, where) for one in values)
+            elif key == "#text":
+                text = (
+                    None if entry is None else self.text(entry, shape.kind if shape else "text", scope.path)
+                )
+            else:
+                name = child_name(key, shape=shape, scope=inner)
+                children.extend((name, one) for one in self._occurrences(entry, name, shape))
+        return _Content(
+            declared=declared,
+            attributes=list(attributes.items()),
+            text=text,
+            children=shape.in_order(children) if shape else children,
+            scope=inner,
+        )
+
+    def text(self, value: Any, kind: Kind, path: str) -> str:
+        """Return a scalar as text that XML can carry."""
+        return lexical(value, kind=kind, where=lambda: path, bad_characters=self.bad_characters)
+
+    @staticmethod
+    def _occurrences(entry: Any, name: Name, shape: ElementShape | None) -> Sequence[Any]:
+        """Return the values of the elements that an entry stands for; sorting may have to part them."""
+        inner = shape.children.get(name) if shape else None
+        return entry if inner is not None and is_sequence(entry) and not inner.is_list else [entry]
+
+    def _leaf(self, name: Name, text: str) -> None:
+        self.out.start(name)
+        self.out.text(text)
+        self.out.end()
+
+    def _none(self, name: Name) -> None:
+        if self.none != "absent":
+            self.out.start(name, [_NIL] if self.none == "nil" else [])
+            self.out.end()
+
+
+def is_sequence(value: Any) -> bool:
+    """Tell whether a value stands for several; texts and bytes do not."""
+    return isinstance(value, Sequence | set | frozenset | Iterator) and not isinstance(
+        value, str | bytes | bytearray | memoryview
+    )
+
+
+def child_name(key: Any, *, shape: ElementShape | None, scope: Scope) -> Name:
+    """
+    Return the element that a key means at a place.
+
+    :raises UnusableName: if it cannot be a name. :raises UnknownNames: if the schema has it not.
+    """
+    where = f"{scope.path}, field {key!r:.80}"
+    name = parse_name(key, prefixes=scope.prefixes, default=scope.default, where=where)
+    if shape is None or name in shape.children:
+        return name
+    if _is_qualified(key):
+        if not shape.open_to_elements:
+            raise shape.unknown(key, path=scope.path)
+        return name
+    return shape.resolve(name.local, path=scope.path) or name
+
+
+def attribute_name(key: str, *, shape: ElementShape | None, scope: Scope) -> tuple[Name, Kind]:
+    """Return the attribute that a key without its ``@`` means, and the family of its type."""
+    where = f"{scope.path}, attribute {key!r:.80}"
+    name = parse_name(key, prefixes=scope.prefixes, default="", where=where)
+    if shape is not None and name not in shape.attributes and name.namespace != XSI_NAMESPACE:
+        if not _is_qualified(key):
+            name = shape.resolve_attribute(name.local, path=scope.path) or name
+        elif not shape.open_to_attributes:
+            raise shape.unknown(f"@{key}", path=scope.path)
+    return name, (shape.attributes.get(name, "text") if shape else "text")
+
+
+def _is_qualified(key: str) -> bool:
+    return ":" in key or key.startswith("{")

@@ -1,0 +1,106 @@
+"""What can be wrong with a payload, as plain errors.
+
+Each message says where the fault is and what to change; none holds a whole payload, and what was read
+with ``hide_values`` holds no data value at all. Invariant: every error of this package that is the
+payload's fault derives from :class:`PayloadError`, and none of them is mended by a retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SHOWN_PROBLEMS = 20
+"""How many problems a message lists; the total is named beside them."""
+
+
+class PayloadError(Exception):
+    """The payload cannot be sent as it is; a retry with the same input does not help."""
+
+
+class UnsupportedInput(PayloadError):
+    """The input is of a kind, or has options, that cannot be turned into a payload."""
+
+
+class UnreadableRows(PayloadError):
+    """A file of rows does not have the form that its name promises."""
+
+
+class UnknownNames(PayloadError):
+    """The schema has no such element or attribute at that place."""
+
+    def __init__(self, names: Iterable[str], *, path: str, known: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.path = path
+        self.known = tuple(known)
+        listed = ", ".join(self.known) or "nothing"
+        super().__init__(
+            f"{path}: the schema has no {', '.join(map(repr, self.names))} here; it has: {listed}"
+        )
+
+
+class UnusableText(PayloadError):
+    """A value holds something that XML or the schema's type cannot carry, at the place the message names."""
+
+
+class UnusableName(PayloadError):
+    """A key or field name cannot be the name of an XML element or attribute."""
+
+
+class NotWellFormed(PayloadError):
+    """The XML breaks the rules of XML itself; a column of 0 is not known."""
+
+    def __init__(self, reason: str, *, line: int, column: int) -> None:
+        self.reason = reason
+        self.line = line
+        self.column = column
+        place = f"line {line}, column {column}" if column > 0 else f"line {line}"
+        super().__init__(f"the XML is not well-formed at {place}: {reason}")
+
+
+class ForbiddenXml(PayloadError):
+    """The XML uses something that is not accepted for safety's sake, such as a DOCTYPE."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One place where XML does not follow its schema."""
+
+    path: str
+    """Where, as an XPath without prefixes; empty if the place is not known."""
+    line: int
+    """Line of the tag at which it showed; 0 if not known."""
+    reason: str
+
+    def __str__(self) -> str:
+        place = ", ".join(
+            [*([f"line {self.line}"] if self.line else []), *([self.path] if self.path else [])]
+        )
+        return f"{place}: {self.reason}" if place else self.reason
+
+
+class SchemaViolation(PayloadError):
+    """The XML is well-formed but does not follow the schema."""
+
+    def __init__(
+        self, problems: Sequence[Problem], *, total: int | None = None, at_least: bool = False
+    ) -> None:
+        """
+        Keep the problems and say them.
+
+        :param problems: in document order, as many as were located.
+        :param total: how many there are; None if these are all.
+        :param at_least: whether there may be more than ``total``.
+        """
+        self.problems = tuple(problems)
+        self.total = len(self.problems) if total is None else total
+        shown = self.problems[:SHOWN_PROBLEMS]
+        count = f"{'at least ' if at_least else ''}{self.total} problem{'' if self.total == 1 else 's'}"
+        if len(shown) < self.total:
+            count += f", the first {len(shown)}"
+        lines = "".join(f"\n  {problem}" for problem in shown)
+        super().__init__(f"the XML does not follow the schema ({count}):{lines}")
+
+
+class SchemaUnreadable(PayloadError):
+    """The XSD, or a document it includes, cannot be read or compiled."""

@@ -1,0 +1,158 @@
+"""Rows from where authors keep them: CSV, JSON lines, JSON arrays, database cursors.
+
+Each reader yields one mapping per row and holds no more than a few rows, except for a JSON array, which
+is read whole. Invariant: a row that lacks the columns which its table promises is an error that names the
+line, never a row with a field missing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, NoReturn
+
+from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput
+
+Row = Mapping[str, Any]
+_FETCHED = 1000
+"""Rows that are taken from a cursor at a time."""
+
+
+def read_rows(path: Any) -> Iterator[Row]:
+    """
+    Read rows from a file by its suffix.
+
+    :param path: path-like, ending in ``.csv``, ``.jsonl``, ``.ndjson`` or ``.json`` (an array).
+    :raises UnsupportedInput: for another suffix. :raises UnreadableRows: if the content does not fit it.
+    """
+    suffix = PurePath(str(path)).suffix.lower()
+    readers = {".csv": read_csv_rows, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
+    reader = {**readers, ".json": read_json_array}.get(suffix)
+    if reader is None:
+        raise UnsupportedInput(
+            f"{path}: rows are read from .csv, .jsonl, .ndjson and .json, not {suffix or 'this'}"
+        )
+    return reader(path)
+
+
+def read_csv_rows(path: Any) -> Iterator[Row]:
+    """
+    Read a CSV file in UTF-8 with a line of column names; an empty field is None.
+
+    :raises UnreadableRows: if there is no header, a name comes twice, or a row has more or fewer fields.
+    """
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+        lines = csv.reader(text, strict=True)
+        try:
+            names = next(lines, None)
+            if not names:
+                raise UnreadableRows(f"{path}: the first line must name the columns, but it is empty")
+            if len(set(names)) < len(names):
+                twice = sorted({name for name in names if names.count(name) > 1})
+                raise UnreadableRows(f"{path}: the column {twice[0]!r} is named twice")
+            for fields in lines:
+                if not fields:
+                    continue
+                if len(fields) != len(names):
+                    counts = f"{len(fields)} fields where the header names {len(names)}"
+                    raise UnreadableRows(f"{path}, line {lines.line_num}: {counts}")
+                yield {name: field or None for name, field in zip(names, fields, strict=True)}
+        except csv.Error as error:
+            raise UnreadableRows(f"{path}, line {lines.line_num}: {error}") from None
+        except UnicodeDecodeError:
+            raise UnreadableRows(f"{path}, after line {lines.line_num}: the bytes are not UTF-8") from None
+
+
+def read_json_lines(path: Any) -> Iterator[Row]:
+    """
+    Read a file with one JSON object per line; numbers with a point become ``Decimal``.
+
+    :raises UnreadableRows: if a line is no JSON object.
+    """
+    with path.open("rb") as raw:
+        for number, line in enumerate(raw, 1):
+            if line.strip():
+                yield _object(_loads(line, where=f"{path}, line {number}"), where=f"{path}, line {number}")
+
+
+def read_json_array(path: Any) -> Iterator[Row]:
+    """
+    Read a file with one JSON array of objects, whole.
+
+    :raises UnreadableRows: if it holds anything else.
+    """
+    with path.open("rb") as raw:
+        entries = _loads(raw.read(), where=str(path))
+    if not isinstance(entries, list):
+        raise UnreadableRows(f"{path}: rows in .json are an array of objects, not {_json_type(entries)}")
+    for number, entry in enumerate(entries, 1):
+        yield _object(entry, where=f"{path}, entry {number}")
+
+
+def cursor_rows(cursor: Any) -> Iterator[Row]:
+    """
+    Read the rows of a DB-API cursor that has executed a query.
+
+    :raises UnsupportedInput: if the statement gives no rows, or two columns share a name.
+    """
+    if not cursor.description:
+        raise UnsupportedInput("the statement gives no rows; rows come from a SELECT")
+    names = [str(column[0]) for column in cursor.description]
+    check_columns(names)
+    while fetched := cursor.fetchmany(_FETCHED):
+        for values in fetched:
+            yield dict(zip(names, values, strict=True))
+
+
+def named_rows(rows: Iterable[Any], columns: Sequence[str] | None) -> Iterator[Row]:
+    """
+    Give every row the names of its fields.
+
+    :param columns: the names for rows that are sequences; None if all rows are mappings.
+    :raises UnsupportedInput: if a row is neither, or has another number of values than there are columns.
+    """
+    if columns is not None:
+        check_columns(columns)
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Mapping):
+            yield row
+        elif columns is None or isinstance(row, str | bytes) or not isinstance(row, Sequence):
+            hint = "" if columns is not None else ", or a sequence where `columns` names its fields"
+            raise UnsupportedInput(f"row {number}: a row is a mapping{hint}, not {type(row).__name__}")
+        elif len(row) != len(columns):
+            raise UnsupportedInput(f"row {number}: {len(row)} values for {len(columns)} columns")
+        else:
+            yield dict(zip(columns, row, strict=True))
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Raise :class:`UnsupportedInput` if a column's name comes twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UnsupportedInput(f"the column {name!r} comes twice; give each a name of its own (AS …)")
+
+
+def _loads(data: bytes, *, where: str) -> Any:
+    def refuse(word: str) -> NoReturn:
+        raise UnreadableRows(f"{where}: {word} is not JSON")
+
+    try:
+        return json.loads(data, parse_float=Decimal, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise UnreadableRows(f"{where}: not JSON ({reason})") from None
+
+
+def _object(entry: Any, *, where: str) -> Row:
+    if not isinstance(entry, dict):
+        raise UnreadableRows(f"{where}: a row is a JSON object, not {_json_type(entry)}")
+    return entry
+
+
+def _json_type(entry: Any) -> str:
+    names = {list: "an array", dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(entry), "a number")
