@@ -57,14 +57,15 @@ clean: ## remove .venv, what runs have left, and caches
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "No Python 3.11 or newer found$(if $(PYTHON), as $(PYTHON))." \
+			"Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "making $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 \
 		|| $(PYTHON) -m virtualenv -q --clear $(VENV) 2>/dev/null \
 		|| uv venv -q --clear --seed --python $(PYTHON) $(VENV) 2>/dev/null \
 		|| { rm -rf $(VENV); \
-			echo "$(PYTHON) cannot make a virtual environment: its module ensurepip is missing." >&2; \
+			echo "$(PYTHON) could not make a virtual environment; most often its module ensurepip is missing." >&2; \
 			echo "On Debian or Ubuntu: apt-get install python3-venv. Elsewhere: install virtualenv or uv." >&2; \
 			exit 1; }
 

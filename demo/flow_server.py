@@ -50,7 +50,7 @@ class FlowServer:
         """Start the server; return without waiting for it."""
         self._state.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "smartflows_provider.devserver", "--port", str(self.port)]
-        command += ["--api-key", self.api_key, "--flows", str(self._flows), "--state", str(self._state)]
+        command += [f"--api-key={self.api_key}", "--flows", str(self._flows), "--state", str(self._state)]
         self._processes.start(self.program, command, env=clean_environment({}))
 
     def is_up(self) -> bool:
