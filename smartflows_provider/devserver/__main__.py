@@ -1,15 +1,17 @@
 """The command line: ``python -m smartflows_provider.devserver``.
 
 Invariant: the first line on standard output names the address, and it is printed only when a connection
-to it will be accepted.
+to it is accepted and signals end the server cleanly.
 """
 
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from smartflows_provider.devserver.app import Journal, Parts
@@ -38,29 +40,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         flows = load_flows(options.flows or bundled_folder())
-        profile = read_profile(options.profile)
-        keys = KeyRing(map(read_key, options.api_key or [DEFAULT_KEY]))
+        store = Store(options.state or ":memory:")
+        service = Service(flows=flows, store=store, profile=read_profile(options.profile))
+        parts = Parts(
+            service=service,
+            keys=KeyRing(map(read_key, options.api_key or [DEFAULT_KEY])),
+            faults=FaultBox(),
+            journal=Journal(),
+            remote_faults=options.host in LOOPBACK if options.faults is None else options.faults,
+            stopping=threading.Event(),
+        )
         bound = bind(options.host, options.port)
-    except (FlowDefinitionError, ValueError, OSError) as error:
+        scheme = "https" if options.ssl_certfile else "http"
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"{scheme}://{host}:{bound.getsockname()[1]}"
+        names = ", ".join(flow.name for flow in service.flows())
+        greeting = f"Smart Flows devserver listens on {address} (flows: {names})"
+        server = HttpServer(
+            parts,
+            on_ready=partial(print, greeting, flush=True),
+            certificate=options.ssl_certfile,
+            private_key=options.ssl_keyfile,
+        )
+    except (FlowDefinitionError, ValueError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"The devserver cannot start: {error}\n")
         return 2
-    bound.listen()
-    store = Store(options.state or ":memory:")
-    parts = Parts(
-        service=Service(flows=flows, store=store, profile=profile),
-        keys=keys,
-        faults=FaultBox(),
-        journal=Journal(),
-        remote_faults=options.host in LOOPBACK if options.faults is None else options.faults,
-        stopping=threading.Event(),
-    )
-    server = HttpServer(parts, certificate=options.ssl_certfile, private_key=options.ssl_keyfile)
-    scheme = "https" if options.ssl_certfile else "http"
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    names = ", ".join(flow.name for flow in parts.service.flows())
-    address = f"{scheme}://{host}:{bound.getsockname()[1]}"
-    sys.stdout.write(f"Smart Flows devserver listens on {address} (flows: {names})\n")
-    sys.stdout.flush()
     serve_in_foreground(server, bound)
     store.close()
     return 0

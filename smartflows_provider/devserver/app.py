@@ -258,28 +258,37 @@ async def _start_unattended(parts: Parts, request: Request, user: User) -> Respo
 
 async def _progress(parts: Parts, request: Request, user: User) -> Response:
     service, execution_id = parts.service, request.path_params["id"]
-    hold = _hold_seconds(service, request.query_params.get("timeout"))
-    deadline = time.monotonic() + hold
-    record = service.record(execution_id, user=user)
+    deadline = time.monotonic() + _hold_seconds(service, request.query_params.get("timeout"))
+    service.record(execution_id, user=user)
     changed = asyncio.Event()
     loop = asyncio.get_running_loop()
+    hung_up = asyncio.create_task(_hung_up(request, changed))
 
     def wake() -> None:
         loop.call_soon_threadsafe(changed.set)
 
-    with service.watched(execution_id, wake):
-        look = first = await run_in_threadpool(service.look, execution_id)
-        while not (look.is_stable or _differs(service, first, look) or parts.stopping.is_set()):
-            held = deadline - time.monotonic()
-            if held <= 0:
-                break
-            left = min(held, max(look.next_change - service.now(), 0.001))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), left)
-            changed.clear()
-            record = service.record(execution_id, user=user)
-            look = await run_in_threadpool(service.look, execution_id)
-    return JSONResponse(objects.progress(service, record, look))
+    try:
+        with service.watched(execution_id, wake):
+            look = first = await run_in_threadpool(service.look, execution_id)
+            while not (look.is_stable or _differs(service, first, look)):
+                held = deadline - time.monotonic()
+                if held <= 0 or hung_up.done() or parts.stopping.is_set():
+                    break
+                with suppress(TimeoutError):
+                    until_change = max(look.next_change - service.now(), 0.001)
+                    await asyncio.wait_for(changed.wait(), min(held, until_change))
+                changed.clear()
+                look = await run_in_threadpool(service.look, execution_id)
+    finally:
+        hung_up.cancel()
+    return JSONResponse(objects.progress(service, service.record(execution_id, user=user), look))
+
+
+async def _hung_up(request: Request, changed: asyncio.Event) -> None:
+    """Return when the caller has gone, and let the call that is held for it end."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    changed.set()
 
 
 def _hold_seconds(service: Service, text: str | None) -> float:
@@ -408,12 +417,12 @@ async def _flow(parts: Parts, request: Request, _: User) -> Response:
 
 
 async def _document(parts: Parts, request: Request, user: User) -> Response:
-    document, record = parts.service.document(request.path_params["id"], user=user)
+    document, record = await run_in_threadpool(parts.service.document, request.path_params["id"], user=user)
     return JSONResponse(objects.document(document, record, parts.service.flow_of(record)))
 
 
 async def _content(parts: Parts, request: Request, user: User) -> Response:
-    document, _ = parts.service.document(request.path_params["id"], user=user)
+    document, _ = await run_in_threadpool(parts.service.document, request.path_params["id"], user=user)
     plain_name = "".join(
         letter if letter.isascii() and letter.isprintable() and letter not in '"\\' else "_"
         for letter in document.name

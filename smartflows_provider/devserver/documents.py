@@ -136,10 +136,10 @@ def make_pdf(html: str, *, created_at: float) -> bytes:
     return bytes(pdf.output())
 
 
-_BLUE = "#1f3b63"
+_HEADING: Mapping[str, Any] = {"color": "#1f3b63", "font_family": _FONT, "font_style": "B"}
 _STYLES: Mapping[str, FontFace] = {
-    "h1": TextStyle(color=_BLUE, font_family=_FONT, font_size_pt=20, font_style="B", b_margin=4),
-    "h2": TextStyle(color=_BLUE, font_family=_FONT, font_size_pt=13, font_style="B", t_margin=5, b_margin=2),
+    "h1": TextStyle(**_HEADING, font_size_pt=20, b_margin=0.6),
+    "h2": TextStyle(**_HEADING, font_size_pt=13, t_margin=4, b_margin=0.8),
 }
 
 

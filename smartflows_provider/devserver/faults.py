@@ -47,7 +47,10 @@ class Fault:
     count: int | None = 1
     """So many calls are met; None means all."""
     taken: bool = False
-    """Whether the service carries the request out first. Calls that answer with its result always do."""
+    """
+    Whether the service carries the request out before the trouble begins. Actions on the service's own
+    answer (``truncated``, ``cut``, ``slow``) always do.
+    """
     seconds: float = 0.0
     status: int = 503
     """Of ``status``; a ``redirect`` uses 302 unless this is another 3xx."""

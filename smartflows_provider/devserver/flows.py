@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from smartflows_provider.devserver.inputs import XsdRefused, compile_xsd
+from smartflows_provider.wire.smart_flows import ExecutionStatus
 
 StartFrom = Literal["panel", "plugin", "program"]
 FieldType = Literal["string", "integer", "number", "boolean"]
@@ -119,7 +120,7 @@ class InterruptStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class StatusStep(Step):
-    """Takes its time under a status word of choice, to see what a client makes of it."""
+    """Takes its time under an undocumented status word, to see what a client makes of it."""
 
     status: str
 
@@ -310,9 +311,10 @@ def _output(raw: Mapping[str, Any], common: dict[str, Any], _: Mapping[str, str]
 
 
 def _status(raw: Mapping[str, Any], common: dict[str, Any], _: Mapping[str, str]) -> Step:
-    if not raw.get("status"):
-        raise FlowDefinitionError("needs a 'status', the word to show")
-    return StatusStep(**common, status=str(raw["status"]))
+    word = str(raw.get("status") or "")
+    if not word or word in set(ExecutionStatus):
+        raise FlowDefinitionError("needs a 'status' that is no documented word")
+    return StatusStep(**common, status=word)
 
 
 _KINDS: Mapping[str, tuple[set[str], _Build]] = {

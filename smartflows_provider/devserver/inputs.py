@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 import xmlschema
@@ -78,7 +79,7 @@ def read_xml(body: bytes, xsd: str) -> Any:
     Children are keys, attributes are keys with ``@`` before them, text beside attributes is ``$``; an
     element that may occur more than once is a list; decimals are floats.
     """
-    decoded = _decoder(xsd).decode(body.decode(_encoding(body)), validation="lax")
+    decoded = _decoder(xsd).decode(BytesIO(body), validation="lax")
     return plain(decoded[0] if isinstance(decoded, tuple) else decoded)
 
 
@@ -127,7 +128,3 @@ def _parser() -> etree.XMLParser:
 @lru_cache(maxsize=256)
 def _decoder(xsd: str) -> xmlschema.XMLSchema:
     return xmlschema.XMLSchema(xsd, allow="none")
-
-
-def _encoding(body: bytes) -> str:
-    return etree.fromstring(body, _parser()).getroottree().docinfo.encoding or "utf-8"

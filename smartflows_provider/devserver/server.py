@@ -13,8 +13,8 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -58,17 +58,22 @@ class HttpServer(uvicorn.Server):
     uvicorn, stopping at once when asked.
 
     :param parts: what the application works with.
+    :param on_ready: called when calls are answered and signals are caught.
     :param certificate: PEM file; with ``private_key`` the server speaks TLS.
     """
 
     def __init__(
-        self, parts: Parts, *, certificate: Path | None = None, private_key: Path | None = None
+        self,
+        parts: Parts,
+        *,
+        on_ready: Callable[[], object],
+        certificate: Path | None = None,
+        private_key: Path | None = None,
     ) -> None:
         self._parts = parts
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.ready = threading.Event()
-        """Set when calls are answered."""
+        self._on_ready = on_ready
         super().__init__(
             uvicorn.Config(
                 make_app(parts),
@@ -84,12 +89,13 @@ class HttpServer(uvicorn.Server):
                 ssl_keyfile=private_key,
             )
         )
+        self.config.load()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, and say so."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
-        self.ready.set()
+        self._on_ready()
 
     async def main_loop(self) -> None:
         """Serve until asked to stop."""
@@ -194,23 +200,31 @@ class DevServer:
         """Start to serve; calls are answered when this returns. Does nothing if it serves already."""
         if self._thread is not None:
             return
-        bound = bind(self.host, self.port)
+        ready = threading.Event()
+        with ExitStack() as on_failure:
+            store = Store(self._state)
+            on_failure.callback(store.close)
+            service = Service(flows=self._flows.values(), store=store, profile=self._profile)
+            parts = Parts(
+                service=service,
+                keys=self._keys,
+                faults=self._faults,
+                journal=self._journal,
+                remote_faults=True,
+                stopping=threading.Event(),
+            )
+            server = HttpServer(
+                parts, on_ready=ready.set, certificate=self._certificate, private_key=self._private_key
+            )
+            bound = bind(self.host, self.port)
+            on_failure.pop_all()
         self.port = bound.getsockname()[1]
-        self._service = Service(flows=self._flows.values(), store=Store(self._state), profile=self._profile)
-        parts = Parts(
-            service=self._service,
-            keys=self._keys,
-            faults=self._faults,
-            journal=self._journal,
-            remote_faults=True,
-            stopping=threading.Event(),
-        )
-        self._server = HttpServer(parts, certificate=self._certificate, private_key=self._private_key)
+        self._service, self._server = service, server
         self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [bound]}, name="smart-flows-devserver", daemon=True
+            target=server.run, kwargs={"sockets": [bound]}, name="smart-flows-devserver", daemon=True
         )
         self._thread.start()
-        if not self._server.ready.wait(_START_SECONDS):
+        if not ready.wait(_START_SECONDS):
             raise RuntimeError(f"the server on {self.url} did not start within {_START_SECONDS} s")
 
     def stop(self) -> None:

@@ -266,7 +266,7 @@ class Service:
             for record in reversed(self.store.records())
             if not record.purged
             and may_see(user, owner_id=record.owner_id)
-            and (flow is None or (self.flow_of(record) in {None, flow} and record.digest == flow.digest))
+            and (flow is None or self._runs(record, flow))
         ]
 
     def flow_of(self, record: Record) -> Flow | None:
@@ -338,6 +338,11 @@ class Service:
             if execution_id not in self._memories:
                 self._memories[execution_id] = _Memory(execution_id, self.store)
             return self._memories[execution_id]
+
+    def _runs(self, record: Record, flow: Flow) -> bool:
+        """Return whether an execution is one of a flow, in whatever definition."""
+        its_own = self.flow_of(record)
+        return its_own is not None and its_own.id == flow.id
 
     def _select(self, record: Record, values: Mapping[str, Any]) -> Record:
         if set(values) != {"flow"}:
