@@ -29,7 +29,7 @@ from smartflows_provider.wire.errors import NotFound, ServiceFault, UnreadableAn
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
-    from smartflows_provider.wire.run import RunSnapshot
+    from smartflows_provider.wire.run import RunPhase, RunSnapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,17 @@ class RunRequest:
     Preparing raises errors of the error tree, sending raises errors of the wire and the transport."""
     candidates: Callable[[float], list[str]]
     """Describes the runs that the service has started since an epoch second, a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BegunRun:
+    """The run that an attempt is to wait for."""
+
+    execution_id: str
+    deadline: float
+    """Epoch seconds."""
+    phase: RunPhase
+    """As it was seen last."""
 
 
 class RunBeginning:
@@ -79,9 +90,9 @@ class RunBeginning:
         self._clock = clock
         self._sleep = sleep
 
-    def begin(self, request: RunRequest) -> RunRecord:
+    def begin(self, request: RunRequest) -> BegunRun:
         """
-        Return the record of the run that this attempt is to wait for.
+        Return the run that this attempt is to wait for.
 
         :raises FlowSubmissionUnclearError: if it is open whether a run was started.
         :raises FlowInputError: if the input changed since and the author wants that to fail.
@@ -111,7 +122,7 @@ class RunBeginning:
             )
         return self._attach_or_submit(request, record, record.execution_id)
 
-    def _attach_or_submit(self, request: RunRequest, record: RunRecord, execution_id: str) -> RunRecord:
+    def _attach_or_submit(self, request: RunRequest, record: RunRecord, execution_id: str) -> BegunRun:
         where = self._where(request, execution_id)
         try:
             snapshot = self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=0))
@@ -147,14 +158,14 @@ class RunBeginning:
             attached = replace(attached, deadline=self._clock() + self._options.timeout)
         if attached != record:
             self._store.save(attached)
-        return attached
+        return BegunRun(execution_id=execution_id, deadline=attached.deadline, phase=snapshot.phase)
 
     def _supersede(self, execution_id: str, request: RunRequest) -> None:
         """Stop the run that the new one takes the place of, and make sure it has stopped."""
         self._log.info("Execution %s is superseded: cancelling it before a new one is started.", execution_id)
         stopped = cancel_and_settle(self._hook, execution_id, clock=self._clock, sleep=self._sleep)
-        gone = stopped.asked and stopped.phase is None
-        if not gone and (stopped.phase is None or not stopped.phase.is_stable):
+        stable = stopped.phase is not None and stopped.phase.is_stable
+        if not (stopped.gone or stable):
             raise FlowStateUnknownError(
                 "The execution that is to be superseded has not stopped.",
                 where=self._where(request, execution_id),
@@ -163,7 +174,7 @@ class RunBeginning:
             )
         self._log.info("%s", stopped.fate)
 
-    def _submit(self, request: RunRequest) -> RunRecord:
+    def _submit(self, request: RunRequest) -> BegunRun:
         send = request.prepare()
         now = self._clock()
         intent = RunRecord(
@@ -175,15 +186,16 @@ class RunBeginning:
             deadline=now + self._options.timeout,
         )
         self._store.save(intent)
-        started = replace(intent, execution_id=self._send(send, request, now).execution_id)
+        snapshot = self._send(send, request, now)
+        execution_id = snapshot.execution_id
         try:
-            self._store.save(started)
+            self._store.save(replace(intent, execution_id=execution_id))
         except Exception:
-            stopped = cancel_and_look(self._hook, str(started.execution_id))
+            stopped = cancel_and_look(self._hook, execution_id)
             self._log.error("The execution could not be recorded. %s", stopped.fate)
             raise
-        self._log.info("Started execution %s of flow %r.", started.execution_id, request.flow)
-        return started
+        self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
+        return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase)
 
     def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
         try:

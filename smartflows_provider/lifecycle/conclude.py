@@ -7,11 +7,12 @@ became of the remote run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
+    FlowEventError,
     FlowException,
     FlowExecutionCanceledError,
     FlowExecutionFailedError,
@@ -30,6 +31,23 @@ if TYPE_CHECKING:
     from smartflows_provider.lifecycle.options import OnWarning
 
 KEPT = "The execution was kept."
+
+
+def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEvent:
+    """
+    Read what the triggerer has sent.
+
+    :raises FlowEventError: if it is not an event of ours; the remote run is kept.
+    """
+    try:
+        return WaitEvent.from_dict(event)
+    except ValueError as error:
+        raise FlowEventError(
+            f"The task was resumed, but {error}.",
+            where=where,
+            fate=KEPT,
+            advice="Clear the task with on_clear='resume' to go on with the execution.",
+        ) from None
 
 
 def error_of_ended_run(

@@ -42,20 +42,25 @@ def wait_on_worker(
     :param sleep: pauses for seconds.
     """
     while True:
-        hold, asked_at = wait.next_hold(clock()), clock()
-        seen: RunSnapshot | PollFailure
-        try:
-            exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
-            seen = hook.client.run(exchange, repetition=NO_REPETITION)
-        except (WireError, TransportError) as error:
-            seen = read_failure(error)
-        decision = _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
+        decision = look_once(wait, hook=hook, clock=clock)
         write_notes(log, decision.notes)
         if isinstance(decision, End):
             return decision
         if decision.refresh:
             hook.close()
         sleep(decision.seconds)
+
+
+def look_once(wait: Wait, *, hook: FlowSystemHook, clock: Clock = time.time) -> Decision:
+    """Ask for the run's status once, on a worker, and return what the wait decides."""
+    hold, asked_at = wait.next_hold(clock()), clock()
+    seen: RunSnapshot | PollFailure
+    try:
+        exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
+        seen = hook.client.run(exchange, repetition=NO_REPETITION)
+    except (WireError, TransportError) as error:
+        seen = read_failure(error)
+    return _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
 
 
 async def wait_in_trigger(

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowDocumentError, FlowOutputError, RunIdentity
+from smartflows_provider.lifecycle.conclude import error_of_ended_run
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import OutputError
 from smartflows_provider.output.extractor import DocumentRef, Output, extract
 from smartflows_provider.output.file_names import safe_name
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
-from smartflows_provider.output.selection import select
+from smartflows_provider.output.selection import check_expressions, select
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+    from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.output.storage import StoragePath
     from smartflows_provider.wire.smart_flows import Execution
-
-DEFAULT_MAX_XCOM_BYTES = 48 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,26 +39,103 @@ class ResultOptions:
     """Where documents are landed; None lists them only."""
     max_document_bytes: int | None = None
     """Size limit for each document; None for no limit."""
-    max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES
+    max_xcom_bytes: int
     """Size limit for the manifest."""
 
 
+def check_outputs(outputs: Mapping[str, str] | None, *, where: RunIdentity) -> None:
+    """
+    Refuse expressions that cannot be read, before anything is started.
+
+    :raises FlowOutputError: naming them; no retry helps.
+    """
+    if outputs:
+        with output_errors(where, fate="Nothing was started."):
+            check_expressions(outputs)
+
+
 @contextmanager
-def output_errors(where: RunIdentity) -> Iterator[None]:
+def output_errors(
+    where: RunIdentity, *, fate: str = "The execution is finished; its output stays at the service."
+) -> Iterator[None]:
     """Turn errors of the output room into those that DAG authors see."""
     try:
         yield
     except OutputError as error:
         kind = FlowDocumentError if error.retry_helps else FlowOutputError
-        raise kind(
-            str(error), where=where, fate="The execution is finished; its output stays at the service."
-        ) from error
+        raise kind(str(error), where=where, fate=fate) from error
 
 
-def read_output(execution: Execution, *, options: ResultOptions, where: RunIdentity) -> Output:
-    """Return what an execution left behind."""
+def judge(
+    hook: SmartFlowsHook,
+    execution_id: str,
+    *,
+    on_warning: OnWarning,
+    where: RunIdentity,
+    log: Any,
+    values_by_title: bool = False,
+) -> tuple[Execution, Output]:
+    """
+    Read a finished execution and let only a good end pass.
+
+    :param hook: the connection.
+    :param execution_id: the execution.
+    :param on_warning: whether warnings are a failure.
+    :param where: which run it is.
+    :param log: the task's logger.
+    :param values_by_title: whether keys that are GUIDs are replaced by their titles.
+    :returns: the execution and its output.
+    :raises FlowException: for an execution that ended badly, or is not finished.
+    """
+    execution = hook.get_execution(execution_id)
     with output_errors(where):
-        return extract(execution.raw, values_by_title=options.values_by_title)
+        output = extract(execution.raw, values_by_title=values_by_title)
+    error = error_of_ended_run(
+        phase=execution.phase,
+        status=execution.status,
+        where=where,
+        on_warning=on_warning,
+        errors=[str(one) for one in output.errors],
+        warnings=output.warnings,
+        failing_block=output.failing_block,
+    )
+    if error is not None:
+        raise error
+    for warning in output.warnings:
+        log.warning("The flow warns: %s", warning)
+    log.info("Execution %s ended in %s.", execution_id, execution.status)
+    return execution, output
+
+
+def take_output(
+    hook: SmartFlowsHook,
+    execution_id: str,
+    *,
+    options: ResultOptions,
+    on_warning: OnWarning,
+    where: RunIdentity,
+    log: Any,
+) -> Manifest:
+    """
+    Judge a finished execution as :func:`judge` does, and take its output along as :func:`collect` does.
+
+    :param options: what is taken along.
+    """
+    execution, output = judge(
+        hook,
+        execution_id,
+        on_warning=on_warning,
+        where=where,
+        log=log,
+        values_by_title=options.values_by_title,
+    )
+    return collect(hook, execution, output, options=options, where=where, log=log)
+
+
+def documents_of(hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity) -> Sequence[DocumentRef]:
+    """Return the documents that an execution's output points at."""
+    with output_errors(where):
+        return extract(hook.get_execution(execution_id).raw).documents
 
 
 def collect(

@@ -32,28 +32,38 @@ SETTLE_SECONDS = 30.0
 class Stopped:
     """What came of asking to stop a run."""
 
-    asked: bool
-    """Whether the service took the request."""
     fate: str
     """A sentence for people: what became of the run."""
     phase: RunPhase | None = None
     """The status after the request, None if it could not be found out."""
+    gone: bool = False
+    """Whether the service no longer has the run."""
 
 
 def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
     """Cancel a run, with the client's own repetition, and say what became of it."""
     try:
         snapshot = hook.client.run(hook.cancel_exchange(execution_id))
-        if snapshot is None:
-            snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=0))
     except NotFound:
-        return Stopped(asked=True, fate=f"The service no longer has execution {execution_id}.")
+        return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
     except (WireError, TransportError) as error:
         return Stopped(
-            asked=False,
             fate=f"Execution {execution_id} may still be running: it could not be cancelled ({error}).",
         )
-    return Stopped(asked=True, fate=_fate(snapshot), phase=snapshot.phase)
+    if snapshot is None:
+        return look(hook, execution_id)
+    return Stopped(fate=_fate(snapshot), phase=snapshot.phase)
+
+
+def look(hook: FlowSystemHook, execution_id: str) -> Stopped:
+    """Ask how a run stands that was asked to stop before, or is to be left alone."""
+    try:
+        snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=0))
+    except NotFound:
+        return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
+    except (WireError, TransportError) as error:
+        return Stopped(fate=f"The status of execution {execution_id} is open ({error}).")
+    return Stopped(fate=_fate(snapshot), phase=snapshot.phase)
 
 
 def cancel_and_settle(
@@ -73,11 +83,7 @@ def cancel_and_settle(
     stopped = cancel_and_look(hook, execution_id)
     while stopped.phase is not None and not stopped.phase.is_stable and clock() < give_up:
         sleep(1.0)
-        try:
-            snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=0))
-        except (WireError, TransportError) as error:
-            return replace(stopped, fate=f"The status of execution {execution_id} is open ({error}).")
-        stopped = Stopped(asked=True, fate=_fate(snapshot), phase=snapshot.phase)
+        stopped = look(hook, execution_id)
     return stopped
 
 
@@ -101,5 +107,5 @@ def cancel_now(settings: ClientSettings, exchange: Exchange[RunSnapshot | None])
 
 
 def _fate(snapshot: RunSnapshot) -> str:
-    ended = "is now" if snapshot.phase.is_stable else "was asked to cancel and is still"
-    return f"Execution {snapshot.execution_id} {ended} {snapshot.status}."
+    still = "" if snapshot.phase.is_stable else "still "
+    return f"Execution {snapshot.execution_id} is {still}{snapshot.status}."

@@ -1,0 +1,53 @@
+"""Answering an execution's forms with answers that are known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from smartflows_provider.exceptions import FlowUserInputRequiredError, RunIdentity
+from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.smart_flows import ExecutionStatus
+from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+
+MAX_FORMS = 20
+"""How many forms in a row are answered before that is taken for a circle."""
+
+
+def answer_forms(
+    hook: SmartFlowsHook, execution_id: str, *, answers: Mapping[str, Any], where: RunIdentity, log: Any
+) -> None:
+    """
+    Answer the form that an execution shows, and those that follow at once, until it goes on.
+
+    :param answers: ``{field key or title: value}``; each form takes those that belong to it.
+    :param where: which run it is.
+    :param log: the task's logger.
+    :raises FlowUserInputRequiredError: if the answers do not fit the form; the execution waits on.
+    """
+
+    def refusal(what: str) -> FlowUserInputRequiredError:
+        return FlowUserInputRequiredError(
+            what,
+            where=where,
+            fate="The execution waits on for a person.",
+            advice="Mend answers and clear the task with on_clear='resume', or answer in the panel.",
+        )
+
+    snapshot = hook.get_progress(execution_id)
+    for _ in range(MAX_FORMS):
+        if snapshot.phase is not RunPhase.NEEDS_PERSON:
+            return
+        if snapshot.status == ExecutionStatus.SELECT_FLOW:
+            raise refusal("The execution asks which flow to run, which answers cannot tell; set flow.")
+        try:
+            values = match_answers(snapshot.form, answers)
+        except AnswersDoNotFit as error:
+            raise refusal(f"The form cannot be answered: {error}.") from None
+        titles = ", ".join(repr(field.title) for field in read_fields(snapshot.form)) or "no fields"
+        log.info("Answering the form of execution %s: %s.", execution_id, titles)
+        snapshot = hook.answer_form(execution_id, values)
+    raise refusal(f"The execution still asks after {MAX_FORMS} answered forms.")

@@ -1,0 +1,300 @@
+"""One attempt of a task at running a flow.
+
+Holds what :class:`SmartFlowsRunFlowOperator` does on a worker, apart from its arguments, so that a DAG parse
+does not load it. Invariants: everything is begun, waited for and judged through the lifecycle room; a task
+that is being stopped stops waiting, and its own cancel is never taken for the flow's end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from smartflows_provider.exceptions import FlowKilledError, RunIdentity
+from smartflows_provider.lifecycle.answering import answer_forms
+from smartflows_provider.lifecycle.begin import RunBeginning, RunRequest
+from smartflows_provider.lifecycle.candidates import executions_since
+from smartflows_provider.lifecycle.conclude import (
+    error_of_unfinished_wait,
+    person_needed_error,
+    read_event,
+    timeout_error,
+)
+from smartflows_provider.lifecycle.loops import wait_on_worker
+from smartflows_provider.lifecycle.record import epoch_of, store_for
+from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
+from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_now, look
+from smartflows_provider.links import EXECUTION_ID_KEY, EXECUTION_URL_KEY
+from smartflows_provider.operators.payload_source import InputArguments, prepare_input
+from smartflows_provider.operators.storage import storage_path
+from smartflows_provider.output.extractor import Output
+from smartflows_provider.output.manifest import Manifest, build_manifest
+from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.wait import Wait, WaitPolicy
+from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.smart_flows import find_flow, start_flow
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+    from smartflows_provider.payload.prepared import PreparedPayload
+    from smartflows_provider.wire.run import RunSnapshot
+
+SYSTEM = "smartflows"
+
+
+class FlowRun:
+    """
+    One attempt: begin, wait, conclude.
+
+    :param operator: the task, its templates rendered.
+    """
+
+    def __init__(self, operator: SmartFlowsRunFlowOperator) -> None:
+        self._operator = operator
+        self._options = operator.options
+        self._hook = operator.hook
+        self._log = operator.log
+        self._execution_id = ""
+        self._deadline = 0.0
+        self._ended: WaitEvent | None = None
+        self._killed = False
+        self.is_stable = False
+        """Whether the run had ended before anybody waited for it."""
+
+    # --- beginning ---
+
+    def begin(self, context: Context) -> None:
+        """Attach to the execution of an earlier attempt, or start one; push its id and address."""
+        operator = self._operator
+        check_outputs(operator.outputs, where=self._where())
+        beginning = RunBeginning(
+            hook=self._hook,
+            store=store_for(context, durable=operator.durable),
+            epoch=epoch_of(context),
+            options=self._options,
+            log=self._log,
+        )
+        with self._payload(context) as payload:
+            self._log.info("Input: %s", payload.description)
+            begun = beginning.begin(self._request(payload))
+        self._execution_id = begun.execution_id
+        self._deadline = begun.deadline
+        self.is_stable = begun.phase.is_stable
+        if operator.execution_timeout is not None:
+            # Airflow does not watch execution_timeout while a task is deferred.
+            self._deadline = min(begun.deadline, time.time() + operator.execution_timeout.total_seconds())
+        task_instance = context["ti"]
+        task_instance.xcom_push(key=EXECUTION_ID_KEY, value=self._execution_id)
+        task_instance.xcom_push(key=EXECUTION_URL_KEY, value=self._hook.execution_url(self._execution_id))
+
+    def manifest_at_start(self) -> Manifest:
+        """Return the manifest of a run that nobody waits for: what is known of it now, no values yet."""
+        execution = self._hook.get_execution(self._execution_id)
+        return build_manifest(
+            Output(values={}),
+            execution_id=execution.id,
+            flow_id=execution.flow.id,
+            flow_name=execution.flow.name,
+            status=execution.status,
+            created_at=execution.created_at,
+            url=self._hook.execution_url(execution.id),
+        )
+
+    def resume(self, event: dict[str, Any] | None) -> None:
+        """
+        Take up the run that the triggerer has waited for.
+
+        :param event: a :class:`WaitEvent` as a dict.
+        :raises FlowEventError: if it is not one.
+        """
+        self._ended = read_event(event, where=self._where())
+        self._execution_id = self._ended.execution_id
+        self._deadline = self._ended.deadline or time.time() + self._options.timeout
+
+    # --- waiting ---
+
+    def trigger(self) -> FlowExecutionTrigger:
+        """Return what waits in the triggerer."""
+        options = self._options
+        return FlowExecutionTrigger(
+            system=SYSTEM,
+            conn_id=self._operator.smart_flows_conn_id,
+            execution_id=self._execution_id,
+            deadline=self._deadline,
+            poll_interval=options.poll_interval,
+            max_outage=options.max_outage,
+            stop_for_person=options.on_user_input != "wait",
+            cancel_on_kill=options.cancel_on_kill,
+            cancel_on_timeout=options.cancel_on_timeout,
+        )
+
+    def kill(self) -> None:
+        """Cancel the run with one hurried request; the wait, if there is one, ends by itself."""
+        self._killed = True
+        if not self._execution_id or not self._options.cancel_on_kill:
+            return
+        problem = cancel_now(self._hook.settings, self._hook.cancel_exchange(self._execution_id))
+        if problem is None:
+            self._log.info("The task is being stopped: cancelled execution %s.", self._execution_id)
+        else:
+            self._log.error(
+                "The task is being stopped, but execution %s may still run: %s", self._execution_id, problem
+            )
+
+    def _wait(self) -> WaitEvent:
+        policy = WaitPolicy(
+            deadline=self._deadline,
+            poll_interval=self._options.poll_interval,
+            max_outage=self._options.max_outage,
+            hold_seconds=self._hook.settings.long_poll_seconds,
+            stop_for_person=self._options.on_user_input != "wait",
+        )
+        wait = Wait(policy, execution_id=self._execution_id, began_at=time.time())
+        end = wait_on_worker(wait, hook=self._hook, log=self._log, sleep=self._sleep)
+        self._raise_if_killed()
+        return WaitEvent(
+            reason=end.reason,
+            execution_id=end.execution_id,
+            status=end.status,
+            detail=end.detail,
+            deadline=self._deadline,
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep in short pieces, so that a task that is being stopped stops waiting."""
+        self._raise_if_killed()
+        wake_at = time.monotonic() + seconds
+        while (left := wake_at - time.monotonic()) > 0:
+            time.sleep(min(left, 0.5))
+            self._raise_if_killed()
+
+    def _raise_if_killed(self) -> None:
+        if self._killed:
+            asked = "was asked to cancel it" if self._options.cancel_on_kill else "was not asked to cancel it"
+            raise FlowKilledError(
+                "The task was stopped while it waited.",
+                where=self._where(),
+                fate=f"The service {asked}.",
+                advice="The next attempt starts anew if the execution has ended, and else attaches to it.",
+            )
+
+    # --- concluding ---
+
+    def conclude(self) -> Manifest | None:
+        """
+        Judge how the wait ended; wait first where nobody has yet.
+
+        :returns: the manifest, or None where a form was answered and the wait goes on.
+        :raises FlowException: one of its kinds, for every other end.
+        """
+        ended = self._ended or self._wait()
+        self._ended = None
+        where = self._where(url=self._hook.execution_url(ended.execution_id))
+        if ended.reason == "needs_person":
+            self._meet_person(ended, where)
+            return None
+        if ended.reason == "deadline":
+            fate, finished = self._give_up(ended)
+            if not finished:
+                raise timeout_error(where=where, status=ended.status, fate=fate)
+        elif ended.reason != "finished":
+            raise error_of_unfinished_wait(ended, where=where)
+        return take_output(
+            self._hook,
+            ended.execution_id,
+            options=self._result_options(),
+            on_warning=self._options.on_warning,
+            where=where,
+            log=self._log,
+        )
+
+    def _meet_person(self, ended: WaitEvent, where: RunIdentity) -> None:
+        """Answer the form, or fail, as the author decided."""
+        operator = self._operator
+        if self._options.on_user_input != "answer":
+            fate, _ = self._give_up(ended)
+            raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
+        answers = operator.payload_argument("answers") or {}
+        answer_forms(self._hook, ended.execution_id, answers=answers, where=where, log=self._log)
+
+    def _give_up(self, ended: WaitEvent) -> tuple[str, bool]:
+        """
+        Cancel a run that this task waits for no longer.
+
+        :returns: what became of it, and whether it turned out to have finished well meanwhile.
+        """
+        stop = self._options.cancel_on_timeout and not ended.canceled
+        stopped = (cancel_and_look if stop else look)(self._hook, ended.execution_id)
+        fate = stopped.fate
+        if not self._options.cancel_on_timeout:
+            fate += " It was not cancelled, as cancel_on_timeout=False asks."
+        return fate, stopped.phase in {RunPhase.SUCCEEDED, RunPhase.WARNED}
+
+    # --- from the operator's arguments ---
+
+    def _payload(self, context: Context) -> AbstractContextManager[PreparedPayload]:
+        operator = self._operator
+        names = ("xml", "data", "rows", "sql", "records", "header")
+        arguments = InputArguments(
+            **{name: operator.payload_argument(name) for name in names},
+            sql_conn_id=operator.sql_conn_id,
+            root=operator.root,
+            row=operator.row,
+            xsd=operator.xsd,
+            hide_values=operator.hide_payload,
+        )
+        dag = operator.get_dag()
+        dag_file = dag.fileloc if dag is not None else None
+        return prepare_input(arguments, context=context, dag_file=dag_file, where=self._where())
+
+    def _request(self, payload: PreparedPayload) -> RunRequest:
+        """Return how the service is asked for the run; a flow's name is looked up before anything is sent."""
+        operator, hook = self._operator, self._hook
+        flow = operator.flow
+
+        def prepare() -> Callable[[], RunSnapshot]:
+            flow_id = hook.find_flow(flow).id if flow else None
+            return lambda: hook.client.run(
+                start_flow(
+                    flow_id,
+                    body=payload.body,
+                    content_type=payload.content_type,
+                    unattended=_as_flag(operator.unattended),
+                    dataset_id=operator.dataset_id,
+                )
+            )
+
+        def candidates(since: float) -> list[str]:
+            flow_id = hook.client.run(find_flow(flow)).id if flow else None
+            return executions_since(hook, flow_id, since)
+
+        return RunRequest(
+            flow=flow or "selected by a person",
+            fingerprint=payload.fingerprint,
+            prepare=prepare,
+            candidates=candidates,
+        )
+
+    def _result_options(self) -> ResultOptions:
+        operator = self._operator
+        return ResultOptions(
+            outputs=operator.outputs,
+            values_by_title=operator.values_by_title,
+            documents_path=storage_path(operator.documents_path),
+            max_document_bytes=operator.max_document_bytes,
+            max_xcom_bytes=operator.max_xcom_bytes,
+        )
+
+    def _where(self, *, url: str | None = None) -> RunIdentity:
+        execution_id = self._execution_id or None
+        return self._hook.identity(flow=self._operator.flow, execution_id=execution_id, url=url)
+
+
+def _as_flag(value: bool | str) -> bool:
+    """Return a yes or no that may come out of a template as a word."""
+    return value if isinstance(value, bool) else value.strip().lower() in {"true", "yes", "on", "1"}

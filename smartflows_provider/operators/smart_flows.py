@@ -1,0 +1,409 @@
+"""The operators for Smart Flows.
+
+They stay thin: the payload room makes the input, the lifecycle brings the run about and judges its end, the
+output room makes the manifest. This module is imported at every DAG parse, so it imports nothing heavy at
+its top. Invariant: the same manifest, errors and XComs whether the task waits on a worker or in the
+triggerer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
+from smartflows_provider.links import FlowExecutionLink
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+    from smartflows_provider.lifecycle.options import (
+        OnAmbiguousSubmission,
+        OnClear,
+        OnInputChanged,
+        OnUserInput,
+        OnWarning,
+    )
+    from smartflows_provider.operators.run_flow import FlowRun
+    from smartflows_provider.output.manifest import DocumentEntry, Manifest
+
+DEFAULT_CONN_ID = "smartflows_default"
+DEFAULT_MAX_XCOM_BYTES = 48 * 1024
+
+
+class _SmartFlowsOperator(BaseOperator):
+    """What the operators share: the connection and the place of results."""
+
+    ui_color = "#e8f3ee"
+
+    def __init__(self, *, smart_flows_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.smart_flows_conn_id = smart_flows_conn_id
+
+    @cached_property
+    def hook(self) -> SmartFlowsHook:
+        """The hook for the connection."""
+        from smartflows_provider.hooks.smart_flows import SmartFlowsHook  # noqa: PLC0415 - parse time
+
+        return SmartFlowsHook(self.smart_flows_conn_id)
+
+
+class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
+    """
+    Runs a flow and takes its output along.
+
+    Starts an execution, waits for its end without holding a worker (``deferrable``), lands its documents
+    and returns the manifest. Right after the start it pushes the XComs ``execution_id`` and
+    ``execution_url``. On Airflow 3.3 and later a retry attaches to the execution that an earlier attempt
+    has started.
+
+    The input is one of ``xml``, ``data``, ``rows``, ``sql`` and ``records``, or none for flows that start
+    from the execution panel. ``rows`` and ``sql`` are read on the worker.
+
+    :param flow: id or name of the flow (templated). A name is looked up, because ids differ between
+        environments. None opens an execution in which a person selects the flow.
+    :param unattended: run without asking anybody; form fields take their defaults (templated).
+    :param dataset_id: the plug-in's data set, with ``records`` (templated).
+    :param smart_flows_conn_id: the connection (templated).
+    :param xml: the input as XML: a string, bytes, an lxml element, or a path object such as
+        ``ObjectStoragePath`` (templated; a string that ends in ``.xml`` is a template file).
+    :param data: the input as a mapping of element names to values (templated; a string is JSON, and one
+        that ends in ``.json`` is a template file).
+    :param rows: the input as rows: a list of mappings, an XComArg, the path of a CSV or JSON-lines file, or
+        a function of the context that returns rows (templated).
+    :param sql: a query whose rows are the input (templated; one that ends in ``.sql`` is a template file).
+    :param sql_conn_id: the connection for ``sql`` (templated).
+    :param records: plug-in records: ``{"id": [...], "entity": ..., "userId": ...,
+        "organizationUniqueName": ...}`` (templated).
+    :param root: name of the root element, for ``data``, ``rows`` and ``sql`` (templated).
+    :param row: name of each row's element, for ``rows`` and ``sql`` (templated).
+    :param header: elements before the rows, and attributes of the root as ``@name``, for ``rows`` and
+        ``sql`` (templated).
+    :param xsd: path of the flow's XSD; the input is brought into its order and checked against it before
+        anything is sent. A relative path is taken from the DAG file's folder (templated).
+    :param hide_payload: keep the input out of rendered fields and messages.
+    :param wait_for_completion: False returns right after the start.
+    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
+    :param timeout: seconds from submission until the execution must be finished.
+    :param poll_interval: seconds, the longest pause between two looks at the execution.
+    :param max_outage: seconds for which the service may be out of reach before the task gives up, and
+        keeps the execution.
+    :param on_user_input: where a person is needed, ``wait`` for one, ``fail``, or ``answer`` with
+        ``answers``.
+    :param answers: ``{field key or title: value}`` (templated).
+    :param on_warning: ``succeed`` or ``fail`` where the execution ends with warnings.
+    :param on_clear: a cleared task cancels the execution it had and starts anew (``restart``), or goes on
+        with it (``resume``).
+    :param on_input_changed: a retry whose input has changed goes on with the execution (``attach``),
+        cancels it and starts anew (``restart``), or fails (``fail``).
+    :param on_ambiguous_submission: where it is open whether an execution was started, ``fail`` with what
+        to check, or ``resubmit`` once, which may start a second one.
+    :param durable: remember the execution between attempts (Airflow 3.3 and later).
+    :param cancel_on_kill: cancel the execution when a person stops the task.
+    :param cancel_on_timeout: cancel an execution that this task gives up on.
+    :param outputs: ``{name: JMESPath over the values}``, keeps and renames values (templated).
+    :param values_by_title: replace keys that are GUIDs by their titles.
+    :param documents_path: where documents are landed, below a folder named by the execution: a path or
+        URL that ``ObjectStoragePath`` takes (templated). None lists the documents without fetching them.
+    :param max_document_bytes: size limit for each document; None for no limit.
+    :param max_xcom_bytes: size limit for the manifest; larger values go to ``documents_path``.
+    :returns: the manifest, see the documentation.
+    :raises FlowException: one of its kinds; each class says whether a retry helps.
+    """
+
+    template_fields: Sequence[str] = (
+        "flow",
+        "unattended",
+        "dataset_id",
+        "smart_flows_conn_id",
+        "xml",
+        "data",
+        "rows",
+        "sql",
+        "sql_conn_id",
+        "records",
+        "root",
+        "row",
+        "header",
+        "xsd",
+        "answers",
+        "outputs",
+        "documents_path",
+    )
+    template_ext: Sequence[str] = (".xml", ".json", ".sql")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "xml": "xml",
+        "data": "json",
+        "rows": "json",
+        "sql": "sql",
+        "records": "json",
+        "header": "json",
+        "answers": "json",
+        "outputs": "json",
+    }
+    operator_extra_links = (FlowExecutionLink(),)
+
+    _PAYLOAD_FIELDS = ("xml", "data", "rows", "sql", "records", "header", "answers")
+
+    def __init__(
+        self,
+        *,
+        flow: str | None = None,
+        unattended: bool | str = False,
+        dataset_id: str | None = None,
+        smart_flows_conn_id: str = DEFAULT_CONN_ID,
+        xml: str | bytes | PathLike[str] | Any | None = None,
+        data: Mapping[str, Any] | str | None = None,
+        rows: Iterable[Any] | str | PathLike[str] | Callable[[Context], Iterable[Any]] | None = None,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        records: Mapping[str, Any] | str | None = None,
+        root: str | None = None,
+        row: str | None = None,
+        header: Mapping[str, Any] | None = None,
+        xsd: str | PathLike[str] | None = None,
+        hide_payload: bool = False,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        timeout: float = DEFAULT_TIMEOUT,
+        poll_interval: float = 60.0,
+        max_outage: float = 600.0,
+        on_user_input: OnUserInput = "wait",
+        answers: Mapping[str, Any] | None = None,
+        on_warning: OnWarning = "succeed",
+        on_clear: OnClear = "restart",
+        on_input_changed: OnInputChanged = "attach",
+        on_ambiguous_submission: OnAmbiguousSubmission = "fail",
+        durable: bool = True,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        outputs: Mapping[str, str] | None = None,
+        values_by_title: bool = False,
+        documents_path: str | PathLike[str] | None = None,
+        max_document_bytes: int | None = None,
+        max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(smart_flows_conn_id=smart_flows_conn_id, **kwargs)
+        self.flow = flow
+        self.unattended = unattended
+        self.dataset_id = dataset_id
+        self.xml = xml
+        self.data = data
+        self.rows = rows
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.records = records
+        self.root = root
+        self.row = row
+        self.header = header
+        self.xsd = xsd
+        self.hide_payload = hide_payload
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.answers = answers
+        self.durable = durable
+        self.outputs = outputs
+        self.values_by_title = values_by_title
+        self.documents_path = documents_path
+        self.max_document_bytes = max_document_bytes
+        self.max_xcom_bytes = max_xcom_bytes
+        self.options = RunOptions(
+            timeout=timeout,
+            poll_interval=poll_interval,
+            max_outage=max_outage,
+            on_user_input=on_user_input,
+            on_warning=on_warning,
+            on_clear=on_clear,
+            on_input_changed=on_input_changed,
+            on_ambiguous_submission=on_ambiguous_submission,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+        )
+        self._hidden: dict[str, Any] = {}
+        self._run: FlowRun | None = None
+        self._check_arguments()
+
+    def execute(self, context: Context) -> Manifest:
+        """Start the flow or attach to its execution, wait, and return the manifest."""
+        run = self._new_run()
+        run.begin(context)
+        if not self.wait_for_completion:
+            return run.manifest_at_start()
+        if self.deferrable and not run.is_stable:
+            self.defer(trigger=run.trigger(), method_name="execute_complete")
+        return self._conclude(run)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
+        """
+        Go on after the triggerer's event.
+
+        :param context: the task's context.
+        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict.
+        :raises FlowEventError: if it is not one; the remote run is kept.
+        """
+        del context
+        run = self._new_run()
+        run.resume(event)
+        return self._conclude(run)
+
+    def on_kill(self) -> None:
+        """Ask the service to cancel, once and within three seconds, when the task is being stopped."""
+        if self._run is not None:
+            self._run.kill()
+
+    def payload_argument(self, name: str) -> Any:
+        """Return an argument that holds input, also where ``hide_payload`` has taken it out of sight."""
+        return self._hidden.get(name, getattr(self, name))
+
+    def _conclude(self, run: FlowRun) -> Manifest:
+        """Return the manifest; wait on after a form was answered."""
+        while (manifest := run.conclude()) is None:
+            if self.deferrable:
+                self.defer(trigger=run.trigger(), method_name="execute_complete")
+        return manifest
+
+    def _new_run(self) -> FlowRun:
+        from smartflows_provider.operators.run_flow import FlowRun  # noqa: PLC0415 - not at DAG parse
+
+        self._run = FlowRun(self)
+        return self._run
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Render; then keep the input out of what Airflow stores and shows as rendered fields."""
+        super()._do_render_template_fields(*args, **kwargs)
+        if self.hide_payload:
+            for name in self._PAYLOAD_FIELDS:
+                value = getattr(self, name)
+                if value is not None and name not in self._hidden:
+                    self._hidden[name] = value
+                    setattr(self, name, "hidden by hide_payload")
+
+    def _check_arguments(self) -> None:
+        """Refuse at parse time what cannot work."""
+        given = [
+            name for name in ("xml", "data", "rows", "sql", "records") if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(
+                f"{self.task_id}: the input is given twice, as {' and '.join(given)}. Give one of xml, data, "
+                "rows, sql and records."
+            )
+        if hasattr(self.rows, "__next__"):
+            raise ValueError(
+                f"{self.task_id}: rows is a generator, which would be read when the DAG is parsed. Give a "
+                "function of the context that returns rows, a list, or a path."
+            )
+        if self.sql is not None and not self.sql_conn_id:
+            raise ValueError(f"{self.task_id}: sql needs sql_conn_id, the connection to query.")
+        if (self.rows is not None or self.sql is not None) and not (self.row and (self.root or self.xsd)):
+            raise ValueError(
+                f"{self.task_id}: rows and sql need row, the name of each row's element, and root, the name "
+                "of the root element; an xsd with a single root element makes root unnecessary."
+            )
+        if self.options.on_user_input == "answer" and self.answers is None:
+            raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
+
+
+class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
+    """
+    Takes the output of a finished execution along, whoever started it.
+
+    :param execution_id: the execution (templated).
+    :param smart_flows_conn_id: the connection (templated).
+    :param outputs: ``{name: JMESPath over the values}``, keeps and renames values (templated).
+    :param values_by_title: replace keys that are GUIDs by their titles.
+    :param on_warning: ``succeed`` or ``fail`` where the execution ended with warnings.
+    :param documents_path: where documents are landed; None lists them only (templated).
+    :param max_document_bytes: size limit for each document; None for no limit.
+    :param max_xcom_bytes: size limit for the manifest; larger values go to ``documents_path``.
+    :returns: the manifest, as :class:`SmartFlowsRunFlowOperator` returns it.
+    :raises FlowStateUnknownError: if the execution is not finished; a retry asks again.
+    :raises FlowException: for executions that ended badly, and for what stands in the way.
+    """
+
+    template_fields: Sequence[str] = ("execution_id", "smart_flows_conn_id", "outputs", "documents_path")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"outputs": "json"}
+    operator_extra_links = (FlowExecutionLink(),)
+
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        outputs: Mapping[str, str] | None = None,
+        values_by_title: bool = False,
+        on_warning: OnWarning = "succeed",
+        documents_path: str | PathLike[str] | None = None,
+        max_document_bytes: int | None = None,
+        max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.execution_id = execution_id
+        self.outputs = outputs
+        self.values_by_title = values_by_title
+        self.on_warning = on_warning
+        self.documents_path = documents_path
+        self.max_document_bytes = max_document_bytes
+        self.max_xcom_bytes = max_xcom_bytes
+
+    def execute(self, context: Context) -> Manifest:
+        """Return the manifest of the execution."""
+        from smartflows_provider.operators.finished_execution import take_output_of  # noqa: PLC0415 - parse
+
+        return take_output_of(self, context)
+
+
+class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
+    """
+    Lands documents on storage, in constant memory.
+
+    Give an execution, whose output is searched for documents, or the documents' ids.
+
+    :param documents_path: where they are landed, below a folder named by the execution, or ``documents``
+        where ids are given (templated).
+    :param execution_id: a finished execution (templated).
+    :param document_ids: ids of documents (templated).
+    :param smart_flows_conn_id: the connection (templated).
+    :param max_document_bytes: size limit for each document; None for no limit.
+    :returns: ``[{"id", "name", "content_type", "size", "sha256", "uri"}]``, as in the manifest.
+    :raises FlowDocumentError: if a transfer broke off; a retry helps and writes the same names.
+    :raises FlowOutputError: if a document is over the limit; no retry helps.
+    """
+
+    template_fields: Sequence[str] = (
+        "documents_path",
+        "execution_id",
+        "document_ids",
+        "smart_flows_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        documents_path: str | PathLike[str],
+        execution_id: str | None = None,
+        document_ids: Sequence[str] | str | None = None,
+        max_document_bytes: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.documents_path = documents_path
+        self.execution_id = execution_id
+        self.document_ids = document_ids
+        self.max_document_bytes = max_document_bytes
+        if (execution_id is None) == (document_ids is None):
+            raise ValueError(f"{self.task_id}: give either execution_id or document_ids.")
+
+    def execute(self, context: Context) -> list[DocumentEntry]:
+        """Land the documents and return their entries."""
+        del context
+        from smartflows_provider.operators.finished_execution import download_for  # noqa: PLC0415 - parse
+
+        return download_for(self)

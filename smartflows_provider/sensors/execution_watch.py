@@ -1,0 +1,117 @@
+"""One attempt of a sensor at seeing an execution's end.
+
+What :class:`SmartFlowsExecutionSensor` does on a worker, apart from its arguments, so that a DAG parse does
+not load it. Invariant: every mode decides through the same :class:`Wait`. In ``poke`` mode and in the
+triggerer a wait lives as long as the process and counts an outage; in ``reschedule`` mode each look is a new
+process, so there an outage is bounded by the sensor's ``timeout`` alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
+
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle.conclude import (
+    error_of_unfinished_wait,
+    person_needed_error,
+    read_event,
+)
+from smartflows_provider.lifecycle.loops import look_once, write_notes
+from smartflows_provider.lifecycle.results import judge
+from smartflows_provider.links import EXECUTION_URL_KEY
+from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.wait import AskAgain, Wait, WaitPolicy
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+
+SYSTEM = "smartflows"
+NOT_OURS = "The sensor did not start the execution and left it as it is."
+
+
+class SensorRun:
+    """
+    One attempt: look, or wait, and judge.
+
+    :param sensor: the task, its templates rendered.
+    """
+
+    def __init__(self, sensor: SmartFlowsExecutionSensor) -> None:
+        self._sensor = sensor
+        self._hook = SmartFlowsHook(sensor.smart_flows_conn_id)
+        policy = WaitPolicy(
+            deadline=math.inf,
+            poll_interval=sensor.poke_interval,
+            max_outage=sensor.max_outage,
+            hold_seconds=0.0,
+            stop_for_person=sensor.on_user_input == "fail",
+        )
+        self._wait = Wait(policy, execution_id=sensor.execution_id, began_at=time.time())
+
+    def announce(self, context: Context) -> None:
+        """Push the address for the link."""
+        url = self._hook.execution_url(self._sensor.execution_id)
+        context["ti"].xcom_push(key=EXECUTION_URL_KEY, value=url)
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """Look once; the base class paces the looks."""
+        del context
+        decision = look_once(self._wait, hook=self._hook)
+        write_notes(self._sensor.log, decision.notes)
+        if isinstance(decision, AskAgain):
+            if decision.refresh:
+                self._hook.close()
+            return False
+        ended = WaitEvent(
+            reason=decision.reason,
+            execution_id=decision.execution_id,
+            status=decision.status,
+            detail=decision.detail,
+        )
+        return PokeReturnValue(is_done=True, xcom_value=self._judge(ended))
+
+    def trigger(self) -> FlowExecutionTrigger:
+        """Return what waits in the triggerer; it never cancels what the sensor did not start."""
+        sensor = self._sensor
+        return FlowExecutionTrigger(
+            system=SYSTEM,
+            conn_id=sensor.smart_flows_conn_id,
+            execution_id=sensor.execution_id,
+            deadline=time.time() + sensor.timeout,
+            poll_interval=sensor.poke_interval,
+            max_outage=sensor.max_outage,
+            stop_for_person=sensor.on_user_input == "fail",
+            cancel_on_kill=False,
+            cancel_on_timeout=False,
+        )
+
+    def complete(self, event: dict[str, Any] | None) -> dict[str, Any]:
+        """Judge the triggerer's event."""
+        return self._judge(
+            read_event(event, where=self._hook.identity(execution_id=self._sensor.execution_id))
+        )
+
+    def _judge(self, ended: WaitEvent) -> dict[str, Any]:
+        sensor, execution_id = self._sensor, ended.execution_id
+        url = self._hook.execution_url(execution_id)
+        where = self._hook.identity(execution_id=execution_id, url=url)
+        if ended.reason == "deadline":
+            raise AirflowSensorTimeout(
+                f"The execution was not finished within {sensor.timeout:g} seconds; its last status was "
+                f"{ended.status or 'not known'}. [{where}]\n{NOT_OURS}"
+            )
+        if ended.reason == "needs_person":
+            raise person_needed_error(where=where, status=ended.status or "UserInput", fate=NOT_OURS)
+        if ended.reason != "finished":
+            raise error_of_unfinished_wait(ended, where=where)
+        execution, _ = judge(
+            self._hook, execution_id, on_warning=sensor.on_warning, where=where, log=sensor.log
+        )
+        return {"execution_id": execution_id, "status": execution.status, "url": url}

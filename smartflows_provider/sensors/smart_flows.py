@@ -1,0 +1,108 @@
+"""The sensor for Smart Flows executions.
+
+Waits for an execution that somebody else has started: a person, another system, a task with
+``wait_for_completion=False``. Invariants: the sensor never cancels what it did not start; poke, reschedule
+and deferrable mode judge a status by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+
+from smartflows_provider.links import FlowExecutionLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from smartflows_provider.lifecycle.options import OnWarning
+    from smartflows_provider.sensors.execution_watch import SensorRun
+
+DEFAULT_CONN_ID = "smartflows_default"
+
+
+class SmartFlowsExecutionSensor(BaseSensorOperator):
+    """
+    Waits until an execution has finished well.
+
+    Fails at once where the execution ends badly. The execution itself is never cancelled, not even when the
+    sensor's ``timeout`` passes.
+
+    :param execution_id: the execution (templated), ``run_flow.output["execution_id"]`` say.
+    :param smart_flows_conn_id: the connection (templated).
+    :param on_warning: ``succeed`` or ``fail`` where the execution ends with warnings.
+    :param on_user_input: ``wait`` for a person, or ``fail`` where one is needed.
+    :param max_outage: seconds for which the service may be out of reach before the sensor fails.
+    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``. Else
+        ``mode`` counts, ``poke`` or ``reschedule``, with ``poke_interval``.
+    :returns: ``{"execution_id", "status", "url"}``.
+    :raises AirflowSensorTimeout: at the sensor's ``timeout``.
+    :raises FlowException: one of its kinds; each class says whether a retry helps.
+    """
+
+    template_fields: Sequence[str] = ("execution_id", "smart_flows_conn_id")
+    operator_extra_links = (FlowExecutionLink(),)
+    ui_color = "#e8f3ee"
+
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        smart_flows_conn_id: str = DEFAULT_CONN_ID,
+        on_warning: OnWarning = "succeed",
+        on_user_input: Literal["wait", "fail"] = "wait",
+        max_outage: float = 600.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.execution_id = execution_id
+        self.smart_flows_conn_id = smart_flows_conn_id
+        self.on_warning = on_warning
+        self.on_user_input = on_user_input
+        self.max_outage = max_outage
+        self.deferrable = deferrable
+        for name, allowed in (("on_warning", ("succeed", "fail")), ("on_user_input", ("wait", "fail"))):
+            if getattr(self, name) not in allowed:
+                words = " or ".join(map(repr, allowed))
+                raise ValueError(f"{self.task_id}: {name} is {getattr(self, name)!r}; it takes {words}.")
+
+    def poke(self, context: Context) -> Any:
+        """
+        Look at the execution once.
+
+        :param context: the task's context.
+        :returns: False, or the result with the XCom value.
+        """
+        return self._sensor_run.poke(context)
+
+    def execute(self, context: Context) -> Any:
+        """Look once; then wait in the triggerer, or as the sensor's mode says."""
+        run = self._sensor_run
+        run.announce(context)
+        if not self.deferrable:
+            return super().execute(context)
+        found = self.poke(context)
+        if found:
+            return found.xcom_value
+        self.defer(trigger=run.trigger(), method_name="execute_complete")
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """
+        Judge the triggerer's event.
+
+        :param context: the task's context.
+        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict.
+        :raises FlowEventError: if it is not one.
+        """
+        del context
+        return self._sensor_run.complete(event)
+
+    @cached_property
+    def _sensor_run(self) -> SensorRun:
+        from smartflows_provider.sensors.execution_watch import SensorRun  # noqa: PLC0415 - not at DAG parse
+
+        return SensorRun(self)
