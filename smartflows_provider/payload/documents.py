@@ -16,7 +16,7 @@ from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
 from smartflows_provider.payload.names import Name, checked_prefixes, parse_name, split_path
 from smartflows_provider.payload.shape import ElementShape, inner_default, root_shapes
 from smartflows_provider.payload.tables import Row, named_rows
-from smartflows_provider.payload.values import BadCharacters, Kind
+from smartflows_provider.payload.values import BadCharacters, Kind, quick_lexical
 from smartflows_provider.payload.xml_writer import ByteSink, XmlWriter, escape_text
 from smartflows_provider.payload.xsd import Schema
 
@@ -84,6 +84,8 @@ def write_rows(
         header, shape=shape, scope=Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
     )
     out.start(name, content.attributes, prefixes=content.declared)
+    if content.text is not None:
+        out.text(content.text)
     scope = content.scope
     steps = split_path(row)
     if not steps:
@@ -116,6 +118,8 @@ def write_rows(
     return count
 
 
+_REMEMBERED_PLANS = 1000
+"""Sets of keys that a table remembers; sparse rows may have any number."""
 _ROWS = object()
 """Stands for the rows while the root's children are sorted."""
 
@@ -126,32 +130,42 @@ class _Table:
     def __init__(
         self, *, writer: ElementWriter, name: Name, shape: ElementShape | None, prefixes: Mapping[str, str]
     ) -> None:
+        """Begin inside the element that holds the rows, which must be open."""
         self._writer = writer
         self._name = name
         self._shape = shape
         self._prefixes = prefixes
+        self._begin, self._end = writer.out.leaf_tags(name)
         self._plans: dict[tuple[Any, ...], list[tuple[str, str, str, Kind]] | None] = {}
 
     def write(self, number: int, fields: Row) -> None:
-        out = self._writer.out
+        """Write a row; the number is for messages."""
         keys = tuple(fields)
         if keys not in self._plans:
+            if len(self._plans) >= _REMEMBERED_PLANS:
+                self._plans.clear()
             self._plans[keys] = self._plan(keys, number)
-        plan = self._plans[keys]
-        if plan is None or any(map(_is_nested, fields.values())):
+        quick = self._quick(fields, self._plans[keys])
+        if quick is None:
             scope = Scope(prefixes=self._prefixes, path=f"row {number}", depth=2)
             self._writer.write(self._name, fields, shape=self._shape, scope=scope)
-        else:
-            out.start(self._name)
-            pieces = []
-            for key, begin, end, kind in plan:
-                value = fields[key]
-                if value is not None:
-                    text = self._writer.text(value, kind, f"row {number}, field {key!r}")
-                    pieces.append(f"{begin}{escape_text(text)}{end}")
-            out.markup("".join(pieces))
-            out.end()
-        out.markup("\n")
+            quick = ""
+        self._writer.out.markup(f"{quick}\n")
+
+    def _quick(self, fields: Row, plan: list[tuple[str, str, str, Kind]] | None) -> str | None:
+        """Return the row's markup, or None if it holds more than plain values."""
+        if plan is None:
+            return None
+        pieces = [self._begin]
+        for key, begin, end, kind in plan:
+            value = fields[key]
+            if value is not None:
+                text = quick_lexical(value, kind)
+                if text is None:
+                    return None
+                pieces += (begin, escape_text(text), end)
+        pieces.append(self._end)
+        return "".join(pieces)
 
     def _plan(self, keys: tuple[Any, ...], number: int) -> list[tuple[str, str, str, Kind]] | None:
         """Return each field's key, tags and type in the order of writing; None if it takes more than that."""
@@ -167,10 +181,6 @@ class _Table:
     def _kind(self, name: Name) -> Kind:
         inner = self._shape.children.get(name) if self._shape else None
         return inner.kind if inner else "text"
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping) or is_sequence(value)
 
 
 def _prefixes(schema: Schema | None, style: Style) -> dict[str, str]:

@@ -9,8 +9,9 @@ Invariant: every name and every text that reaches the writer was checked, and me
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from smartflows_provider.payload.errors import UnsupportedInput
@@ -65,21 +66,19 @@ class ElementWriter:
 
     def write(self, name: Name, value: Any, *, shape: ElementShape | None, scope: Scope) -> None:
         """
-        Write one element, or one for each entry of a list.
+        Write one element.
 
-        :param value: a mapping, a list of values, a scalar, or None.
+        :param value: a mapping, a scalar, or None; a list only where the schema's type is one.
         :param shape: what the schema says of it.
         :param scope: names and place of the element; the path includes it.
         :raises PayloadError: if a name, a text or a value cannot be XML.
         """
-        if shape is not None and shape.is_list and is_sequence(value):
+        if is_sequence(value):
+            if shape is None or not shape.is_list:
+                raise UnsupportedInput(
+                    f"{scope.path}: a list has no XML form here, only as the value of a key"
+                )
             self._leaf(name, " ".join(self.text(one, shape.kind, scope.path) for one in value))
-        elif is_sequence(value):
-            for number, entry in enumerate(value, 1):
-                place = replace(scope, path=f"{scope.path}[{number}]")
-                if is_sequence(entry):
-                    raise UnsupportedInput(f"{place.path}: a list directly inside a list has no XML form")
-                self.write(name, entry, shape=shape, scope=place)
         elif isinstance(value, Mapping):
             content = self.take_apart(value, shape=shape, scope=scope)
             self.out.start(name, content.attributes, prefixes=content.declared)
@@ -96,9 +95,15 @@ class ElementWriter:
         self, children: Sequence[tuple[Name, Any]], *, shape: ElementShape | None, scope: Scope
     ) -> None:
         """Write what stands inside an element that is open."""
+        totals = Counter(child for child, _ in children)
+        seen: Counter[Name] = Counter()
         for child, value in children:
+            seen[child] += 1
+            nth = f"[{seen[child]}]" if totals[child] > 1 else ""
             inner = shape.children.get(child) if shape else None
-            place = Scope(prefixes=scope.prefixes, path=f"{scope.path}/{child.local}", depth=scope.depth + 1)
+            place = Scope(
+                prefixes=scope.prefixes, path=f"{scope.path}/{child.local}{nth}", depth=scope.depth + 1
+            )
             self.write(child, value, shape=inner, scope=place)
 
     def take_apart(self, value: Mapping[Any, Any], *, shape: ElementShape | None, scope: Scope) -> _Content:
@@ -151,9 +156,9 @@ class ElementWriter:
 
     @staticmethod
     def _occurrences(entry: Any, name: Name, shape: ElementShape | None) -> Sequence[Any]:
-        """Return the values of the elements that an entry stands for; sorting may have to part them."""
+        """Return the values of the elements that an entry stands for."""
         inner = shape.children.get(name) if shape else None
-        return entry if inner is not None and is_sequence(entry) and not inner.is_list else [entry]
+        return list(entry) if is_sequence(entry) and not (inner and inner.is_list) else [entry]
 
     def _leaf(self, name: Name, text: str) -> None:
         self.out.start(name)

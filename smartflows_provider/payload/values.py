@@ -49,6 +49,14 @@ def usable_text(text: str, *, where: Callable[[], str], bad_characters: BadChara
     )
 
 
+def quick_lexical(value: Any, kind: Kind) -> str | None:
+    """Return what :func:`lexical` does for the common cases, or None where that must look closer."""
+    if type(value) is str:
+        return None if _NOT_XML.search(value) else value
+    render = _RENDERERS.get(type(value))
+    return None if render is None else render(value, kind)
+
+
 def lexical(
     value: Any, *, kind: Kind = "text", where: Callable[[], str], bad_characters: BadCharacters = "fail"
 ) -> str:

@@ -2,7 +2,7 @@
 
 libxml2 parses and validates in one pass over chunks while the tree behind is cut off, so memory does not
 grow with the document. Its streaming validator names no position; therefore the chunks with problems are
-remembered, and only when there are some, a second pass feeds those tag by tag and follows the path.
+remembered, and only when there are some, a second pass feeds those tag by tag and counts elements.
 
 Invariants: nothing outside the document is ever read (no DTD, no entities, no network, no
 ``xsi:schemaLocation``); libxml2's own limits stay on (depth 256, 10 MB per text); lxml's error log of the
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 from xml.parsers import expat
 
 from lxml import etree
@@ -59,6 +59,7 @@ class XmlCheck:
         self._prolog: _Prolog | None = _Prolog()
         self._schema = schema
         self._parser: Any = None
+        self._root_tag: str | None = None
         self._root: Any = None
         self._chunk = -1
         self._problems = 0
@@ -77,7 +78,8 @@ class XmlCheck:
         if self._failed:
             return
         if self._prolog is not None and self._prolog.feed(chunk):
-            self._parser = _pull_parser(self._schema, events=("start",), tag=self._prolog.root or None)
+            self._root_tag = self._prolog.root or None
+            self._parser = _pull_parser(self._schema, tag=self._root_tag)
             chunk = self._prolog.seen
             self._prolog = None
         if self._parser is not None:
@@ -93,7 +95,7 @@ class XmlCheck:
         if self._failed:
             return
         if self._prolog is not None:
-            self._parser = _pull_parser(self._schema, events=("start",))
+            self._parser = _pull_parser(self._schema)
             self._step(lambda: self._parser.feed(self._prolog.seen if self._prolog else b""))
         self._step(self._parser.close)
         etree.clear_error_log()
@@ -111,7 +113,13 @@ class XmlCheck:
         if self._schema is None or not (self._failed or self._problems):
             return
         check_chunks(chunks)
-        located = _locate(chunks, self._schema, bad_chunks=self._bad_chunks, hide_values=hide_values)
+        located = _locate(
+            chunks,
+            self._schema,
+            root=self._root_tag,
+            bad_chunks=self._bad_chunks,
+            hide_values=hide_values,
+        )
         problems = list(islice(located, SHOWN_PROBLEMS)) or [Problem(path="", line=0, reason=_NO_REASON)]
         raise SchemaViolation(problems, total=max(self._problems, len(problems)), at_least=self._more)
 
@@ -208,14 +216,13 @@ def _entries(log: Any) -> list[Any]:
     return list(log)
 
 
-def _pull_parser(
-    schema: Schema | None, *, events: tuple[Literal["start", "end"], ...], tag: str | None = None
-) -> Any:
+def _pull_parser(schema: Schema | None, *, tag: str | None = None) -> Any:
+    """Return a parser that tells of elements with this tag, and of all if there is none."""
     # With False, a parser that validates lets truncated documents pass (lxml 6.1). There is nothing to
     # resolve in either case: a DOCTYPE was refused before.
     resolve: Any = "internal" if schema else False
     return etree.XMLPullParser(
-        events=events,
+        events=("start",),
         tag=tag,
         schema=schema.validator if schema else None,
         resolve_entities=resolve,
@@ -225,81 +232,82 @@ def _pull_parser(
 
 
 def _locate(
-    chunks: Iterable[bytes], schema: Schema, *, bad_chunks: set[int], hide_values: bool
+    chunks: Iterable[bytes], schema: Schema, *, root: str | None, bad_chunks: set[int], hide_values: bool
 ) -> Iterator[Problem]:
     """Go through a document again and yield its problems with line and path."""
-    parser = _pull_parser(schema, events=("start", "end"))
-    place = _Place()
+    parser = _pull_parser(schema, tag=root)
+    trail = _Trail()
     line = 1
     for number, chunk in enumerate(chunks):
         for piece in _TAG_END.findall(chunk) if number in bad_chunks else [chunk]:
-            tag_at = max(piece.rfind(b"<"), 0)
-            tag_line = line + piece.count(b"\n", 0, tag_at)
+            tag_line = line + piece.count(b"\n", 0, max(piece.rfind(b"<"), 0))
             line += piece.count(b"\n")
             etree.clear_error_log()
             parser.feed(piece)
-            log = _violations()
-            path, namespace = place.follow(parser.read_events())
-            for entry in log:
-                reason = _reason(entry, namespace=namespace, hide_values=hide_values)
-                yield Problem(path=path, line=tag_line, reason=reason)
+            found = _violations()
+            trail.advance(parser.read_events())
+            yield from (_problem(one, trail, line=tag_line, hide_values=hide_values) for one in found)
     # A document of a few bytes is judged when it ends.
     etree.clear_error_log()
     with suppress(etree.XMLSyntaxError):
         parser.close()
-    log = _violations()
-    path, namespace = place.follow(parser.read_events())
-    for entry in log:
-        reason = _reason(entry, namespace=namespace, hide_values=hide_values)
-        yield Problem(path=path, line=line, reason=reason)
+    found = _violations()
+    trail.advance(parser.read_events())
+    yield from (_problem(one, trail, line=line, hide_values=hide_values) for one in found)
 
 
-class _Place:
-    """The path of the element at hand, followed through start and end events."""
+class _Trail:
+    """The way from the root down the last children, where the parser stands; what lies behind is cut off."""
 
     def __init__(self) -> None:
-        self._steps: list[str] = []
-        self._counts: list[Counter[str]] = [Counter()]
+        self._root: Any = None
+        self._levels: list[tuple[Any, Counter[Any]]] = []
 
-    def follow(self, events: Iterable[tuple[str, Any]]) -> tuple[str, str]:
-        """Take the events of a piece; return path and namespace of the last element in them."""
-        path, namespace = "/".join(["", *self._steps]), ""
-        for event, element in events:
-            if event == "start":
-                name = etree.QName(element)
-                self._counts[-1][name.localname] += 1
-                nth = f"[{self._counts[-1][name.localname]}]" if self._steps else ""
-                self._steps.append(f"{name.localname}{nth}")
-                self._counts.append(Counter())
-                path, namespace = "/".join(["", *self._steps]), name.namespace or ""
-            else:
-                path, namespace = "/".join(["", *self._steps]), etree.QName(element).namespace or ""
-                self._steps.pop()
-                self._counts.pop()
-                parent = element.getparent()
-                element.clear(keep_tail=True)
-                if parent is not None:
-                    del parent[:-1]
-        return path, namespace
+    def advance(self, events: Iterable[tuple[str, Any]]) -> None:
+        """Follow the parser, and count and drop the elements that are complete."""
+        for _, element in events:
+            self._root = element if self._root is None else self._root
+        node = self._root
+        depth = 0
+        while node is not None:
+            if depth == len(self._levels) or self._levels[depth][0] is not node:
+                self._levels[depth:] = [(node, Counter())]
+            if not len(node):
+                break
+            self._levels[depth][1].update(child.tag for child in node[:-1])
+            del node[:-1]
+            node = node[-1]
+            depth += 1
+        del self._levels[depth + 1 :]
+
+    def path_of(self, tag: str) -> str:
+        """Return the path of the deepest element on the trail with this tag, or else of the whole trail."""
+        nodes = [node for node, _ in self._levels if isinstance(node.tag, str)]
+        end = max((at for at, node in enumerate(nodes, 1) if node.tag == tag), default=len(nodes))
+        steps = [etree.QName(nodes[0]).localname] if nodes else []
+        for (_, before), node in zip(self._levels, nodes[1:end], strict=False):
+            steps.append(f"{etree.QName(node).localname}[{before[node.tag] + 1}]")
+        return "/".join(["", *steps])
 
 
-_LEAD = re.compile(r"^Element '[^']*'(?:, (?=attribute)|: )")
+_LEAD = re.compile(r"^Element '([^']*)'(?:, (?=attribute)|: )")
 _ATTRIBUTE = re.compile(r"^(attribute '[^']*': )")
 _TYPE = re.compile(r"(type '[^']+')\.$")
 _STRUCTURAL = re.compile(r"SCHEMAV_(ELEMENT_CONTENT|CVC_ELT_\d|CVC_COMPLEX_TYPE_.*|CVC_ASSESS_.*|MISC)")
 _REASON_LENGTH = 300
 
 
-def _reason(entry: Any, *, namespace: str, hide_values: bool) -> str:
-    """Return libxml2's message without the element's name, which the path says, and without namespaces."""
-    message = " ".join(_LEAD.sub("", entry.message).split())
+def _problem(entry: Any, trail: _Trail, *, line: int, hide_values: bool) -> Problem:
+    """Read libxml2's message; the path says the element's name, and its namespace is left out."""
+    lead = _LEAD.match(entry.message)
+    tag = lead.group(1) if lead else ""
+    message = " ".join(entry.message[lead.end() if lead else 0 :].split())
     if hide_values and not _STRUCTURAL.fullmatch(entry.type_name):
         kept = _ATTRIBUTE.match(message)
         wanted = _TYPE.search(message)
-        message = (kept.group(1) if kept else "") + (
-            f"the value (hidden) does not fit the {wanted.group(1)}"
-            if wanted
-            else "the value (hidden) is not allowed"
-        )
-    message = message.replace(f"{{{namespace}}}", "") if namespace else message
-    return message[:_REASON_LENGTH].removesuffix(".")
+        fault = f"does not fit the {wanted.group(1)}" if wanted else "is not allowed"
+        message = f"{kept.group(1) if kept else ''}the value (hidden) {fault}"
+    namespace = tag[: tag.find("}") + 1]
+    if namespace:
+        message = message.replace(namespace, "")
+    return Problem(path=trail.path_of(tag), line=line, reason=message[:_REASON_LENGTH].removesuffix("."))

@@ -97,14 +97,15 @@ class XmlWriter:
         """Write what is already XML, such as tags from :meth:`leaf_tags` around escaped text."""
         self._put(markup)
 
-    def leaf_tags(self, name: Name, *, parent: Name) -> tuple[str, str]:
+    def leaf_tags(self, name: Name, *, parent: Name | None = None) -> tuple[str, str]:
         """
-        Return the tags of an element without attributes inside ``parent`` inside the element that is open.
+        Return the tags that an element without attributes has here, to be written with :meth:`markup`.
 
-        They may be written with :meth:`markup` whenever a ``parent`` without attributes was started there.
+        :param parent: an element without attributes between the one that is open and this.
         """
         outer = dict(self._scopes[-1])
-        self._element_tag(parent, outer)
+        if parent is not None:
+            self._element_tag(parent, outer)
         scope = dict(outer)
         tag = self._element_tag(name, scope)
         declared = "" if scope[""] == outer[""] else f' xmlns="{scope[""].translate(_ATTRIBUTE)}"'
