@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from smartflows_provider.exceptions import FlowKilledError, RunIdentity
 from smartflows_provider.lifecycle.answering import answer_forms
@@ -65,6 +66,14 @@ class FlowRun:
         self._killed = False
         self.is_stable = False
         """Whether the run had ended before anybody waited for it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hook.close()
 
     # --- beginning ---
 

@@ -232,13 +232,13 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
 
     def execute(self, context: Context) -> Manifest:
         """Start the flow or attach to its execution, wait, and return the manifest."""
-        run = self._new_run()
-        run.begin(context)
-        if not self.wait_for_completion:
-            return run.manifest_at_start()
-        if self.deferrable and not run.is_stable:
-            self.defer(trigger=run.trigger(), method_name="execute_complete")
-        return self._conclude(run)
+        with self._new_run() as run:
+            run.begin(context)
+            if not self.wait_for_completion:
+                return run.manifest_at_start()
+            if self.deferrable and not run.is_stable:
+                self.defer(trigger=run.trigger(), method_name="execute_complete")
+            return self._conclude(run)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
         """
@@ -249,9 +249,9 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         :raises FlowEventError: if it is not one; the remote run is kept.
         """
         del context
-        run = self._new_run()
-        run.resume(event)
-        return self._conclude(run)
+        with self._new_run() as run:
+            run.resume(event)
+            return self._conclude(run)
 
     def on_kill(self) -> None:
         """Ask the service to cancel, once and within three seconds, when the task is being stopped."""

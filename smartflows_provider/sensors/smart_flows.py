@@ -85,10 +85,9 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         run.announce(context)
         if not self.deferrable:
             return super().execute(context)
-        found = self.poke(context)
-        if found:
+        if found := self.poke(context):
             return found.xcom_value
-        self.defer(trigger=run.trigger(), method_name="execute_complete")
+        return self.defer(trigger=run.trigger(), method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """

@@ -1,0 +1,103 @@
+"""Runs one task outside a scheduler, in either mode, as Airflow would: what a DAG author would see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+Mode = Literal["sync", "deferrable"]
+MODES: tuple[Mode, ...] = ("sync", "deferrable")
+
+
+class FakeStateStore:
+    """A task state store in memory that keeps what JSON keeps."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+        self.retentions: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.entries[key]) if key in self.entries else default
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        self.entries[key] = json.dumps(value)
+        self.retentions[key] = retention
+
+    def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+
+@dataclass
+class Attempt:
+    """The surroundings of one attempt of a task instance."""
+
+    store: FakeStateStore | None = field(default_factory=FakeStateStore)
+    max_tries: int = 0
+    clear_number: int = 0
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    deferrals: list[BaseTrigger] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    before_resume: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+
+    def _push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def context(self) -> dict[str, Any]:
+        ti = SimpleNamespace(
+            max_tries=self.max_tries,
+            dag_id="dag",
+            task_id="task",
+            run_id="run",
+            map_index=-1,
+            xcom_push=self._push,
+            get_first_reschedule_date=lambda context: None,
+        )
+        context: dict[str, Any] = {"ti": ti, "dag_run": SimpleNamespace(clear_number=self.clear_number)}
+        if self.store is not None:
+            context["task_state_store"] = self.store
+        return context
+
+
+def revive(trigger: BaseTrigger) -> BaseTrigger:
+    """Send a trigger through the database: its class path and JSON arguments, and back."""
+    path, kwargs = trigger.serialize()
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)(**json.loads(json.dumps(kwargs)))
+
+
+def first_event(trigger: BaseTrigger) -> dict[str, Any]:
+    """Run a trigger until its event and return the event's payload."""
+
+    async def run() -> TriggerEvent:
+        async for event in trigger.run():
+            return event
+        raise RuntimeError("the trigger ended without an event")
+
+    return json.loads(json.dumps(asyncio.run(run()).payload))
+
+
+def run_task(operator: Any, attempt: Attempt | None = None) -> Any:
+    """Execute a task to its end, in the triggerer's stead where it defers, and return its result."""
+    attempt = attempt or Attempt()
+    context = attempt.context()
+    step = partial(operator.execute, context)
+    while True:
+        try:
+            return step()
+        except TaskDeferred as deferred:
+            trigger = revive(deferred.trigger)
+            attempt.deferrals.append(trigger)
+            event = first_event(trigger)
+            attempt.events.append(event)
+            if attempt.before_resume is not None:
+                event = attempt.before_resume(event)
+            step = partial(getattr(operator, deferred.method_name), context, event=event)
