@@ -47,8 +47,8 @@ with DAG(
         with ObjectStoragePath(document["uri"]).open("rb") as pdf:
             pages = pdf.read().count(b"/Type /Page\n")
         line = (
-            f"{values['month']}/{values['year']}: {values['flights']} flights of {values['carriers']} carriers, "
-            f"most by {values['busiest_carrier']}: {document['name']}, {pages} pages"
+            f"{values['month']}/{values['year']}: {values['flights']} flights, most by "
+            f"{values['busiest_carrier']}: {document['name']}, {pages} pages"
         )
         log.info("%s", line)
         return line
