@@ -121,7 +121,7 @@ def _progress_text(running: Scenario, execution_id: str) -> str:
 def _report(running: Scenario, run_id: str) -> None:
     rest = running.airflow.rest
     manifest = rest.xcom(DAG_ID, run_id, FLOW_TASK)
-    tasks = rest.task_instances(DAG_ID, run_id)
+    tasks = sorted(rest.task_instances(DAG_ID, run_id), key=lambda task: task["start_date"])
     events = rest.event_log(DAG_ID, run_id)
     usages = {task["task_id"]: measure(task, events) for task in tasks}
     deferred = usages[FLOW_TASK].deferred_seconds
