@@ -140,7 +140,7 @@ def make_app(parts: Parts) -> ASGIApp:
 
 
 class _Recorded:
-    """Keeps every request in the journal, with the status of its answer."""
+    """Keeps every request in the journal, before the caller has its whole answer."""
 
     def __init__(self, app: ASGIApp, *, journal: Journal) -> None:
         self._app = app
@@ -150,9 +150,9 @@ class _Recorded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        came, size, status = time.time(), 0, None
+        came, size, status, open_entry = time.time(), 0, None, True
 
-        async def count(*_: object) -> Message:
+        async def count() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
@@ -161,11 +161,15 @@ class _Recorded:
         async def note(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                record()
             await send(message)
 
-        try:
-            await self._app(scope, count, note)
-        finally:
+        def record() -> None:
+            nonlocal open_entry
+            if not open_entry:
+                return
+            open_entry = False
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
             self._journal.add(
                 RecordedRequest(
@@ -178,6 +182,11 @@ class _Recorded:
                     status=status,
                 )
             )
+
+        try:
+            await self._app(scope, count, note)
+        finally:
+            record()
 
 
 def _guarded(parts: Parts, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

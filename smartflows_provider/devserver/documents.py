@@ -94,7 +94,7 @@ class Templates:
         if not isinstance(template, str):
             return template
         whole = _EXPRESSION.fullmatch(template.strip())
-        return self.expression(whole[1], context) if whole else self.text(template, context)
+        return self.expression(whole[1].strip(), context) if whole else self.text(template, context)
 
 
 class _Pages(FPDF):

@@ -48,12 +48,13 @@ class KeyRing:
 
     def __init__(self, keys: Iterable[tuple[str, Role]] = ()) -> None:
         self._users: dict[str, User] = {}
+        self._added = 0
         for key, role in keys:
             self.add(key, role)
 
     def add(self, key: str, role: Role = "super user") -> User:
         """
-        Make a key valid.
+        Make a key valid, for a user of its own, named by role and number.
 
         :raises ValueError: if the key is empty or the role unknown.
         """
@@ -61,7 +62,10 @@ class KeyRing:
             raise ValueError("a key must not be empty")
         if role not in ROLES:
             raise ValueError(f"there is no role {role!r}; there are {', '.join(ROLES)}")
-        user = User(id=str(uuid.uuid5(_NAMESPACE, role)), name=f"Devserver {role}", role=role)
+        self._added += 1
+        number = self._added
+        name = f"Devserver {role}" if number == 1 else f"Devserver {role} {number}"
+        user = User(id=str(uuid.uuid5(_NAMESPACE, name)), name=name, role=role)
         self._users[key] = user
         return user
 

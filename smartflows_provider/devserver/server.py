@@ -139,7 +139,8 @@ def bind(host: str, port: int) -> socket.socket:
     :raises OSError: if the address is taken or not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
+    # The protocol is named because asyncio sends small answers without delay only where it is.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
@@ -363,7 +364,7 @@ class DevServer:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The latest 10,000 requests that are over, oldest first."""
+        """The latest 10,000 requests whose answer is complete, or that got none, oldest first."""
         return self._journal.entries()
 
     def clear_requests(self) -> None:
