@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from smartflows_provider.payload.elements import ElementWriter, NoneAs, Scope, child_name, is_sequence
+from smartflows_provider.payload.elements import (
+    ElementWriter,
+    NoneAs,
+    Scope,
+    child_name,
+    declarations,
+    is_sequence,
+)
 from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
 from smartflows_provider.payload.names import Name, checked_prefixes, parse_name, split_path
 from smartflows_provider.payload.shape import ElementShape, inner_default, root_shapes
@@ -44,7 +51,7 @@ def write_mapping(
     """
     prefixes = _prefixes(schema, style)
     key, content = (root, data) if root is not None else _own_root(data, schema)
-    name, shape = _root(key, schema, prefixes)
+    name, shape = _root(key, schema, {**prefixes, **declarations(content, where=f"/{key}")})
     out = XmlWriter(sink, prefixes=prefixes)
     writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
     scope = Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
@@ -77,7 +84,8 @@ def write_rows(
     :raises PayloadError: if a row or the header cannot be XML; the message names row and field.
     """
     prefixes = _prefixes(schema, style)
-    name, shape = _root(root if root is not None else _only_root(schema), schema, prefixes)
+    key = root if root is not None else _only_root(schema)
+    name, shape = _root(key, schema, {**prefixes, **declarations(header, where="header")})
     out = XmlWriter(sink, prefixes=prefixes)
     writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
     content = writer.take_apart(

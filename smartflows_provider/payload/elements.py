@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from smartflows_provider.payload.errors import UnsupportedInput
@@ -116,18 +116,14 @@ class ElementWriter:
             raise UnsupportedInput(
                 f"{scope.path[:200]}: it is nested more than {MAX_DEPTH} levels deep, or contains itself"
             )
-        keys = [key for key in value if isinstance(key, str)]
-        declared = checked_prefixes(
-            {key[7:]: value[key] for key in keys if key == "@xmlns" or key.startswith("@xmlns:")},
-            where=scope.path,
-        )
-        inner = Scope(prefixes={**scope.prefixes, **declared}, path=scope.path, depth=scope.depth)
+        declared = declarations(value, where=scope.path)
+        inner = replace(scope, prefixes={**scope.prefixes, **declared})
         attributes: dict[Name, str] = {}
         children: list[tuple[Name, Any]] = []
         text = None
         for key, entry in value.items():
             if isinstance(key, str) and key.startswith("@"):
-                if key == "@xmlns" or key.startswith("@xmlns:") or entry is None:
+                if _is_declaration(key) or entry is None:
                     continue
                 attribute, kind = attribute_name(key[1:], shape=shape, scope=inner)
                 where = f"{scope.path}/@{key[1:]}"
@@ -140,8 +136,7 @@ class ElementWriter:
                     None if entry is None else self.text(entry, shape.kind if shape else "text", scope.path)
                 )
             else:
-                name = child_name(key, shape=shape, scope=inner)
-                children.extend((name, one) for one in self._occurrences(entry, name, shape))
+                children.extend(self._occurrences(key, entry, shape=shape, scope=inner))
         return _Content(
             declared=declared,
             attributes=list(attributes.items()),
@@ -155,10 +150,22 @@ class ElementWriter:
         return lexical(value, kind=kind, where=lambda: path, bad_characters=self.bad_characters)
 
     @staticmethod
-    def _occurrences(entry: Any, name: Name, shape: ElementShape | None) -> Sequence[Any]:
-        """Return the values of the elements that an entry stands for."""
-        inner = shape.children.get(name) if shape else None
-        return list(entry) if is_sequence(entry) and not (inner and inner.is_list) else [entry]
+    def _occurrences(
+        key: Any, entry: Any, *, shape: ElementShape | None, scope: Scope
+    ) -> Iterator[tuple[Name, Any]]:
+        """Yield name and value of the elements that an entry stands for."""
+        entries = [entry]
+        if is_sequence(entry):
+            name = child_name(key, shape=shape, scope=scope)
+            inner = shape.children.get(name) if shape else None
+            if inner is not None and inner.is_list:
+                yield name, entry
+                return
+            entries = list(entry)
+        for one in entries:
+            declared = declarations(one, where=f"{scope.path}/{key}")
+            place = replace(scope, prefixes={**scope.prefixes, **declared}) if declared else scope
+            yield child_name(key, shape=shape, scope=place), one
 
     def _leaf(self, name: Name, text: str) -> None:
         self.out.start(name)
@@ -176,6 +183,18 @@ def is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence | set | frozenset | Iterator) and not isinstance(
         value, str | bytes | bytearray | memoryview
     )
+
+
+def declarations(value: Any, *, where: str) -> dict[str, str]:
+    """
+    Return what ``"@xmlns"`` and ``"@xmlns:p"`` in a value declare, for its element and what is inside.
+
+    :raises UnusableName: if a prefix or a namespace cannot be one.
+    """
+    if not isinstance(value, Mapping):
+        return {}
+    found = {key[7:]: value[key] for key in value if isinstance(key, str) and _is_declaration(key)}
+    return checked_prefixes(found, where=where)
 
 
 def child_name(key: Any, *, shape: ElementShape | None, scope: Scope) -> Name:
@@ -205,6 +224,10 @@ def attribute_name(key: str, *, shape: ElementShape | None, scope: Scope) -> tup
         elif not shape.open_to_attributes:
             raise shape.unknown(f"@{key}", path=scope.path)
     return name, (shape.attributes.get(name, "text") if shape else "text")
+
+
+def _is_declaration(key: str) -> bool:
+    return key == "@xmlns" or key.startswith("@xmlns:")
 
 
 def _is_qualified(key: str) -> bool:

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import xmlschema
-from xmlschema.validators import ModelVisitor, XsdAnyElement, XsdElement, XsdGroup
+from xmlschema.validators import XsdAnyElement, XsdElement, XsdGroup
+from xmlschema.validators.models import iter_unordered_content
 
 from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
 from smartflows_provider.payload.names import Name
@@ -117,7 +118,7 @@ class ElementShape:
         by_name: defaultdict[int | str, list[V]] = defaultdict(list)
         for name, value in items:
             by_name[name.clark].append(value)
-        ordered = ModelVisitor(self._declaration.type.content).iter_unordered_content(dict(by_name))
+        ordered = iter_unordered_content(dict(by_name), self._declaration.type.content)
         return [(name_of(str(clark)), value) for clark, value in ordered]
 
     @cached_property
