@@ -77,28 +77,34 @@ class XmlCheck:
         self._chunk += 1
         if self._failed:
             return
-        if self._prolog is not None and self._prolog.feed(chunk):
-            self._root_tag = self._prolog.root or None
-            self._parser = _pull_parser(self._schema, tag=self._root_tag)
-            chunk = self._prolog.seen
-            self._prolog = None
-        if self._parser is not None:
+        if self._prolog is None:
             self._step(lambda: self._parser.feed(chunk))
             self._cut()
+        else:
+            self._begin(self._prolog, chunk)
 
     def close(self) -> None:
         """
         Check the end of the document.
 
+        :raises ForbiddenXml: if the document holds a DOCTYPE.
         :raises NotWellFormed: if it ends too early, and there is no schema.
         """
         if self._failed:
             return
         if self._prolog is not None:
-            self._parser = _pull_parser(self._schema)
-            self._step(lambda: self._parser.feed(self._prolog.seen if self._prolog else b""))
+            self._begin(self._prolog, b"", final=True)
         self._step(self._parser.close)
         etree.clear_error_log()
+
+    def _begin(self, prolog: _Prolog, chunk: bytes, *, final: bool = False) -> None:
+        """Read on to the root element; there the parser takes over, from the document's beginning."""
+        if prolog.feed(chunk, final=final):
+            self._root_tag = prolog.root
+            self._parser = _pull_parser(self._schema, tag=prolog.root)
+            self._prolog = None
+            self._step(lambda: self._parser.feed(prolog.seen))
+            self._cut()
 
     def conclude(self, chunks: Iterable[bytes], *, hide_values: bool = False) -> None:
         """
@@ -163,16 +169,33 @@ class _Prolog:
         self._parser.StartDoctypeDeclHandler = self._refuse
         self._parser.StartElementHandler = self._begin
 
-    def feed(self, chunk: bytes) -> bool:
-        """Read on; tell whether the root element, or a fault that the real parser shall name, was met."""
-        self.seen += chunk
-        if len(self.seen) - len(chunk) > _PROLOG_LIMIT:
+    def feed(self, chunk: bytes, *, final: bool = False) -> bool:
+        """
+        Read on; tell whether the root element was met.
+
+        :raises ForbiddenXml: at a DOCTYPE, or if there is no end to what comes before the root element.
+        :raises NotWellFormed: if a fault comes before the root element, or the document ends there.
+        """
+        if len(self.seen) > _PROLOG_LIMIT:
             raise ForbiddenXml(f"the XML has no root element in its first {_PROLOG_LIMIT:,} bytes")
+        self.seen += chunk
         try:
-            self._parser.Parse(chunk, False)
-        except expat.ExpatError:
-            return True
+            self._parser.Parse(chunk, final)
+        except expat.ExpatError as error:
+            if not self.root:
+                raise self._fault(error, final=final) from None
         return bool(self.root)
+
+    def _fault(self, error: expat.ExpatError, *, final: bool) -> NotWellFormed:
+        """Return what the real parser says of the fault, or else what expat does."""
+        parser = _pull_parser(None)
+        try:
+            parser.feed(self.seen)
+            if final:
+                parser.close()
+        except etree.XMLSyntaxError as named:
+            return _malformed(parser, named)
+        return NotWellFormed(expat.ErrorString(error.code), line=error.lineno, column=error.offset + 1)
 
     def _begin(self, name: str, _attributes: dict[str, str]) -> None:
         if not self.root:

@@ -98,8 +98,8 @@ def test_none_is_nil_or_empty_on_request():
             {"a": {"b": [{"c d": 1}]}},
             UnusableName,
             (
-                "/a/b, field 'c d': 'c d' is not a legal XML name (letters, digits, '_', '-' and '.', no spaces, "
-                "not beginning with a digit); rename the field"
+                "/a/b, field 'c d': 'c d' is not a legal XML name (letters, digits, '_', '-' and '.', "
+                "no spaces, not beginning with a digit); rename the field"
             ),
         ),
         ({"a": {1: 1}}, UnusableName, "/a, field 1: a name must be a string, not int (1)"),

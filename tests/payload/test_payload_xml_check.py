@@ -107,6 +107,12 @@ MALFORMED = [
         GOOD.replace(b" rank", b" p:rank"),
         "line 2, column 16: Namespace prefix p for rank on row is not defined",
     ),
+    (b"<p:a/>", "line 1, column 1: unbound prefix"),
+    (
+        b"\n<?xml version='1.0'?><a/>",
+        "line 2, column 6: XML declaration allowed only at the start of the document",
+    ),
+    (b"<!-- x", "line 1, column 7: Comment not terminated"),
     (b"<a>\n<b></a>", "line 2, column 8: Opening and ending tag mismatch: b line 2 and a"),
 ]
 
@@ -129,6 +135,7 @@ def test_xml_that_is_not_well_formed_is_refused_with_its_place_also_where_a_sche
         b"<!DOCTYPE report><report/>",
         b'<?xml version="1.0"?><!-- c --><?p i?>\n<!DOCTYPE r [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><r/>',
         b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r>&x;</r>',
+        b"<?xml version='1.1'?><!DOCTYPE r><r/>",
         b'<!DOCTYPE r SYSTEM "http://127.0.0.1:9/x.dtd"><r/>',
         b'<!DOCTYPE r [<!ENTITY % p SYSTEM "http://127.0.0.1:9/x"> %p;]><r/>',
     ],
