@@ -214,7 +214,8 @@ def _assemble(
     Put the models together.
 
     One model is the values. Of several, the output's own model stays at the top and each part stands under
-    its name. A key that is taken by another value gets a number.
+    its name, unless the output's own model holds all of it already. A key that is taken by another value
+    gets a number.
     """
     values: dict[str, Any] = {}
 
@@ -228,9 +229,16 @@ def _assemble(
     else:
         for part in parts:
             model = read(part, child("", part.name))
-            if model is not _LIFTED:
+            if model is not _LIFTED and not _is_within(model, values):
                 values[_free_key(part.name, values)] = model
     return values
+
+
+def _is_within(model: Any, values: Mapping[str, Any]) -> bool:
+    """Tell whether the values already hold all of a part, as where the output's model repeats its parts."""
+    if not isinstance(model, dict) or not model:
+        return False
+    return all(key in values and values[key] == value for key, value in model.items())
 
 
 def _as_object(model: Any) -> dict[str, Any]:

@@ -108,6 +108,14 @@ class TestWhereTheOutputStands:
             "part 4": {"a": 4},
         }
 
+    def test_a_part_that_the_own_model_repeats_is_not_listed_twice(self):
+        parts = [
+            {"id": "p1", "displayName": "Figures", "model": {"a": 1, "b": {"c": 2}}},
+            {"id": "p2", "displayName": "Other", "model": {"a": 3}},
+        ]
+        own = {"a": 1, "b": {"c": 2}, "d": 4}
+        assert extract(execution({"model": own, "parts": parts})).values == {**own, "Other": {"a": 3}}
+
     @pytest.mark.parametrize(
         "outputs",
         [
