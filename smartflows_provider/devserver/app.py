@@ -12,10 +12,9 @@ import asyncio
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -66,26 +65,42 @@ class RecordedRequest:
     at: float
     """Epoch seconds of the real clock."""
     status: int | None
-    """Of the answer; None where none was given."""
+    """Of the answer; None where none was given, or not yet."""
 
 
 class Journal:
     """The latest requests, oldest first. Safe to use from any thread."""
 
     def __init__(self, *, keep: int = 10_000) -> None:
-        self._entries: deque[RecordedRequest] = deque(maxlen=keep)
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._entries: dict[int, RecordedRequest] = {}
+        self._count = 0
 
-    def add(self, entry: RecordedRequest) -> None:
-        """Keep a request."""
-        self._entries.append(entry)
+    def open(self, entry: RecordedRequest) -> int:
+        """Keep a request that came in, and return its number."""
+        with self._lock:
+            self._count += 1
+            self._entries[self._count] = entry
+            self._entries.pop(self._count - self._keep, None)
+            return self._count
+
+    def update(self, number: int, *, body_size: int, status: int | None) -> None:
+        """Keep what became of a request; one that is forgotten stays so."""
+        with self._lock:
+            if number in self._entries:
+                entry = self._entries[number]
+                self._entries[number] = replace(entry, body_size=body_size, status=status)
 
     def entries(self) -> list[RecordedRequest]:
         """Return what is kept."""
-        return list(self._entries)
+        with self._lock:
+            return list(self._entries.values())
 
     def clear(self) -> None:
         """Forget everything."""
-        self._entries.clear()
+        with self._lock:
+            self._entries.clear()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +155,7 @@ def make_app(parts: Parts) -> ASGIApp:
 
 
 class _Recorded:
-    """Keeps every request in the journal, before the caller has its whole answer."""
+    """Keeps every request in the journal: when it comes in, and before its answer goes out."""
 
     def __init__(self, app: ASGIApp, *, journal: Journal) -> None:
         self._app = app
@@ -150,7 +165,19 @@ class _Recorded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        came, size, status, open_entry = time.time(), 0, None, True
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        number = self._journal.open(
+            RecordedRequest(
+                method=scope["method"],
+                path=scope["path"],
+                query=scope["query_string"].decode("latin-1"),
+                headers=headers,
+                body_size=0,
+                at=time.time(),
+                status=None,
+            )
+        )
+        size = 0
 
         async def count() -> Message:
             nonlocal size
@@ -159,34 +186,11 @@ class _Recorded:
             return message
 
         async def note(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                record()
+            if message["type"] == "http.response.start":
+                self._journal.update(number, body_size=size, status=message["status"])
             await send(message)
 
-        def record() -> None:
-            nonlocal open_entry
-            if not open_entry:
-                return
-            open_entry = False
-            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-            self._journal.add(
-                RecordedRequest(
-                    method=scope["method"],
-                    path=scope["path"],
-                    query=scope["query_string"].decode("latin-1"),
-                    headers=headers,
-                    body_size=size,
-                    at=came,
-                    status=status,
-                )
-            )
-
-        try:
-            await self._app(scope, count, note)
-        finally:
-            record()
+        await self._app(scope, count, note)
 
 
 def _guarded(parts: Parts, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

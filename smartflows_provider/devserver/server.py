@@ -364,7 +364,7 @@ class DevServer:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The latest 10,000 requests whose answer is complete, or that got none, oldest first."""
+        """The latest 10,000 requests, oldest first, those being answered included."""
         return self._journal.entries()
 
     def clear_requests(self) -> None:
