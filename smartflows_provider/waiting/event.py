@@ -6,11 +6,14 @@ what does not have the known shape is refused, never guessed at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
-EndReason = Literal["finished", "needs_person", "deadline", "unreachable", "refused", "gone"]
+EndReason = Literal[
+    "finished", "needs_person", "deadline", "unreachable", "refused", "misconfigured", "gone"
+]  # fmt: skip
 END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
 
 MAX_DETAIL = 1000
@@ -54,16 +57,29 @@ class WaitEvent:
         if not isinstance(event, Mapping) or event.get("schema_version") != EVENT_SCHEMA:
             raise ValueError(f"the event is not one of schema version {EVENT_SCHEMA}")
         reason, execution_id = event.get("reason"), event.get("execution_id")
-        if reason not in END_REASONS:
+        if not isinstance(reason, str) or reason not in END_REASONS:
             raise ValueError(f"the event has the unknown reason {reason!r}")
         if not isinstance(execution_id, str) or not execution_id:
             raise ValueError("the event names no execution")
-        status, deadline = event.get("status"), event.get("deadline")
+        status = event.get("status")
         return cls(
-            reason=reason,
+            reason=cast("EndReason", reason),
             execution_id=execution_id,
             status=status if isinstance(status, str) else None,
             detail=str(event.get("detail") or ""),
             canceled=event.get("canceled") is True,
-            deadline=float(deadline) if isinstance(deadline, int | float) else None,
+            deadline=_moment(event.get("deadline")),
         )
+
+
+def _moment(deadline: Any) -> float | None:
+    """Return epoch seconds, None for none."""
+    if deadline is None:
+        return None
+    try:
+        moment = float(deadline)
+    except (TypeError, ValueError, OverflowError):
+        moment = math.nan
+    if not math.isfinite(moment):
+        raise ValueError("the event's deadline is no time")
+    return moment

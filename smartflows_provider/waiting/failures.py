@@ -1,7 +1,7 @@
 """What a question that failed means for a wait.
 
-"Could not find out" is not "failed": only a refusal of the key and a missing execution are decisive, all
-else may pass. Invariant: an error never counts as a status.
+"Could not find out" is not "failed": only a refusal of the key, an unusable connection and a missing
+execution are decisive, all else may pass. Invariant: an error never counts as a status.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.wire.errors import AccessDenied, KeyRefused, NotFound, WireError
 
-PollFailureKind = Literal["passing", "refused", "gone"]
+PollFailureKind = Literal["passing", "refused", "misconfigured", "gone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class PollFailure:
     """One question to the service that brought no status."""
 
     kind: PollFailureKind
-    """``passing``: may mend itself; ``refused``: the key; ``gone``: no such execution any more."""
+    """``passing``: may mend itself; ``refused``: the key; ``misconfigured``: the connection was removed or
+    made unusable meanwhile; ``gone``: no such execution any more."""
     text: str
     """What happened, without secrets."""
     retry_after: float | None = None

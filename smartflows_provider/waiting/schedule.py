@@ -6,6 +6,9 @@ arithmetic on seconds; randomness comes in as a number between 0 and 1.
 
 from __future__ import annotations
 
+SHORT_POLL = 1.0
+"""Seconds to name in a question that is not to be held: without a number the service takes thirty, and what
+zero means to it is not documented."""
 SHORTEST_HOLD = 2.0
 """Seconds; a young wait has the service answer this soon, so that its first messages are seen."""
 SHORTEST_PAUSE = 1.0
@@ -18,13 +21,13 @@ LONGEST_RETRY_AFTER = 300.0
 
 def hold_for(waited: float, *, longest: float, remaining: float) -> float:
     """
-    Return how long the service may keep its next answer back.
+    Return how long the service may keep its next answer back, :data:`SHORT_POLL` at least.
 
     :param waited: seconds since this wait began.
     :param longest: the connection's ``long_poll_seconds``; 0 switches long polls off.
     :param remaining: seconds until the deadline.
     """
-    return max(0.0, min(longest, max(SHORTEST_HOLD, waited), remaining))
+    return max(SHORT_POLL, min(longest, max(SHORTEST_HOLD, waited), remaining))
 
 
 def pause_after_answer(waited: float, *, poll_interval: float, draw: float) -> float:

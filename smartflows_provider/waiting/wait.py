@@ -15,7 +15,12 @@ from typing import TypeAlias
 
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason
 from smartflows_provider.waiting.failures import PollFailure
-from smartflows_provider.waiting.schedule import hold_for, pause_after_answer, pause_after_failure
+from smartflows_provider.waiting.schedule import (
+    SHORT_POLL,
+    hold_for,
+    pause_after_answer,
+    pause_after_failure,
+)
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
 
 
@@ -101,7 +106,11 @@ class Wait:
         self._can_hold = True
 
     def next_hold(self, now: float) -> float:
-        """Return the seconds for which the next question lets the service keep its answer back."""
+        """
+        Return the seconds for which the next question lets the service keep its answer back.
+
+        Zero where the service has rejected such a wish, so that the question comes without one.
+        """
         if not self._can_hold:
             return 0.0
         waited, remaining = now - self._began_at, self.policy.deadline - now
@@ -128,7 +137,7 @@ class Wait:
             return self._end("needs_person", notes=notes)
         if now >= self.policy.deadline:
             return self._end("deadline", notes=notes)
-        held = hold > 0 and (now - asked_at) >= 0.8 * hold
+        held = hold > SHORT_POLL and (now - asked_at) >= 0.8 * hold
         waited = now - self._began_at
         pause = 0.0 if held else pause_after_answer(
             waited, poll_interval=self.policy.poll_interval, draw=self._draw()
@@ -150,13 +159,16 @@ class Wait:
         if self._failing_since is None:
             self._failing_since = asked_at
         warning = (Note(level=logging.WARNING, text=f"Could not ask for the status: {failure.text}"),)
-        if failure.kind == "gone":
-            return self._end("gone", detail=failure.text, notes=warning)
-        if failure.kind == "refused":
-            if self._refused_before:
+        match failure.kind:
+            case "gone" | "misconfigured" as reason:
+                return self._end(reason, detail=failure.text, notes=warning)
+            case "refused" if self._refused_before:
                 return self._end("refused", detail=failure.text, notes=warning)
-            self._refused_before = True
-            return AskAgain(seconds=0.0, refresh=True, notes=warning)
+            case "refused":
+                self._refused_before = True
+                return AskAgain(seconds=0.0, refresh=True, notes=warning)
+            case "passing":
+                pass
         outage = now - self._failing_since
         if outage > self.policy.max_outage or now >= self.policy.deadline:
             detail = f"no status for {outage:.0f} s, last: {failure.text}"

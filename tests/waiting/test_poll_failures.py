@@ -1,0 +1,46 @@
+"""What each error of wire and transport means for a wait: decisive ones are few, all else may pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from smartflows_provider.transport.errors import AnswerLost, AnswerTooLarge, NotSent, TransportError
+from smartflows_provider.waiting.failures import PollFailure, read_failure
+from smartflows_provider.wire.errors import (
+    AccessDenied,
+    KeyRefused,
+    NotFound,
+    RedirectAnswered,
+    RequestRefused,
+    ServiceFault,
+    Throttled,
+    UnreadableAnswer,
+    WireError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (KeyRefused("no", status=401), "refused"),
+        (AccessDenied("no", status=403), "refused"),
+        (NotFound("no", status=404), "gone"),
+        (NotFound("no", status=410), "gone"),
+        (RequestRefused("no", status=400), "passing"),
+        (RedirectAnswered("no", status=302), "passing"),
+        (ServiceFault("no", status=500), "passing"),
+        (UnreadableAnswer("no", status=200), "passing"),
+        (NotSent("no", kind="dns"), "passing"),
+        (AnswerLost("no", kind="reset"), "passing"),
+        (AnswerTooLarge("no", kind="too_large"), "passing"),
+    ],
+)
+def test_only_a_refused_key_and_a_missing_execution_are_decisive(
+    error: WireError | TransportError, kind: str
+) -> None:
+    assert read_failure(error) == PollFailure(kind=kind, text="no")
+
+
+def test_the_time_that_the_service_asks_for_is_kept() -> None:
+    assert read_failure(Throttled("slow", status=429, retry_after=7)).retry_after == 7
+    assert read_failure(ServiceFault("down", status=503, retry_after=9)).retry_after == 9
