@@ -146,11 +146,11 @@ class Store:
 
     def document(self, document_id: str) -> StoredDocument | None:
         """Return a document, None if there is none."""
-        names = "id, execution, name, template, content_type, created_at, content"
         with self._lock:
-            query = f"SELECT {names} FROM documents WHERE id = ?"  # noqa: S608 - names are a constant
-            row = self._database.execute(query, (document_id,)).fetchone()
-        return StoredDocument(**dict(zip(names.split(", "), row, strict=True))) if row else None
+            found = self._database.execute("SELECT * FROM documents WHERE id = ?", (document_id,))
+            names = [column[0] for column in found.description]
+            row = found.fetchone()
+        return StoredDocument(**dict(zip(names, row, strict=True))) if row else None
 
     def setting(self, name: str) -> str | None:
         """Return a remembered setting."""
