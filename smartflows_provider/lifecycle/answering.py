@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowUserInputRequiredError, RunIdentity
+from smartflows_provider.waiting.schedule import SHORT_POLL
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
@@ -37,7 +38,7 @@ def answer_forms(
             advice="Mend answers and clear the task with on_clear='resume', or answer in the panel.",
         )
 
-    snapshot = hook.get_progress(execution_id)
+    snapshot = hook.get_progress(execution_id, hold_seconds=SHORT_POLL)
     for _ in range(MAX_FORMS):
         if snapshot.phase is not RunPhase.NEEDS_PERSON:
             return

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import (
+    FlowException,
     FlowExecutionGoneError,
     FlowInputError,
+    FlowNotFoundError,
+    FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     RunIdentity,
@@ -22,14 +26,29 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.hooks.translation import translate
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import after_look, first_step
-from smartflows_provider.lifecycle.record import Epoch, RunRecord, RunStore
+from smartflows_provider.lifecycle.record import RECORD_KEY, Epoch, RunRecord, RunStore
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle
 from smartflows_provider.transport.errors import NotSent, TransportError
-from smartflows_provider.wire.errors import NotFound, ServiceFault, UnreadableAnswer, WireError
+from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.wire.errors import (
+    NotFound,
+    RequestRefused,
+    ServiceFault,
+    UnreadableAnswer,
+    WireError,
+)
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.wire.run import RunPhase, RunSnapshot
+
+
+NOTHING_STARTED = "Nothing was started."
+CHECK = "Check which of them is this task's, cancel it or take its output; then clear the task to start a new one."
+UNREADABLE = (
+    "Check which of them is this task's, cancel it or take its output; then delete the task instance's state "
+    f"{RECORD_KEY!r}, or set durable=False, and clear the task to start a new one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +119,11 @@ class RunBeginning:
         :raises FlowExecutionGoneError: if the service no longer has the earlier run.
         :raises FlowException: for what else stands in the way of starting a run.
         """
-        record = self._store.load()
+        try:
+            record = self._store.load()
+        except ValueError as error:
+            why = f"What an earlier attempt has recorded cannot be read: {error}."
+            raise self._unclear(request, 0.0, why, advice=UNREADABLE) from None
         step = first_step(record, epoch=self._epoch, fingerprint=request.fingerprint, options=self._options)
         if record is None or step == "submit":
             return self._submit(request)
@@ -125,7 +148,7 @@ class RunBeginning:
     def _attach_or_submit(self, request: RunRequest, record: RunRecord, execution_id: str) -> BegunRun:
         where = self._where(request, execution_id)
         try:
-            snapshot = self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=0))
+            snapshot = self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
         except NotFound as error:
             raise FlowExecutionGoneError(
                 f"The execution that an earlier attempt started no longer exists: {error}.",
@@ -164,8 +187,7 @@ class RunBeginning:
         """Stop the run that the new one takes the place of, and make sure it has stopped."""
         self._log.info("Execution %s is superseded: cancelling it before a new one is started.", execution_id)
         stopped = cancel_and_settle(self._hook, execution_id, clock=self._clock, sleep=self._sleep)
-        stable = stopped.phase is not None and stopped.phase.is_stable
-        if not (stopped.gone or stable):
+        if not stopped.is_over:
             raise FlowStateUnknownError(
                 "The execution that is to be superseded has not stopped.",
                 where=self._where(request, execution_id),
@@ -190,29 +212,66 @@ class RunBeginning:
         execution_id = snapshot.execution_id
         try:
             self._store.save(replace(intent, execution_id=execution_id))
-        except Exception:
-            stopped = cancel_and_look(self._hook, execution_id)
-            self._log.error("The execution could not be recorded. %s", stopped.fate)
-            raise
+        except Exception as error:
+            raise self._unrecorded(request, execution_id, error) from error
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
         return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase)
 
-    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
-        try:
-            try:
-                return send()
-            except (WireError, TransportError) as error:
-                if not (_may_have_started(error) and self._options.on_ambiguous_submission == "resubmit"):
-                    raise
-                self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
-                return send()
-        except (WireError, TransportError) as error:
-            if _may_have_started(error):
-                raise self._unclear(request, since, f"{error}.") from None
-            self._store.discard()
-            raise translate(error, where=self._where(request)) from None
+    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> FlowException:
+        """Stop a run that no later attempt could find again, and return the error that names it."""
+        stopped = cancel_and_look(self._hook, execution_id)
+        if stopped.is_over:
+            # An intent that stayed would make the next attempt look for a run that is no longer there.
+            with suppress(Exception):
+                self._store.discard()
+        return FlowException(
+            f"The execution was started, but Airflow could not record it: {type(error).__name__}: {error}",
+            where=self._where(request, execution_id),
+            fate=stopped.fate,
+            advice="A retry starts a new execution.",
+        )
 
-    def _unclear(self, request: RunRequest, since: float, why: str) -> FlowSubmissionUnclearError:
+    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
+        """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
+        try:
+            return send()
+        except (WireError, TransportError) as error:
+            if not _may_have_started(error):
+                self._store.discard()
+                raise self._refusal(error, request) from None
+            if self._options.on_ambiguous_submission != "resubmit":
+                raise self._unclear(request, since, f"{error}.") from None
+            self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
+            first = error
+        try:
+            return send()
+        except (WireError, TransportError) as error:
+            raise self._unclear(request, since, f"{first}. It was sent once more: {error}.") from None
+
+    def _refusal(self, error: WireError | TransportError, request: RunRequest) -> FlowException:
+        """Return the error for a request that the service has not taken."""
+        where = self._where(request)
+        if isinstance(error, RequestRefused):
+            return FlowRequestRefusedError(
+                f"The service does not start the flow: {error}.",
+                where=where,
+                fate=NOTHING_STARTED,
+                advice="Mend what the service names: usually the input, which must be what the flow starts "
+                "from (none, XML that fits its XSD, or plug-in records).",
+            )
+        if isinstance(error, NotFound):
+            return FlowNotFoundError(
+                f"The service knows no such flow: {error}.",
+                where=where,
+                fate=NOTHING_STARTED,
+                advice="Ids differ between environments: check the id, or give the flow's name, which is "
+                "looked up.",
+            )
+        return translate(error, where=where)
+
+    def _unclear(
+        self, request: RunRequest, since: float, why: str, *, advice: str = CHECK
+    ) -> FlowSubmissionUnclearError:
         try:
             found = request.candidates(since)
             listed = (
@@ -226,8 +285,7 @@ class RunBeginning:
             f"It is open whether the service has started an execution. {why}",
             where=self._where(request),
             fate=listed,
-            advice="Nothing was started a second time. Check which of them is this task's, cancel it or take "
-            "its output, and then clear the task to start a new one.",
+            advice=advice,
         )
 
     def _where(self, request: RunRequest, execution_id: str | None = None) -> RunIdentity:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
+    FlowConfigurationError,
     FlowEventError,
     FlowException,
     FlowExecutionCanceledError,
@@ -19,6 +20,7 @@ from smartflows_provider.exceptions import (
     FlowExecutionGoneError,
     FlowExecutionInterruptedError,
     FlowExecutionWarningError,
+    FlowPermissionError,
     FlowStateUnknownError,
     FlowTimeoutError,
     FlowUserInputRequiredError,
@@ -119,6 +121,22 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity) -> FlowExc
             fate=KEPT,
             advice="Put a valid key into the connection and clear the task with on_clear='resume', or see to "
             "the execution at the service.",
+        )
+    if event.reason == "denied":
+        return FlowPermissionError(
+            f"The service denied the key's right during the wait: {event.detail}",
+            where=where,
+            fate=KEPT,
+            advice="Have the right given back to the role of the key's user, or the licence mended, and then "
+            "clear the task with on_clear='resume'.",
+        )
+    if event.reason == "misconfigured":
+        return FlowConfigurationError(
+            f"The connection became unusable during the wait: {event.detail}",
+            where=where,
+            fate=KEPT,
+            advice="Mend the connection and clear the task with on_clear='resume', or see to the execution "
+            "at the service.",
         )
     if event.reason == "gone":
         return FlowExecutionGoneError(

@@ -75,11 +75,21 @@ def task_is_over(task: TaskIdentity, *, states: Callable[..., dict[str, Any]] | 
 
 
 def cancel_if_task_is_over(*, system: str, conn_id: str, execution_id: str, task: TaskIdentity) -> None:
-    """Cancel a run, unless its task still waits for it; runs in a thread."""
-    if not task_is_over(task):
+    """Cancel a run, unless its task still waits for it; runs in a thread, so what fails is logged here."""
+    try:
+        if not task_is_over(task):
+            return
+        hook = hook_for(system, conn_id)
+        problem = cancel_now(hook.settings, hook.cancel_exchange(execution_id))
+    except Exception:
+        log.exception(
+            "The task was ended or moved, and execution %s (%s, %s) was not cancelled: which of the two, or "
+            "how to reach the service, could not be found out. If the task was ended, cancel it there.",
+            execution_id,
+            system,
+            conn_id,
+        )
         return
-    hook = hook_for(system, conn_id)
-    problem = cancel_now(hook.settings, hook.cancel_exchange(execution_id))
     if problem is None:
         log.info("The task was ended: cancelled execution %s (%s, %s).", execution_id, hook.system, conn_id)
     else:

@@ -60,6 +60,8 @@ def look_once(wait: Wait, *, hook: FlowSystemHook, clock: Clock = time.time) -> 
         seen = hook.client.run(exchange, repetition=NO_REPETITION)
     except (WireError, TransportError) as error:
         seen = read_failure(error)
+    except FlowConfigurationError as error:
+        seen = _misconfigured(error)
     return _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
 
 
@@ -87,8 +89,7 @@ async def wait_in_trigger(
         except (WireError, TransportError) as error:
             seen = read_failure(error)
         except FlowConfigurationError as error:
-            # The worker has just used this connection: it was changed or removed meanwhile.
-            seen = PollFailure(kind="refused", text=str(error))
+            seen = _misconfigured(error)
         decision = _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
         write_notes(log, decision.notes)
         if isinstance(decision, End):
@@ -102,6 +103,11 @@ def write_notes(log: Any, notes: Iterable[Note]) -> None:
     """Write a decision's notes to a task's log."""
     for note in notes:
         log.log(note.level, "%s", note.text)
+
+
+def _misconfigured(error: FlowConfigurationError) -> PollFailure:
+    """Return the failure for a connection that was usable before: it was changed or removed meanwhile."""
+    return PollFailure(kind="misconfigured", text=str(error))
 
 
 def _decide(

@@ -65,7 +65,7 @@ class RunRecord:
                 submitted_at=float(raw["submitted_at"]),
                 deadline=float(raw["deadline"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a run record: {error!r}") from None
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
-from smartflows_provider.wire.errors import NotFound, WireError
+from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.wire.errors import NotFound, RequestRefused, WireError
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
@@ -39,31 +40,51 @@ class Stopped:
     gone: bool = False
     """Whether the service no longer has the run."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the run goes on any more."""
+        return self.gone or (self.phase is not None and self.phase.is_stable)
+
 
 def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
-    """Cancel a run, with the client's own repetition, and say what became of it."""
+    """
+    Cancel a run, with the client's own repetition, and say what became of it.
+
+    A service may refuse to cancel what is over; then the run's own status counts.
+    """
     try:
         snapshot = hook.client.run(hook.cancel_exchange(execution_id))
     except NotFound:
         return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
     except (WireError, TransportError) as error:
+        if isinstance(error, RequestRefused):
+            seen = look(hook, execution_id)
+            if seen.is_over:
+                return seen
         return Stopped(
             fate=f"Execution {execution_id} may still be running: it could not be cancelled ({error}).",
         )
     if snapshot is None:
-        return look(hook, execution_id)
-    return Stopped(fate=_fate(snapshot), phase=snapshot.phase)
+        return look(hook, execution_id, after_cancel=True)
+    return Stopped(fate=_fate(snapshot, after_cancel=True), phase=snapshot.phase)
 
 
-def look(hook: FlowSystemHook, execution_id: str) -> Stopped:
-    """Ask how a run stands that was asked to stop before, or is to be left alone."""
+def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False) -> Stopped:
+    """
+    Ask how a run stands.
+
+    :param after_cancel: whether the service was asked to cancel it before.
+    """
     try:
-        snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=0))
+        snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
     except NotFound:
         return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
     except (WireError, TransportError) as error:
-        return Stopped(fate=f"The status of execution {execution_id} is open ({error}).")
-    return Stopped(fate=_fate(snapshot), phase=snapshot.phase)
+        asked = ", although the service was asked to cancel it" if after_cancel else ""
+        return Stopped(
+            fate=f"Execution {execution_id} may still be running{asked}: its status is open ({error})."
+        )
+    return Stopped(fate=_fate(snapshot, after_cancel=after_cancel), phase=snapshot.phase)
 
 
 def cancel_and_settle(
@@ -75,15 +96,18 @@ def cancel_and_settle(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stopped:
     """
-    Cancel a run and wait until its status can no longer change.
+    Cancel a run, unless it is over already, and wait until its status can no longer change.
 
-    :param seconds: how long to wait for that; the phase of the result tells whether it did.
+    :param seconds: how long to wait for that; ``is_over`` of the result tells whether it did.
     """
+    stopped = look(hook, execution_id)
+    if stopped.phase is None or stopped.is_over:
+        return stopped
     give_up = clock() + seconds
     stopped = cancel_and_look(hook, execution_id)
-    while stopped.phase is not None and not stopped.phase.is_stable and clock() < give_up:
+    while stopped.phase is not None and not stopped.is_over and clock() < give_up:
         sleep(1.0)
-        stopped = look(hook, execution_id)
+        stopped = look(hook, execution_id, after_cancel=True)
     return stopped
 
 
@@ -106,6 +130,9 @@ def cancel_now(settings: ClientSettings, exchange: Exchange[RunSnapshot | None])
     return None
 
 
-def _fate(snapshot: RunSnapshot) -> str:
-    still = "" if snapshot.phase.is_stable else "still "
-    return f"Execution {snapshot.execution_id} is {still}{snapshot.status}."
+def _fate(snapshot: RunSnapshot, *, after_cancel: bool) -> str:
+    if snapshot.phase.is_stable:
+        return f"Execution {snapshot.execution_id} is {snapshot.status}."
+    if after_cancel:
+        return f"The service was asked to cancel execution {snapshot.execution_id}, still {snapshot.status}."
+    return f"Execution {snapshot.execution_id} is still {snapshot.status}."

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
     from smartflows_provider.payload.prepared import PreparedPayload
+    from smartflows_provider.transport.settings import ClientSettings
     from smartflows_provider.wire.run import RunSnapshot
 
 SYSTEM = "smartflows"
@@ -63,7 +64,9 @@ class FlowRun:
         self._execution_id = ""
         self._deadline = 0.0
         self._ended: WaitEvent | None = None
+        self._settings: ClientSettings | None = None
         self._killed = False
+        self._cancel_problem: str | None = None
         self.is_stable = False
         """Whether the run had ended before anybody waited for it."""
 
@@ -80,6 +83,7 @@ class FlowRun:
     def begin(self, context: Context) -> None:
         """Attach to the execution of an earlier attempt, or start one; push its id and address."""
         operator = self._operator
+        self._settings = self._hook.settings
         check_outputs(operator.outputs, where=self._where())
         beginning = RunBeginning(
             hook=self._hook,
@@ -97,9 +101,11 @@ class FlowRun:
         if operator.execution_timeout is not None:
             # Airflow does not watch execution_timeout while a task is deferred.
             self._deadline = min(begun.deadline, time.time() + operator.execution_timeout.total_seconds())
+        self._stop_if_killed_while_beginning()
         task_instance = context["ti"]
         task_instance.xcom_push(key=EXECUTION_ID_KEY, value=self._execution_id)
         task_instance.xcom_push(key=EXECUTION_URL_KEY, value=self._hook.execution_url(self._execution_id))
+        self._raise_if_killed()
 
     def manifest_at_start(self) -> Manifest:
         """Return the manifest of a run that nobody waits for: what is known of it now, no values yet."""
@@ -121,6 +127,7 @@ class FlowRun:
         :param event: a :class:`WaitEvent` as a dict.
         :raises FlowEventError: if it is not one.
         """
+        self._settings = self._hook.settings
         self._ended = read_event(event, where=self._where())
         self._execution_id = self._ended.execution_id
         self._deadline = self._ended.deadline or time.time() + self._options.timeout
@@ -143,17 +150,32 @@ class FlowRun:
         )
 
     def kill(self) -> None:
-        """Cancel the run with one hurried request; the wait, if there is one, ends by itself."""
+        """
+        Cancel the run with one hurried request; the wait, if there is one, ends by itself.
+
+        Runs in a signal handler: the connection was looked up before, as that would ask the supervisor. A run
+        that is just being started is cancelled as soon as its id is known.
+        """
         self._killed = True
-        if not self._execution_id or not self._options.cancel_on_kill:
+        if self._execution_id:
+            self._cancel_now()
+
+    def _cancel_now(self) -> None:
+        if self._settings is None or not self._options.cancel_on_kill:
             return
-        problem = cancel_now(self._hook.settings, self._hook.cancel_exchange(self._execution_id))
+        problem = cancel_now(self._settings, self._hook.cancel_exchange(self._execution_id))
+        self._cancel_problem = problem
         if problem is None:
             self._log.info("The task is being stopped: cancelled execution %s.", self._execution_id)
         else:
             self._log.error(
                 "The task is being stopped, but execution %s may still run: %s", self._execution_id, problem
             )
+
+    def _stop_if_killed_while_beginning(self) -> None:
+        if self._killed:
+            self._cancel_now()
+            self._raise_if_killed()
 
     def _wait(self) -> WaitEvent:
         policy = WaitPolicy(
@@ -184,13 +206,21 @@ class FlowRun:
 
     def _raise_if_killed(self) -> None:
         if self._killed:
-            asked = "was asked to cancel it" if self._options.cancel_on_kill else "was not asked to cancel it"
             raise FlowKilledError(
-                "The task was stopped while it waited.",
+                "The task was stopped before the execution was finished.",
                 where=self._where(),
-                fate=f"The service {asked}.",
+                fate=self._fate_of_killed(),
                 advice="The next attempt starts anew if the execution has ended, and else attaches to it.",
             )
+
+    def _fate_of_killed(self) -> str:
+        if not self._execution_id:
+            return "No execution was started."
+        if not self._options.cancel_on_kill:
+            return "The execution was not cancelled, as cancel_on_kill=False asks."
+        if self._cancel_problem is not None:
+            return f"The execution may still be running: it could not be cancelled ({self._cancel_problem})."
+        return "The service was asked to cancel it."
 
     # --- concluding ---
 
@@ -208,8 +238,8 @@ class FlowRun:
             self._meet_person(ended, where)
             return None
         if ended.reason == "deadline":
-            fate, finished = self._give_up(ended)
-            if not finished:
+            fate, ended_by_itself = self._give_up(ended)
+            if not ended_by_itself:
                 raise timeout_error(where=where, status=ended.status, fate=fate)
         elif ended.reason != "finished":
             raise error_of_unfinished_wait(ended, where=where)
@@ -235,14 +265,17 @@ class FlowRun:
         """
         Cancel a run that this task waits for no longer.
 
-        :returns: what became of it, and whether it turned out to have finished well meanwhile.
+        :returns: what became of it, and whether it turned out to have ended by itself meanwhile.
         """
-        stop = self._options.cancel_on_timeout and not ended.canceled
-        stopped = (cancel_and_look if stop else look)(self._hook, ended.execution_id)
+        if self._options.cancel_on_timeout and not ended.canceled:
+            stopped = cancel_and_look(self._hook, ended.execution_id)
+        else:
+            stopped = look(self._hook, ended.execution_id, after_cancel=ended.canceled)
         fate = stopped.fate
         if not self._options.cancel_on_timeout:
             fate += " It was not cancelled, as cancel_on_timeout=False asks."
-        return fate, stopped.phase in {RunPhase.SUCCEEDED, RunPhase.WARNED}
+        ended_by_itself = stopped.phase is not None and stopped.phase.is_stable
+        return fate, ended_by_itself and stopped.phase is not RunPhase.CANCELED
 
     # --- from the operator's arguments ---
 
@@ -267,6 +300,7 @@ class FlowRun:
         flow = operator.flow
 
         def prepare() -> Callable[[], RunSnapshot]:
+            self._raise_if_killed()
             flow_id = hook.find_flow(flow).id if flow else None
             return lambda: hook.client.run(
                 start_flow(

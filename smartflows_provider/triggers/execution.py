@@ -95,7 +95,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 settings = await hook.asettings()
             except FlowConfigurationError as error:
                 # The worker has just used this connection: it was changed or removed meanwhile.
-                yield TriggerEvent(self._event("refused", detail=str(error)).as_dict())
+                yield TriggerEvent(self._event("misconfigured", detail=str(error)).as_dict())
                 return
             policy = WaitPolicy(
                 deadline=self.deadline,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 EndReason = Literal[
-    "finished", "needs_person", "deadline", "unreachable", "refused", "misconfigured", "gone"
+    "finished", "needs_person", "deadline", "unreachable", "refused", "denied", "misconfigured", "gone"
 ]  # fmt: skip
 END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
 

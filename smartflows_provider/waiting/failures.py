@@ -12,7 +12,7 @@ from typing import Literal
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.wire.errors import AccessDenied, KeyRefused, NotFound, WireError
 
-PollFailureKind = Literal["passing", "refused", "misconfigured", "gone"]
+PollFailureKind = Literal["passing", "refused", "denied", "misconfigured", "gone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,9 @@ class PollFailure:
     """One question to the service that brought no status."""
 
     kind: PollFailureKind
-    """``passing``: may mend itself; ``refused``: the key; ``misconfigured``: the connection was removed or
-    made unusable meanwhile; ``gone``: no such execution any more."""
+    """``passing``: may mend itself; ``refused``: the key, 401; ``denied``: the key's right, 403;
+    ``misconfigured``: the connection was removed or made unusable meanwhile; ``gone``: no such execution any
+    more."""
     text: str
     """What happened, without secrets."""
     retry_after: float | None = None
@@ -30,8 +31,10 @@ class PollFailure:
 
 def read_failure(error: WireError | TransportError) -> PollFailure:
     """Return what an error of the wire or the transport means for a wait."""
-    if isinstance(error, KeyRefused | AccessDenied):
+    if isinstance(error, KeyRefused):
         return PollFailure(kind="refused", text=str(error))
+    if isinstance(error, AccessDenied):
+        return PollFailure(kind="denied", text=str(error))
     if isinstance(error, NotFound):
         return PollFailure(kind="gone", text=str(error))
     retry_after = error.retry_after if isinstance(error, WireError) else None

@@ -162,9 +162,9 @@ class Wait:
         match failure.kind:
             case "gone" | "misconfigured" as reason:
                 return self._end(reason, detail=failure.text, notes=warning)
-            case "refused" if self._refused_before:
-                return self._end("refused", detail=failure.text, notes=warning)
-            case "refused":
+            case "refused" | "denied" as reason if self._refused_before:
+                return self._end(reason, detail=failure.text, notes=warning)
+            case "refused" | "denied":
                 self._refused_before = True
                 return AskAgain(seconds=0.0, refresh=True, notes=warning)
             case "passing":

@@ -23,7 +23,7 @@ from smartflows_provider.wire.errors import (
     ("error", "kind"),
     [
         (KeyRefused("no", status=401), "refused"),
-        (AccessDenied("no", status=403), "refused"),
+        (AccessDenied("no", status=403), "denied"),
         (NotFound("no", status=404), "gone"),
         (NotFound("no", status=410), "gone"),
         (RequestRefused("no", status=400), "passing"),
@@ -35,7 +35,7 @@ from smartflows_provider.wire.errors import (
         (AnswerTooLarge("no", kind="too_large"), "passing"),
     ],
 )
-def test_only_a_refused_key_and_a_missing_execution_are_decisive(
+def test_only_refusals_of_the_key_and_a_missing_execution_are_decisive(
     error: WireError | TransportError, kind: str
 ) -> None:
     assert read_failure(error) == PollFailure(kind=kind, text="no")

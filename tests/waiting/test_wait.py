@@ -334,17 +334,18 @@ def test_a_failure_at_the_deadline_ends_as_unreachable_and_not_as_timed_out() ->
     )
 
 
-def test_a_refusal_has_the_connection_read_again_once_and_then_ends_the_wait() -> None:
+@pytest.mark.parametrize("kind", ["refused", "denied"])
+def test_a_refusal_has_the_connection_read_again_once_and_then_ends_the_wait(kind: PollFailureKind) -> None:
     watched = Watched()
-    first = watched.failed("401", kind="refused")
+    first = watched.failed("401", kind=kind)
     assert first == AskAgain(
         seconds=0.0,
         refresh=True,
         notes=(Note(level=logging.WARNING, text="Could not ask for the status: 401"),),
     )
-    second = watched.failed("401 again", kind="refused")
+    second = watched.failed("401 again", kind=kind)
     assert isinstance(second, End)
-    assert (second.reason, second.detail) == ("refused", "401 again")
+    assert (second.reason, second.detail) == (kind, "401 again")
 
 
 def test_a_refusal_after_an_answer_has_the_connection_read_again_each_time() -> None:
@@ -397,7 +398,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.decision = self.watched.saw(status, took=took, hold_refused=hold_refused)
 
     @rule(
-        kind=st.sampled_from(["passing", "refused", "gone", "misconfigured"]),
+        kind=st.sampled_from(["passing", "refused", "denied", "gone", "misconfigured"]),
         took=st.floats(min_value=0, max_value=40),
     )
     def a_question_fails(self, kind: PollFailureKind, took: float) -> None:
