@@ -43,7 +43,7 @@ class Throttled(WireError):
 
 
 class ServiceFault(WireError):
-    """5xx: the service, or a proxy before it, failed; whether the request was taken is open."""
+    """5xx or 408: the service, or a proxy before it, failed; whether the request was taken is open."""
 
 
 class RedirectAnswered(WireError):

@@ -22,6 +22,9 @@ T = TypeVar("T")
 Body: TypeAlias = bytes | Path
 """What a request carries: bytes in memory, or a file that is streamed with its length."""
 
+_LONGEST_LENGTH = 18
+"""Digits of the largest size that can be meant; int() refuses texts of some thousand digits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -31,8 +34,8 @@ class Request:
     path: str
     """Below the API prefix, starting with a slash, quoted."""
     query: tuple[tuple[str, str], ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-    body: Body | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: Body | None = field(default=None, repr=False)
     repeatable: bool = True
     """Whether sending it twice does no harm. A start is not."""
     hold_seconds: float = 0.0
@@ -49,15 +52,23 @@ class Response:
     """A whole answer, its body already within the size limit."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Names in lower case."""
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     request: Request
 
     @property
     def content_type(self) -> str:
         """The media type without parameters, lower case; empty if there is none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def announced_size(self) -> int | None:
+        """Bytes of the body as ``Content-Length`` says; None if it does not, or counts packed ones."""
+        length = self.headers.get("content-length", "").strip()
+        if not (length.isascii() and length.isdigit()) or len(length) > _LONGEST_LENGTH:
+            return None
+        return None if "content-encoding" in self.headers else int(length)
 
     def json(self) -> Any:
         """
@@ -68,13 +79,13 @@ class Response:
         """
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError):
             kind = self.content_type or "no content type"
             raise UnreadableAnswer(
                 f"the answer to {self.request.label} is not JSON ({kind}, {len(self.body)} bytes, "
                 f"begins with {self.body[:60]!r})",
                 status=self.status,
-            ) from error
+            ) from None
 
 
 Exchange: TypeAlias = Generator[Request, Response, T]

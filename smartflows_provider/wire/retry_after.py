@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 
@@ -36,6 +37,8 @@ def read_retry_after(headers: Mapping[str, str], *, now: float | None = None) ->
 
 def _epoch(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
+        moment = parsedate_to_datetime(text)
+        # A zone of -0000 is read as none; HTTP dates are always UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None

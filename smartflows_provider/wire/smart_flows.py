@@ -10,11 +10,13 @@ quoted into paths; only requests that do no harm twice are marked repeatable.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from smartflows_provider.wire.errors import (
     AccessDenied,
@@ -40,6 +42,8 @@ JSON_TYPE = 'application/json; charset="utf-8"'
 
 PAGE_SIZE = 100
 """Entries asked for per page of a list."""
+DEFAULT_PAGE_SIZE = 20
+"""Entries per page where the service is not asked for a number, so no page but the last is shorter."""
 MAX_PAGES = 1000
 """Where a listing stops, should a service repeat pages for ever."""
 
@@ -192,12 +196,13 @@ def start(
     :param body: none, XML, or the plug-in's JSON.
     :param content_type: of the body; required with one.
     :returns: the first progress.
+    :raises ValueError: if a body comes without its content type.
     """
     request = Request(
         method="POST",
         path="/flows/executions",
         query=_query(flowId=flow_id, datasetId=dataset_id),
-        headers=_content(content_type),
+        headers=_input_headers(body, content_type),
         body=body,
         repeatable=False,
     )
@@ -216,12 +221,13 @@ def start_unattended(
     :param body: the input, if the flow takes one.
     :param content_type: of the body; required with one.
     :returns: the execution.
+    :raises ValueError: if a body comes without its content type.
     """
     request = Request(
         method="POST",
         path="/flows/executions/start",
         query=_query(flow=flow),
-        headers=_content(content_type),
+        headers=_input_headers(body, content_type),
         body=body,
         repeatable=False,
     )
@@ -243,8 +249,10 @@ def start_flow(
 
     :param flow: id or name; None opens an execution in status ``SelectFlow``.
     :param dataset_id: goes with attended starts only.
-    :raises ValueError: if ``unattended`` comes without a flow or with ``dataset_id``.
+    :raises ValueError: if ``unattended`` comes without a flow or with ``dataset_id``, or a body without its
+        content type.
     """
+    _input_headers(body, content_type)
     if unattended and (flow is None or dataset_id is not None):
         raise ValueError("an unattended start needs a flow and takes no dataset_id")
     flow_id = None if flow is None else (yield from find_flow(flow)).id
@@ -258,16 +266,17 @@ def progress(execution_id: str, *, hold_seconds: float = 0.0) -> Exchange[RunSna
     """
     Ask how far an execution is: ``GET /flows/executions/{id}/progress``.
 
-    :param hold_seconds: how long the service may keep its answer back (query ``timeout``). Zero leaves
-        the choice to the service. A service that rejects the parameter is asked again without it, and the
-        snapshot says so in ``hold_refused``.
+    :param hold_seconds: how long the service may keep its answer back (query ``timeout``), rounded up to
+        whole seconds. Zero leaves the choice to the service. A service that rejects the parameter is asked
+        again without it, and the snapshot says so in ``hold_refused``.
     """
     path = f"/flows/executions/{segment(execution_id)}/progress"
     if hold_seconds > 0:
-        held = Request(
-            method="GET", path=path, query=_query(timeout=f"{hold_seconds:.0f}"), hold_seconds=hold_seconds
+        # What zero means to the service is not documented, so that a fraction must not become one.
+        whole = math.ceil(hold_seconds)
+        response = yield Request(
+            method="GET", path=path, query=_query(timeout=str(whole)), hold_seconds=float(whole)
         )
-        response = yield held
         if response.status not in {400, 422}:
             return _read_progress(response)
     # The service holds an answer for 30 s where the parameter is missing.
@@ -284,7 +293,7 @@ def answer_form(execution_id: str, values: Mapping[str, Any]) -> Exchange[RunSna
     request = Request(
         method="POST",
         path=f"/flows/executions/{segment(execution_id)}/progress",
-        headers=_content(JSON_TYPE),
+        headers=_content_type(JSON_TYPE),
         body=_json(values),
         repeatable=False,
     )
@@ -299,12 +308,14 @@ def cancel(execution_id: str) -> Exchange[RunSnapshot | None]:
     Harmless to repeat.
 
     :returns: the progress, or None where the service answered without one.
-    :raises NotFound: if both addresses know no such execution.
+    :raises NotFound: if no address that is offered knows such an execution.
     """
     path = f"/flows/executions/{segment(execution_id)}"
     response = yield Request(method="DELETE", path=f"{path}/progress")
     if response.status in {404, 405}:
-        response = yield Request(method="DELETE", path=path)
+        other = yield Request(method="DELETE", path=path)
+        # An address that is not offered (405) tells nothing about the execution, so the first answer holds.
+        response = response if other.status == 405 and response.status == 404 else other
     raise_for_status(response)
     return _read_progress(response) if response.body.strip() else None
 
@@ -339,7 +350,12 @@ def find_executions(
         with ``flow``.
     :param sort: ``field,asc`` or ``field,desc``.
     :param limit: stop after so many; None brings all.
+    :raises ValueError: if both ``flow`` and ``where`` are given.
     """
+    if flow and where is not None:
+        raise ValueError(
+            "executions are listed by flow or by filter, not by both: put the flow in the filter"
+        )
     path = f"/flows/{segment(flow)}/executions" if flow else "/flows/executions"
 
     def page(number: int, size: int) -> Request:
@@ -350,7 +366,7 @@ def find_executions(
             method="POST",
             path="/flows/executions/filter",
             query=query,
-            headers=_content(JSON_TYPE),
+            headers=_content_type(JSON_TYPE),
             body=_json(where),
         )
 
@@ -372,7 +388,7 @@ def send_event(
         method="POST",
         path=f"/flows/callback/{segment(callback_id)}",
         query=_query(executionId=execution_id),
-        headers=_content('text/plain; charset="utf-8"') if text is not None else (),
+        headers=_content_type('text/plain; charset="utf-8"') if text is not None else (),
         body=text.encode() if text is not None else None,
         repeatable=False,
     )
@@ -414,32 +430,39 @@ def find_flow(flow: str) -> Exchange[Reference]:
     if _GUID.fullmatch(flow):
         return Reference(id=flow)
     flows = yield from list_flows()
-    matches = [one for one in flows if flow in {one.name, one.id}]
+    matches = [one for one in flows if flow and flow in {one.name, one.id}]
     if len(matches) == 1:
         return matches[0]
     if matches:
         ids = ", ".join(one.id for one in matches)
         raise FlowAmbiguous(f"{len(matches)} flows are named {flow!r}: {ids}. Name the flow by its id.")
-    wanted = flow.casefold()
-    close = sorted(
-        {one.name for one in flows if wanted in one.name.casefold() or one.name.casefold() in wanted}
-    )
-    names = close or sorted({one.name for one in flows})
-    hint = (
-        f"Flows it can see: {', '.join(map(repr, names[:10]))}." if names else "The key sees no flow at all."
-    )
-    raise FlowNotFound(f"no flow is named {flow!r}. {hint}")
+    raise FlowNotFound(f"no flow is named {flow!r}. {_flows_there_are(flow, flows)}")
+
+
+_NAMES_SHOWN = 10
+
+
+def _flows_there_are(wanted: str, flows: Sequence[Reference]) -> str:
+    """Return a sentence with the names of flows, those that come close to the wanted one if there are any."""
+    names = sorted({one.name for one in flows if one.name})
+    folded = wanted.casefold()
+    names = [name for name in names if folded in name.casefold() or name.casefold() in folded] or names
+    if not names:
+        return "The key sees no flow at all."
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"Flows it can see: {', '.join(map(repr, names[:_NAMES_SHOWN]))}{more}."
 
 
 def get_document(document_id: str) -> Exchange[Document]:
     """Read a document's metadata: ``GET /documents/{id}``."""
     response = yield Request(method="GET", path=f"/documents/{segment(document_id)}")
     raw = _object(response)
-    if "id" not in raw:
+    found = _identifier(raw)
+    if not found:
         raise _unreadable(response, "lacks an 'id'")
     return Document(
-        id=str(raw["id"]),
-        name=str(raw.get("displayName") or raw["id"]),
+        id=found,
+        name=str(raw.get("displayName") or found),
         content_type=str(raw.get("contentType") or ""),
         raw=raw,
     )
@@ -460,13 +483,7 @@ def read_document_head(head: Response, chunks: Chunks) -> DocumentStream[Chunks]
     :raises WireError: for any answer other than 2xx.
     """
     raise_for_status(head)
-    length = head.headers.get("content-length", "")
-    plain = "content-encoding" not in head.headers
-    return DocumentStream(
-        content_type=head.content_type,
-        size=int(length) if length.isdigit() and plain else None,
-        chunks=chunks,
-    )
+    return DocumentStream(content_type=head.content_type, size=head.announced_size, chunks=chunks)
 
 
 def current_user() -> Exchange[User]:
@@ -495,7 +512,7 @@ def raise_for_status(response: Response) -> None:
     Return for any 2xx; else raise what the status means.
 
     :raises KeyRefused: 401. :raises AccessDenied: 403. :raises NotFound: 404, 410. :raises Throttled: 429.
-    :raises RequestRefused: another 4xx. :raises ServiceFault: 5xx. :raises RedirectAnswered: 3xx.
+    :raises ServiceFault: 5xx, 408. :raises RequestRefused: another 4xx. :raises RedirectAnswered: 3xx.
     """
     status = response.status
     if 200 <= status < 300:
@@ -504,16 +521,36 @@ def raise_for_status(response: Response) -> None:
     detail = error_text(response)
     message = f"{label} was answered with {status}" + (f": {detail}" if detail else "")
     if 300 <= status < 400:
-        target = response.headers.get("location", "an address it does not name")
+        target = _redirect_target(response.headers.get("location", ""))
         raise RedirectAnswered(f"{label} was answered with {status}, a redirect to {target}", status=status)
     kinds: dict[int, type[WireError]] = {
-        401: KeyRefused, 403: AccessDenied, 404: NotFound, 410: NotFound, 429: Throttled,
+        401: KeyRefused, 403: AccessDenied, 404: NotFound, 408: ServiceFault, 410: NotFound, 429: Throttled,
     }  # fmt: skip
     kind = kinds.get(status, ServiceFault if status >= 500 else RequestRefused)
     raise kind(message, status=status, retry_after=read_retry_after(response.headers))
 
 
 _ERROR_TEXT_LIMIT = 2000
+_ADDRESS_LIMIT = 200
+_ERROR_DEPTH = 8
+"""Levels of an error body that are read."""
+
+
+def _redirect_target(location: str) -> str:
+    """Return a redirect's address without what may be secret: user, query and fragment."""
+    if not location:
+        return "an address it does not name"
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "an address that cannot be read"
+    host = parts.netloc.rpartition("@")[2]
+    return _one_line(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)[:_ADDRESS_LIMIT]
+
+
+def _one_line(text: str) -> str:
+    """Return a foreign text without line breaks and control characters."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
 def error_text(response: Response) -> str:
@@ -521,49 +558,55 @@ def error_text(response: Response) -> str:
     if response.content_type.endswith("json"):
         try:
             body = json.loads(response.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
         return "; ".join(_error_lines(body))[:_ERROR_TEXT_LIMIT]
     if response.content_type == "text/plain":
-        return " ".join(response.body.decode("utf-8", "replace").split())[:_ERROR_TEXT_LIMIT]
+        return _one_line(response.body.decode("utf-8", "replace"))[:_ERROR_TEXT_LIMIT]
     return ""
 
 
-def _error_lines(body: Any) -> Iterator[str]:
+def _error_lines(body: Any, depth: int = 0) -> Iterator[str]:
     """Yield the sentences of an error body; its form is not documented, so common keys are read."""
+    if depth > _ERROR_DEPTH:
+        return
     if isinstance(body, str):
-        yield " ".join(body.split())
+        yield _one_line(body)
     elif isinstance(body, list):
         for entry in body:
-            yield from _error_lines(entry)
+            yield from _error_lines(entry, depth + 1)
     elif isinstance(body, Mapping):
         lines = [
             line
             for key in ("message", "detail", "error_description", "title", "error", "errors", "causes")
             if body.get(key)
-            for line in _error_lines(body[key])
+            for line in _error_lines(body[key], depth + 1)
         ]
         yield from dict.fromkeys(lines)
 
 
 def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnapshot:
     raw = _object(response)
-    execution_id, word = raw.get("id"), raw.get("status")
+    execution_id, word = _identifier(raw), raw.get("status")
     if not execution_id or not isinstance(word, str) or not word.strip():
         raise _unreadable(response, "lacks 'id' or 'status'")
     status = read_status(word)
     phase = phase_of(status)
-    percentage = raw.get("percentage")
     form = {key: raw[key] for key in ("schema", "form", "model") if raw.get(key)}
     return RunSnapshot(
-        execution_id=str(execution_id),
+        execution_id=execution_id,
         status=status,
         phase=phase,
-        percentage=int(percentage) if isinstance(percentage, int | float) else None,
+        percentage=_percentage(raw.get("percentage")),
         message=str(raw.get("message") or ""),
         form=form if phase is RunPhase.NEEDS_PERSON else {},
         hold_refused=hold_refused,
     )
+
+
+def _percentage(value: Any) -> int | None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+    return int(value) if usable else None
 
 
 def _read_execution(response: Response) -> Execution:
@@ -572,10 +615,11 @@ def _read_execution(response: Response) -> Execution:
 
 def _execution(raw: Any, *, request_label: str, status: int = 200) -> Execution:
     word = raw.get("status") if isinstance(raw, Mapping) else None
-    if not isinstance(word, str) or not word.strip() or not raw.get("id"):
+    execution_id = _identifier(raw)
+    if not isinstance(word, str) or not word.strip() or not execution_id:
         raise UnreadableAnswer(f"the answer to {request_label} lacks 'id' or 'status'", status=status)
     return Execution(
-        id=str(raw["id"]),
+        id=execution_id,
         status=read_status(word),
         phase=phase_of(word),
         flow=_reference(raw.get("flow")) or Reference(id=""),
@@ -587,9 +631,16 @@ def _execution(raw: Any, *, request_label: str, status: int = 200) -> Execution:
 
 
 def _reference(raw: Any) -> Reference | None:
-    if not isinstance(raw, Mapping) or not raw.get("id"):
+    found = _identifier(raw)
+    if not found:
         return None
-    return Reference(id=str(raw["id"]), name=str(raw.get("displayName") or raw.get("name") or ""))
+    return Reference(id=found, name=str(raw.get("displayName") or raw.get("name") or ""))
+
+
+def _identifier(raw: Any) -> str:
+    """Return the ``id`` of an object, a text or a number; empty where there is none."""
+    value = raw.get("id") if isinstance(raw, Mapping) else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _object(response: Response) -> Mapping[str, Any]:
@@ -614,20 +665,26 @@ def _unreadable(response: Response, what: str) -> UnreadableAnswer:
     return UnreadableAnswer(f"the answer to {response.request.label} {what}", status=response.status)
 
 
-def _all_pages(page: Any, *, limit: int | None) -> Generator[Request, Response, list[Any]]:
-    """Collect a list over its pages; stops also where a service ignores paging and repeats itself."""
+def _all_pages(
+    page: Callable[[int, int], Request], *, limit: int | None
+) -> Generator[Request, Response, list[Any]]:
+    """
+    Collect a list over its pages.
+
+    The last page is one that brings nothing new (also where a service ignores paging and repeats itself),
+    or is shorter than the pages before it. A first page with fewer entries than were asked for may come
+    from a service with a limit of its own, and is the last only if it is shorter than any such limit.
+    """
     size = PAGE_SIZE if limit is None else min(PAGE_SIZE, max(limit, 1))
     found: dict[str, Any] = {}
+    full = min(size, DEFAULT_PAGE_SIZE)
     for number in range(MAX_PAGES):
         entries = _entries((yield page(number, size)))
-        fresh = {
-            str(entry["id"]): entry
-            for entry in entries
-            if isinstance(entry, Mapping) and entry.get("id") and str(entry["id"]) not in found
-        }
+        fresh = {key: entry for entry in entries if (key := _identifier(entry)) and key not in found}
         found.update(fresh)
-        if len(entries) < size or not fresh or (limit is not None and len(found) >= limit):
+        if len(entries) < full or not fresh or (limit is not None and len(found) >= limit):
             break
+        full = max(full, len(entries))
     return list(found.values())[:limit]
 
 
@@ -635,8 +692,16 @@ def _query(**pairs: str | None) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, value in pairs.items() if value is not None)
 
 
-def _content(content_type: str | None) -> tuple[tuple[str, str], ...]:
-    return (("Content-Type", content_type),) if content_type else ()
+def _content_type(content_type: str) -> tuple[tuple[str, str], ...]:
+    return (("Content-Type", content_type),)
+
+
+def _input_headers(body: Body | None, content_type: str | None) -> tuple[tuple[str, str], ...]:
+    if body is None:
+        return ()
+    if not content_type:
+        raise ValueError("a body needs a content_type")
+    return _content_type(content_type)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

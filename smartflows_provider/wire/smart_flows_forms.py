@@ -89,10 +89,12 @@ def match_answers(form: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[s
 
 def _items(node: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the form's items with a key, at whatever depth of groups they stand."""
-    if isinstance(node, list):
-        for entry in node:
-            yield from _items(entry)
-    elif isinstance(node, Mapping):
-        if node.get("key"):
-            yield node
-        yield from _items(node.get("items"))
+    rest = [node]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, list):
+            rest += reversed(one)
+        elif isinstance(one, Mapping):
+            if one.get("key"):
+                yield one
+            rest.append(one.get("items"))
