@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 
 NOTHING_STARTED = "Nothing was started."
-CHECK = "Check which of them is this task's, cancel it or take its output; then clear the task to start a new one."
+CHECK = "Find this task's among them, cancel it or take its output; then clear the task to start a new one."
 UNREADABLE = (
-    "Check which of them is this task's, cancel it or take its output; then delete the task instance's state "
-    f"{RECORD_KEY!r}, or set durable=False, and clear the task to start a new one."
+    f"Find this task's among them, cancel it or take its output; then delete the task state {RECORD_KEY!r}, "
+    "or set durable=False, and clear the task to start a new one."
 )
 
 
