@@ -4,7 +4,8 @@ Why this module exists: one command shows the provider at work on a real Airflow
 the remote flow made and what waiting for it cost.
 
 Invariants: exit code 0 only if the DAG run succeeded; no process is left behind, whatever ends the
-command; on failure the end of the log that tells the reason is printed, and the run's files are kept.
+command; on failure the end of the log that tells the reason is printed, and the run's files are
+kept; otherwise only the documents are.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ def main() -> int:
     except (MigrationError, NotReadyError, ProgramEndedError, RestError, requests.RequestException) as error:
         _say(f"\nThe demo could not go on: {error}")
         succeeded = False
+    except SystemExit:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     if succeeded:
         shutil.rmtree(folder)
         return 0

@@ -86,7 +86,7 @@ class ProcessTree:
     :param grace: seconds that the programs get at the end to finish by themselves
     """
 
-    def __init__(self, *, logs: Path, grace: float = 5.0) -> None:
+    def __init__(self, *, logs: Path, grace: float = 2.0) -> None:
         self.mark = uuid.uuid4().hex
         self.logs = logs
         self.grace = grace

@@ -1,0 +1,64 @@
+"""The command behind `make demo`, interrupted while it starts Airflow."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from demo.__main__ import pdf_paths
+from demo.database import clean_environment
+from demo.processes import ROOT, marked_processes
+
+PATIENCE = 60.0
+
+
+def mark_of(demo):
+    """Return the mark that the demo's watching process was given, or None while it has not been started."""
+    for child in psutil.Process(demo.pid).children():
+        arguments = child.cmdline()
+        if "demo.reaper" in arguments:
+            return arguments[-1]
+    return None
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_every_process_and_removes_the_runs_files(number, code):
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo"],
+        cwd=ROOT,
+        env=clean_environment({"PYTHONUNBUFFERED": "1"}),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        deadline = time.monotonic() + PATIENCE
+        mark = None
+        while mark is None or len(list(marked_processes(mark))) < 5:
+            assert demo.poll() is None, demo.stdout.read()
+            assert time.monotonic() < deadline, "the components were not started"
+            mark = mark_of(demo)
+            time.sleep(0.1)
+        homes = {process.environ().get("AIRFLOW_HOME") for process in marked_processes(mark)}
+        [run_folder] = [Path(home).parent for home in homes if home]
+        assert run_folder.exists()
+        demo.send_signal(number)
+        output, _ = demo.communicate(timeout=PATIENCE)
+
+    assert demo.returncode == code
+    assert output.endswith("\nending all processes\n")
+    assert list(marked_processes(mark)) == []
+    assert not run_folder.exists()
+
+
+def test_only_pdf_documents_are_named_and_their_addresses_become_paths():
+    documents = [
+        {"content_type": "application/pdf", "uri": "file:///tmp/a%20b/Report.pdf"},
+        {"content_type": "text/html", "uri": "file:///tmp/page.html"},
+    ]
+
+    assert [str(path) for path in pdf_paths({"documents": documents})] == ["/tmp/a b/Report.pdf"]

@@ -1,0 +1,96 @@
+"""The surroundings of the components: settings, database, ports, and waits that end with a reason."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from demo import database
+from demo.ports import free_ports
+from demo.processes import ProcessTree, ProgramEndedError
+from demo.stack import AirflowStack, NotReadyError
+
+
+@pytest.fixture
+def stack(tmp_path):
+    processes = ProcessTree(logs=tmp_path / "components")
+    return AirflowStack(
+        processes, dags_folder=tmp_path, home=tmp_path / "home", env={"AIRFLOW__CORE__PARALLELISM": "2"}
+    )
+
+
+def answer(requests_mock, stack, *, import_errors=()):
+    requests_mock.post(f"{stack.url}/auth/token", json={"access_token": "t"}, status_code=201)
+    requests_mock.get(f"{stack.url}/api/v2/monitor/health", json={"metadatabase": {"status": "healthy"}})
+    requests_mock.get(f"{stack.url}/execution/health", json={})
+    requests_mock.get(f"{stack.url}/api/v2/dags/report", status_code=404, json={})
+    requests_mock.get(f"{stack.url}/api/v2/importErrors", json={"import_errors": list(import_errors)})
+
+
+def test_the_callers_settings_win_over_the_stacks(stack):
+    assert stack.env["AIRFLOW__CORE__PARALLELISM"] == "2"
+
+
+def test_two_stacks_share_neither_port_nor_secret(stack, tmp_path):
+    other = AirflowStack(stack.processes, dags_folder=tmp_path, home=tmp_path / "other")
+
+    own = {"AIRFLOW__API__PORT", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__CORE__FERNET_KEY"}
+    assert all(stack.env[name] != other.env[name] for name in own)
+    assert stack.password != other.password
+
+
+def test_a_dag_file_that_cannot_be_imported_ends_the_wait_with_its_stack_trace(stack, requests_mock):
+    error = {"filename": "report.py", "stack_trace": "ModuleNotFoundError: nonsense"}
+    answer(requests_mock, stack, import_errors=[error])
+
+    with pytest.raises(NotReadyError, match=r"(?s)report is not known.*report\.py:\nModuleNotFoundError"):
+        stack.wait_for_dag("report")
+
+
+def test_a_wait_in_vain_names_what_was_waited_for_and_where_the_logs_are(stack, requests_mock):
+    answer(requests_mock, stack)
+
+    with pytest.raises(NotReadyError, match=r"for the DAG report to be parsed in vain.*components"):
+        stack.wait_for_dag("report", timeout=0)
+
+
+def test_a_wait_ends_when_a_component_ends_by_itself(tmp_path):
+    with ProcessTree(logs=tmp_path / "components") as processes:
+        stack = AirflowStack(processes, dags_folder=tmp_path, home=tmp_path / "home")
+        processes.start(
+            "scheduler", [sys.executable, "-c", "exit('port is taken')"], env=database.clean_environment({})
+        )
+        with pytest.raises(ProgramEndedError, match=r"(?s)scheduler ended .* exit code 1.*port is taken"):
+            stack.wait_for(lambda: False, what="nothing")
+
+
+def test_the_database_is_migrated_once_and_then_copied(tmp_path, monkeypatch, airflow_db):
+    monkeypatch.setattr(database, "_create_template", None)
+    copy = tmp_path / "copy.db"
+
+    database.create_database(copy)
+
+    assert airflow_db.exists()
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_a_failed_migration_shows_the_end_of_its_output_and_leaves_no_template(tmp_path, monkeypatch):
+    airflow = tmp_path / "python"
+    airflow.write_text("#!/bin/sh\necho 'disk is full' >&2\nexit 7\n")
+    airflow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(airflow))
+    monkeypatch.setattr(database, "CACHE", tmp_path / "cache")
+
+    with pytest.raises(database.MigrationError, match=r"(?s)exit code 7.*disk is full"):
+        database.create_database(tmp_path / "airflow.db")
+
+    assert not (tmp_path / "cache" / f"airflow-{version('apache-airflow-core')}.db").exists()
+    assert not (tmp_path / "airflow.db").exists()
+
+
+def test_free_ports_are_distinct():
+    assert len(set(free_ports(5))) == 5
