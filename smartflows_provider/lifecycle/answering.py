@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowUserInputRequiredError, RunIdentity
 from smartflows_provider.waiting.schedule import SHORT_POLL
-from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.run import RunPhase, RunSnapshot
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
 
@@ -20,13 +20,14 @@ MAX_FORMS = 20
 
 def answer_forms(
     hook: SmartFlowsHook, execution_id: str, *, answers: Mapping[str, Any], where: RunIdentity, log: Any
-) -> None:
+) -> RunSnapshot:
     """
     Answer the form that an execution shows, and those that follow at once, until it goes on.
 
     :param answers: ``{field key or title: value}``; each form takes those that belong to it.
     :param where: which run it is.
     :param log: the task's logger.
+    :returns: the status after the last answer, or at once where nothing is asked.
     :raises FlowUserInputRequiredError: if the answers do not fit the form; the execution waits on.
     """
 
@@ -41,7 +42,7 @@ def answer_forms(
     snapshot = hook.get_progress(execution_id, hold_seconds=SHORT_POLL)
     for _ in range(MAX_FORMS):
         if snapshot.phase is not RunPhase.NEEDS_PERSON:
-            return
+            return snapshot
         if snapshot.status == ExecutionStatus.SELECT_FLOW:
             raise refusal("The execution asks which flow to run, which answers cannot tell; set flow.")
         try:

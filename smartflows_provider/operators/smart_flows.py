@@ -355,9 +355,10 @@ class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
 
     def execute(self, context: Context) -> Manifest:
         """Return the manifest of the execution."""
-        from smartflows_provider.operators.finished_execution import take_output_of  # noqa: PLC0415 - parse
+        from smartflows_provider.operators.on_execution import take_output_of  # noqa: PLC0415 - parse
 
-        return take_output_of(self, context)
+        with self.hook:
+            return take_output_of(self, context)
 
 
 class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
@@ -404,6 +405,99 @@ class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> list[DocumentEntry]:
         """Land the documents and return their entries."""
         del context
-        from smartflows_provider.operators.finished_execution import download_for  # noqa: PLC0415 - parse
+        from smartflows_provider.operators.on_execution import download_for  # noqa: PLC0415 - parse
 
-        return download_for(self)
+        with self.hook:
+            return download_for(self)
+
+
+class SmartFlowsAnswerFormOperator(_SmartFlowsOperator):
+    """
+    Answers the form of an execution that needs a person; the execution then goes on.
+
+    :param execution_id: the execution (templated).
+    :param answers: ``{field key or title: value}`` (templated); fields without an answer keep the form's
+        defaults.
+    :param smart_flows_conn_id: the connection (templated).
+    :returns: the status after the answer, in the service's word.
+    :raises FlowUserInputRequiredError: if the answers do not fit the form; no retry helps.
+    :raises FlowRequestRefusedError: if the service refuses the answer; no retry helps.
+    """
+
+    template_fields: Sequence[str] = ("execution_id", "answers", "smart_flows_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"answers": "json"}
+
+    def __init__(self, *, execution_id: str, answers: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.execution_id = execution_id
+        self.answers = answers
+
+    def execute(self, context: Context) -> str:
+        """Answer the form, and those that follow at once."""
+        del context
+        from smartflows_provider.lifecycle.answering import answer_forms  # noqa: PLC0415 - not at DAG parse
+
+        where = self.hook.identity(execution_id=self.execution_id)
+        with self.hook:
+            return answer_forms(
+                self.hook, self.execution_id, answers=self.answers, where=where, log=self.log
+            ).status
+
+
+class SmartFlowsSendEventOperator(_SmartFlowsOperator):
+    """
+    Resumes an execution that waits for an external event.
+
+    :param callback_id: the flow's callback (templated).
+    :param execution_id: which execution, where several wait for the callback (templated).
+    :param text: what the flow gets to read (templated).
+    :param smart_flows_conn_id: the connection (templated).
+    :raises FlowNotFoundError: if nothing waits for the callback; a retry may come in time.
+    :raises FlowServiceError: if it is open whether the event has arrived; look before you send it again.
+    """
+
+    template_fields: Sequence[str] = ("callback_id", "execution_id", "text", "smart_flows_conn_id")
+
+    def __init__(
+        self, *, callback_id: str, execution_id: str | None = None, text: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.callback_id = callback_id
+        self.execution_id = execution_id
+        self.text = text
+
+    def execute(self, context: Context) -> None:
+        """Send the event, once."""
+        del context
+        with self.hook:
+            self.hook.send_event(self.callback_id, execution_id=self.execution_id, text=self.text)
+        self.log.info("Sent the event to callback %s.", self.callback_id)
+
+
+class SmartFlowsCancelExecutionOperator(_SmartFlowsOperator):
+    """
+    Cancels an execution and waits until it has stopped.
+
+    Succeeds also where the execution had ended by itself, or no longer exists.
+
+    :param execution_id: the execution (templated).
+    :param settle_seconds: how long to wait for it to stop.
+    :param smart_flows_conn_id: the connection (templated).
+    :returns: a sentence that says what became of the execution.
+    :raises FlowStateUnknownError: if it did not stop in time, or cannot be asked; a retry asks again.
+    """
+
+    template_fields: Sequence[str] = ("execution_id", "smart_flows_conn_id")
+
+    def __init__(self, *, execution_id: str, settle_seconds: float = 30.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.execution_id = execution_id
+        self.settle_seconds = settle_seconds
+
+    def execute(self, context: Context) -> str:
+        """Cancel, and wait for the end."""
+        del context
+        from smartflows_provider.operators.on_execution import cancel_for  # noqa: PLC0415 - parse
+
+        with self.hook:
+            return cancel_for(self)

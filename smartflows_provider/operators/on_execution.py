@@ -1,4 +1,4 @@
-"""What operators do with an execution that somebody else has waited for.
+"""What operators do with an execution that another task, or somebody else, has started.
 
 Apart from the operators' arguments, so that a DAG parse does not load it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.exceptions import FlowConfigurationError, FlowStateUnknownError
 from smartflows_provider.lifecycle.results import (
     ResultOptions,
     check_outputs,
@@ -15,6 +15,7 @@ from smartflows_provider.lifecycle.results import (
     land_documents,
     take_output,
 )
+from smartflows_provider.lifecycle.stop import cancel_and_settle
 from smartflows_provider.links import EXECUTION_URL_KEY
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.documents import document_dir
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from smartflows_provider.operators.smart_flows import (
+        SmartFlowsCancelExecutionOperator,
         SmartFlowsDownloadDocumentsOperator,
         SmartFlowsGetOutputOperator,
     )
@@ -81,3 +83,18 @@ def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[Document
         where=where,
         log=operator.log,
     )
+
+
+def cancel_for(operator: SmartFlowsCancelExecutionOperator) -> str:
+    """Cancel the operator's execution, wait until it has stopped, and say what became of it."""
+    hook, execution_id = operator.hook, operator.execution_id
+    stopped = cancel_and_settle(hook, execution_id, seconds=operator.settle_seconds)
+    if not stopped.is_over:
+        raise FlowStateUnknownError(
+            "The execution has not stopped.",
+            where=hook.identity(execution_id=execution_id),
+            fate=stopped.fate,
+            advice="A retry asks again.",
+        )
+    operator.log.info("%s", stopped.fate)
+    return stopped.fate
