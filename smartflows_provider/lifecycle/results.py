@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowDocumentError, FlowOutputError, RunIdentity
+from smartflows_provider.hooks.translation import translate
 from smartflows_provider.lifecycle.conclude import error_of_ended_run
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import OutputError
@@ -19,6 +20,14 @@ from smartflows_provider.output.extractor import DocumentRef, Output, extract
 from smartflows_provider.output.file_names import safe_name
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
 from smartflows_provider.output.selection import check_expressions, select
+from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.wire.errors import WireError
+from smartflows_provider.wire.smart_flows import (
+    document_content,
+    get_document,
+    get_execution,
+    read_document_head,
+)
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
@@ -66,6 +75,15 @@ def output_errors(
         raise kind(str(error), where=where, fate=fate) from error
 
 
+@contextmanager
+def wire_errors(where: RunIdentity) -> Iterator[None]:
+    """Turn errors of wire and transport into those that DAG authors see, with the execution named."""
+    try:
+        yield
+    except (WireError, TransportError) as error:
+        raise translate(error, where=where) from None
+
+
 def judge(
     hook: SmartFlowsHook,
     execution_id: str,
@@ -87,8 +105,8 @@ def judge(
     :returns: the execution and its output.
     :raises FlowException: for an execution that ended badly, or is not finished.
     """
-    execution = hook.get_execution(execution_id)
-    with output_errors(where):
+    with output_errors(where), wire_errors(where):
+        execution = hook.client.run(get_execution(execution_id))
         output = extract(execution.raw, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
@@ -134,8 +152,8 @@ def take_output(
 
 def documents_of(hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity) -> Sequence[DocumentRef]:
     """Return the documents that an execution's output points at."""
-    with output_errors(where):
-        return extract(hook.get_execution(execution_id).raw).documents
+    with output_errors(where), wire_errors(where):
+        return extract(hook.client.run(get_execution(execution_id)).raw).documents
 
 
 def collect(
@@ -209,10 +227,11 @@ def land_documents(
     """
     entries: list[DocumentEntry] = []
     taken: list[str] = []
-    with output_errors(where):
+    with output_errors(where), wire_errors(where):
         for reference in documents:
-            metadata = hook.get_document(reference.id)
-            with hook.download_document(reference.id) as stream:
+            metadata = hook.client.run(get_document(reference.id))
+            with hook.client.stream(document_content(reference.id)) as (head, chunks):
+                stream = read_document_head(head, chunks)
                 content_type = metadata.content_type or stream.content_type
                 name = safe_name(metadata.name or reference.name, content_type=content_type, taken=taken)
                 taken.append(name)

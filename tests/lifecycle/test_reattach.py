@@ -27,7 +27,7 @@ def step(known: RunRecord | None, *, fingerprint: str = "same", **options: Any) 
 
 @pytest.mark.parametrize(
     ("on_clear", "on_input_changed", "on_ambiguous_submission"),
-    product(["restart", "resume"], ["attach", "restart", "fail"], ["fail", "resubmit"]),
+    [*product(["restart", "resume"], ["attach", "restart", "fail"], ["fail", "resubmit"])],
 )
 def test_without_a_record_a_run_is_started(
     on_clear: str, on_input_changed: str, on_ambiguous_submission: str

@@ -1,0 +1,335 @@
+"""The trigger as Airflow treats it: kept as plain text, revived anywhere, started from scratch, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk.serde import deserialize, serialize
+from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow, statuses
+from support.tasks import first_event, revive
+
+from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.triggers.execution import FlowExecutionTrigger
+
+CANARY = "canary-key-7f3a"
+PATH = "smartflows_provider.triggers.execution.FlowExecutionTrigger"
+GOLDEN = {
+    "system": "smartflows",
+    "conn_id": "smartflows_default",
+    "execution_id": "e1",
+    "deadline": 1_700_000_000.5,
+    "poll_interval": 60.0,
+    "max_outage": 600.0,
+    "stop_for_person": True,
+    "cancel_on_kill": True,
+    "cancel_on_timeout": False,
+    "schema_version": 1,
+}
+"""A row as version 1 has written it to databases; never to be changed."""
+
+
+def trigger(execution_id: str, **arguments: Any) -> FlowExecutionTrigger:
+    return FlowExecutionTrigger(
+        **{
+            "system": "smartflows",
+            "conn_id": "smartflows_default",
+            "execution_id": execution_id,
+            "deadline": time.time() + 3600,
+            "max_outage": 0.3,
+            **arguments,
+        }
+    )
+
+
+def started(server: DevServer, hook: SmartFlowsHook, *steps: dict[str, Any]) -> str:
+    return hook.start(panel_flow(server, *steps).id).execution_id
+
+
+def during(
+    trigger: FlowExecutionTrigger, until: Callable[[], bool], then: Callable[[], Any]
+) -> dict[str, Any]:
+    """Run a trigger to its event; do something once a condition holds."""
+
+    async def run() -> dict[str, Any]:
+        waiting = asyncio.create_task(anext(aiter(trigger.run())))
+        while not until():
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(then)
+        return (await waiting).payload
+
+    return asyncio.run(asyncio.wait_for(run(), 60))
+
+
+# --- the row ---
+
+
+def test_every_argument_is_in_the_row() -> None:
+    signature = inspect.signature(FlowExecutionTrigger.__init__)
+    path, kwargs = trigger("e1").serialize()
+    assert path == PATH
+    assert set(kwargs) == set(signature.parameters) - {"self"}
+
+
+def test_every_argument_comes_back_out_of_the_row() -> None:
+    given = {
+        "system": "smartflows",
+        "conn_id": "other",
+        "execution_id": "e9",
+        "deadline": 12.5,
+        "poll_interval": 1.5,
+        "max_outage": 2.5,
+        "stop_for_person": True,
+        "cancel_on_kill": False,
+        "cancel_on_timeout": False,
+        "schema_version": 1,
+    }
+    made = FlowExecutionTrigger(**given)
+    assert made.serialize()[1] == given
+    assert revive(made).serialize() == made.serialize()
+
+
+def test_the_row_survives_airflows_own_serialization() -> None:
+    kwargs = trigger("e1").serialize()[1]
+    assert deserialize(json.loads(json.dumps(serialize(kwargs)))) == kwargs
+
+
+def test_a_row_of_schema_version_1_is_revived() -> None:
+    assert FlowExecutionTrigger(**GOLDEN).serialize() == (PATH, GOLDEN)
+
+
+def test_an_early_row_that_holds_only_what_is_required_is_revived() -> None:
+    early = {key: GOLDEN[key] for key in ("system", "conn_id", "execution_id", "deadline")}
+    revived = FlowExecutionTrigger(**early).serialize()[1]
+    assert {key: revived[key] for key in early} == early
+
+
+def test_neither_row_nor_event_nor_log_holds_the_key(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    execution_id = started(server, hook, LONG)
+    server.add_key(CANARY)
+    monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key=CANARY))
+    waiting = trigger(execution_id)
+    server.inject(Fault(action="status", status=500, path="/progress$", method="GET"))
+    with caplog.at_level(logging.DEBUG):
+        event = during(
+            waiting,
+            lambda: bool(asked(server, "GET", "/progress")),
+            lambda: server.revoke_key(CANARY) or server.advance(3600),
+        )
+    assert event["reason"] == "refused"
+    assert CANARY not in json.dumps(event)
+    assert CANARY not in json.dumps(waiting.serialize())
+    logged = caplog.text + capsys.readouterr().out
+    assert "answered with 401" in logged
+    assert CANARY not in logged
+    assert CANARY not in repr(vars(waiting))
+
+
+# --- how a wait ends ---
+
+
+@pytest.mark.parametrize(
+    ("step", "status"),
+    [
+        ({"kind": "work", "duration": 0.2}, "Success"),
+        ({"kind": "warning", "message": "hm"}, "Warning"),
+        ({"kind": "fail", "message": "no"}, "Error"),
+        ({"kind": "interrupt", "message": "no"}, "Interrupted"),
+    ],
+)
+def test_a_finished_run_is_told_with_its_status(
+    server: DevServer, hook: SmartFlowsHook, step: dict[str, Any], status: str
+) -> None:
+    execution_id, deadline = started(server, hook, step), time.time() + 60
+    assert first_event(trigger(execution_id, deadline=deadline)) == {
+        "schema_version": 1,
+        "reason": "finished",
+        "execution_id": execution_id,
+        "status": status,
+        "detail": "",
+        "canceled": False,
+        "deadline": deadline,
+    }
+    assert cancels(server) == []
+
+
+def test_run_can_start_from_scratch_at_any_time(server: DevServer, hook: SmartFlowsHook) -> None:
+    waiting = trigger(started(server, hook, {"kind": "work", "duration": 0.3}))
+    events = [first_event(waiting), first_event(revive(waiting)), first_event(waiting)]
+    assert [event["reason"] for event in events] == ["finished"] * 3
+
+
+FORM = {"kind": "form", "fields": [{"key": "way", "title": "Way"}]}
+
+
+def test_where_a_person_is_needed_the_trigger_ends_if_it_shall(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    event = first_event(trigger(started(server, hook, FORM), stop_for_person=True))
+    assert (event["reason"], event["status"], event["canceled"]) == ("needs_person", "UserInput", False)
+    assert statuses(server) == ["UserInput"]
+
+
+def test_where_a_person_is_needed_the_trigger_waits_for_one(server: DevServer, hook: SmartFlowsHook) -> None:
+    execution_id = started(server, hook, FORM)
+    event = during(
+        trigger(execution_id, stop_for_person=False),
+        lambda: len(asked(server, "GET", "/progress")) > 0,
+        lambda: hook.answer_form(execution_id, {"way": "mail"}),
+    )
+    assert (event["reason"], event["status"]) == ("finished", "Success")
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_at_the_deadline_the_run_is_cancelled_as_the_author_wants(
+    server: DevServer, hook: SmartFlowsHook, cancel: bool
+) -> None:
+    execution_id = started(server, hook, LONG)
+    event = first_event(trigger(execution_id, deadline=time.time() - 1, cancel_on_timeout=cancel))
+    assert (event["reason"], event["status"], event["canceled"]) == ("deadline", "Running", cancel)
+    assert statuses(server) == (["Canceled"] if cancel else ["Running"])
+    assert len(cancels(server)) == cancel
+
+
+def test_a_cancel_that_fails_at_the_deadline_is_told(
+    server: DevServer, hook: SmartFlowsHook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execution_id = started(server, hook, LONG)
+    server.inject(Fault(action="status", status=403, method="DELETE", count=None))
+    event = first_event(trigger(execution_id, deadline=time.time() - 1))
+    assert (event["reason"], event["canceled"]) == ("deadline", False)
+    assert f"Execution {execution_id} could not be cancelled: DELETE" in capsys.readouterr().out
+
+
+def test_what_is_finished_at_the_deadline_counts(server: DevServer, hook: SmartFlowsHook) -> None:
+    execution_id = started(server, hook, {"kind": "work"})
+    event = first_event(trigger(execution_id, deadline=time.time() - 100))
+    assert (event["reason"], event["status"]) == ("finished", "Success")
+    assert cancels(server) == []
+
+
+def test_a_service_that_stays_away_is_told_as_unreachable(server: DevServer, hook: SmartFlowsHook) -> None:
+    execution_id = started(server, hook, LONG)
+    server.inject(Fault(action="reset", path="/progress$", method="GET", count=None))
+    event = first_event(trigger(execution_id))
+    assert event["reason"] == "unreachable"
+    assert event["detail"].startswith("no status for ")
+    assert cancels(server) == []
+    assert statuses(server) == ["Running"]
+
+
+def test_a_service_that_comes_back_is_waited_for(server: DevServer, hook: SmartFlowsHook) -> None:
+    execution_id = started(server, hook, {"kind": "work", "duration": 0.2})
+    server.inject(Fault(action="status", status=503, path="/progress$", method="GET", count=2))
+    event = first_event(trigger(execution_id, max_outage=600))
+    assert (event["reason"], event["status"]) == ("finished", "Success")
+
+
+@pytest.mark.parametrize("purged", [404, 410])
+def test_a_purged_run_is_told_as_gone(server: DevServer, hook: SmartFlowsHook, purged: int) -> None:
+    server.configure(purged=purged)
+    execution_id = started(server, hook, LONG)
+    server.expire(execution_id)
+    event = first_event(trigger(execution_id))
+    assert event["reason"] == "gone"
+    assert f"answered with {purged}" in event["detail"]
+
+
+def test_a_licence_that_is_taken_away_is_told_as_denied(server: DevServer, hook: SmartFlowsHook) -> None:
+    execution_id = started(server, hook, LONG)
+    server.inject(Fault(action="status", status=403, path="/progress$", method="GET", count=None))
+    event = first_event(trigger(execution_id))
+    assert event["reason"] == "denied"
+    assert "answered with 403" in event["detail"]
+
+
+# --- the connection during a wait ---
+
+
+def test_a_key_that_was_rotated_is_picked_up(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = started(server, hook, LONG)
+
+    def rotate() -> None:
+        server.add_key("the-new-key")
+        monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="the-new-key"))
+        server.revoke_key()
+        server.advance(3600)
+
+    event = during(
+        trigger(execution_id, max_outage=60), lambda: len(asked(server, "GET", "/progress")) > 0, rotate
+    )
+    refused = [request for request in server.requests if request.status == 401]
+    assert (event["reason"], event["status"]) == ("finished", "Success")
+    assert len(refused) <= 1
+
+
+def test_a_key_that_is_revoked_for_good_ends_as_refused(server: DevServer, hook: SmartFlowsHook) -> None:
+    execution_id = started(server, hook, LONG)
+    server.revoke_key()
+    event = first_event(trigger(execution_id))
+    assert (event["reason"], event["canceled"]) == ("refused", False)
+    assert "answered with 401" in event["detail"]
+    assert len([request for request in server.requests if request.status == 401]) == 2
+
+
+def test_a_connection_that_was_removed_before_the_trigger_starts_is_an_event(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = started(server, hook, LONG)
+    monkeypatch.delenv(CONN_VARIABLE)
+    event = first_event(trigger(execution_id))
+    assert event["reason"] == "misconfigured"
+    assert "The Airflow connection 'smartflows_default' does not exist." in event["detail"]
+
+
+def test_a_connection_that_is_removed_during_the_wait_is_an_event(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = started(server, hook, LONG)
+
+    def remove() -> None:
+        monkeypatch.delenv(CONN_VARIABLE)
+        server.revoke_key()
+
+    event = during(trigger(execution_id), lambda: len(asked(server, "GET", "/progress")) > 0, remove)
+    assert event["reason"] == "misconfigured"
+    assert event["status"] == "Running"
+
+
+# --- a triggerer that ends ---
+
+
+def test_a_triggerer_that_ends_cancels_nothing_at_the_service(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    execution_id = started(server, hook, LONG)
+
+    async def run() -> None:
+        waiting = trigger(execution_id)
+        running = asyncio.create_task(anext(aiter(waiting.run())))
+        while not asked(server, "GET", "/progress"):
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await waiting.cleanup()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert cancels(server) == []
+    assert statuses(server) == ["Running"]
