@@ -64,6 +64,9 @@ def main() -> int:
     except SystemExit:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        with contextlib.suppress(OSError):
+            reports.rmdir()  # only if it is empty
     if succeeded:
         shutil.rmtree(folder)
         return 0

@@ -53,6 +53,7 @@ def test_a_signal_ends_every_process_and_removes_the_runs_files(number, code):
     assert output.endswith("\nending all processes\n")
     assert list(marked_processes(mark)) == []
     assert not run_folder.exists()
+    assert not (ROOT / ".demo" / "reports" / run_folder.name).exists()
 
 
 def test_only_pdf_documents_are_named_and_their_addresses_become_paths():
