@@ -73,6 +73,7 @@ def scenario(*, folder: Path, reports: Path, tell: Callable[[str], None]) -> Ite
                     {"conn_type": "sqlite", "host": str(folder / "flights.db")}
                 ),
                 "AIRFLOW_VAR_REPORTS_PATH": reports.as_uri(),
+                "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             },
         )
         tell("starting the Smart Flows server and Airflow's four components")
