@@ -1,0 +1,157 @@
+"""A task that is being stopped stops its run: one request, never a success, and the next attempt starts "
+"anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.outcomes import acting, operator_for, outcome
+from support.service import LONG, cancels, panel_flow, starts, statuses
+from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
+
+from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.exceptions import FlowKilledError
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+
+
+class StoppingStore(FakeStateStore):
+    """Stops the task while it is reading or writing its record."""
+
+    def __init__(self, *, at: str) -> None:
+        super().__init__()
+        self._at = at
+        self.operator: SmartFlowsRunFlowOperator | None = None
+
+    def _stop(self, moment: str) -> None:
+        if moment == self._at and self.operator is not None:
+            self.operator.on_kill()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._stop("read")
+        return super().get(key, default)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        super().set(key, value, retention=retention)
+        self._stop("intent" if value["execution_id"] is None else "id")
+
+
+def stopped_while_waiting(
+    server: DevServer, act: Callable[[SmartFlowsRunFlowOperator], object] | None = None, **arguments: Any
+) -> tuple[FlowKilledError, Attempt]:
+    operator, attempt = operator_for("sync", **arguments), Attempt()
+    with (
+        acting(server, lambda execution_id: operator.on_kill()),
+        pytest.raises(FlowKilledError) as killed,
+    ):
+        run_task(operator, attempt)
+    return killed.value, attempt
+
+
+@pytest.mark.parametrize("hold", ["honoured", "ignored"])
+def test_a_kill_during_the_wait_sends_one_cancel_and_fails_with_a_retry(server: DevServer, hold: Any) -> None:
+    server.configure(hold=hold)
+    panel_flow(server, LONG)
+    error, attempt = stopped_while_waiting(server)
+    assert not isinstance(error, AirflowFailException)
+    (execution,) = server.executions()
+    assert str(error) == (
+        "The task was stopped before the execution was finished. [Smart Flows, connection "
+        f"'smartflows_default', flow 'Letter', execution {execution['id']}]\n"
+        "The service was asked to cancel it.\n"
+        "The next attempt starts anew if the execution has ended, and else attaches to it."
+    )
+    assert len(cancels(server)) == 1
+    assert statuses(server) == ["Canceled"]
+
+    server.advance(0)
+    operator = operator_for("sync", wait_for_completion=False)
+    assert run_task(operator, attempt)["execution_id"] != execution["id"]
+    assert statuses(server) == ["Canceled", "Running"]
+
+
+def test_a_kill_is_never_a_success_even_if_the_run_finishes_meanwhile(server: DevServer) -> None:
+    server.configure(cancel_seconds=600)
+    panel_flow(server, LONG)
+    operator = operator_for("sync")
+
+    def kill(execution_id: str) -> None:
+        operator.on_kill()
+        server.advance(3600)
+
+    with acting(server, kill), pytest.raises(FlowKilledError):
+        run_task(operator)
+
+
+def test_a_kill_that_shall_not_cancel_leaves_the_run_to_the_next_attempt(server: DevServer) -> None:
+    server.configure(hold="ignored")
+    panel_flow(server, LONG)
+    error, attempt = stopped_while_waiting(server, cancel_on_kill=False)
+    assert "The execution was not cancelled, as cancel_on_kill=False asks." in str(error)
+    assert cancels(server) == []
+    server.advance(3600)
+    again = outcome(server, "sync", attempt=attempt)
+    assert again.value["status"] == "Success"
+    assert len(starts(server)) == 1
+
+
+def test_a_kill_whose_cancel_fails_says_that_the_run_may_go_on(server: DevServer) -> None:
+    server.configure(hold="ignored")
+    panel_flow(server, LONG)
+    server.inject(Fault(action="status", status=500, method="DELETE", count=None))
+    error, _ = stopped_while_waiting(server)
+    assert "The execution may still be running: it could not be cancelled (DELETE " in str(error)
+    assert len(cancels(server)) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("at", ["intent", "id"])
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_kill_while_the_run_is_being_started_cancels_it_once_its_id_is_known(
+    server: DevServer, mode: Mode, at: str, wait: bool
+) -> None:
+    panel_flow(server, LONG)
+    store = StoppingStore(at=at)
+    store.operator = operator_for(mode, wait_for_completion=wait)
+    with pytest.raises(FlowKilledError, match="The service was asked to cancel it"):
+        run_task(store.operator, Attempt(store=store))
+    assert statuses(server) == ["Canceled"]
+    assert len(cancels(server)) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_kill_before_anything_was_sent_starts_nothing(server: DevServer, mode: Mode) -> None:
+    panel_flow(server, LONG)
+    store = StoppingStore(at="read")
+    store.operator = operator_for(mode)
+    with pytest.raises(FlowKilledError, match="No execution was started"):
+        run_task(store.operator, Attempt(store=store))
+    assert server.executions() == []
+    assert store.entries == {}
+
+
+def test_a_kill_of_a_task_that_never_ran_asks_for_nothing() -> None:
+    operator_for("sync").on_kill()
+
+
+def test_a_kill_reads_no_connection_in_the_signal_handler(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.configure(hold="ignored")
+    panel_flow(server, LONG)
+    operator = operator_for("sync")
+
+    def kill(execution_id: str) -> None:
+        def asked(conn_id: str) -> Any:
+            raise AssertionError("the connection was looked up")
+
+        operator.hook.close()
+        monkeypatch.setattr(type(operator.hook), "get_connection", asked)
+        operator.on_kill()
+
+    with acting(server, kill), pytest.raises(FlowKilledError):
+        run_task(operator)
+    assert statuses(server) == ["Canceled"]

@@ -1,0 +1,138 @@
+"""Runs a flow's task in both modes and insists that a DAG author cannot tell them apart."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from support.service import asked
+from support.tasks import MODES, Attempt, Mode, run_task
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
+_OUTAGE = re.compile(r"no status for \d+ s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a DAG author sees of one run of a task."""
+
+    value: Any
+    error: Exception | None
+    attempt: Attempt
+    execution: Mapping[str, Any] | None
+    """The last one at the service."""
+
+    @property
+    def message(self) -> str:
+        """What the task failed with."""
+        return str(self.error)
+
+    @property
+    def execution_id(self) -> str:
+        """Of the last execution at the service."""
+        return self.execution["id"] if self.execution is not None else ""
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What must be the same in every mode, without what is different in every run."""
+        return (
+            type(self.error),
+            _plain(self.message),
+            _plain(json.dumps(self.value, sort_keys=True)),
+            _plain(json.dumps(self.attempt.xcoms, sort_keys=True)),
+            self.execution["status"] if self.execution is not None else None,
+        )
+
+
+def operator_for(mode: Mode, **arguments: Any) -> SmartFlowsRunFlowOperator:
+    """Return a task that runs the flow ``Letter`` and looks often."""
+    given = {"task_id": "t", "flow": "Letter", "poll_interval": 0.1, **arguments}
+    return SmartFlowsRunFlowOperator(deferrable=mode == "deferrable", **given)
+
+
+def outcome(
+    server: DevServer,
+    mode: Mode,
+    *,
+    attempt: Attempt | None = None,
+    meanwhile: Callable[[str], object] | None = None,
+    **arguments: Any,
+) -> Outcome:
+    """
+    Run a task to its end.
+
+    :param meanwhile: called with the execution's id once the task waits for it.
+    :param arguments: of the operator.
+    """
+    operator, attempt = operator_for(mode, **arguments), attempt or Attempt()
+    value, error = None, None
+    with acting(server, meanwhile):
+        try:
+            value = run_task(operator, attempt)
+        except Exception as raised:  # noqa: BLE001 - that it fails, and how, is what is observed
+            error = raised
+    executions = server.executions()
+    return Outcome(
+        value=value, error=error, attempt=attempt, execution=executions[-1] if executions else None
+    )
+
+
+def both(server: DevServer, **arguments: Any) -> Outcome:
+    """
+    Run a task in both modes and return the outcome, which must be the same.
+
+    :param arguments: as for :func:`outcome`; functions named ``fresh_…`` give the argument's value anew for
+        each mode.
+    """
+    found = []
+    for mode in MODES:
+        given = {
+            name.removeprefix("fresh_"): value() if name.startswith("fresh_") else value
+            for name, value in arguments.items()
+        }
+        found.append(outcome(server, mode, **given))
+    sync, deferred = found
+    assert sync.alike == deferred.alike
+    assert sync.attempt.deferrals == []
+    return deferred
+
+
+@contextmanager
+def acting(server: DevServer, act: Callable[[str], object] | None) -> Iterator[None]:
+    """Do something to the execution that is started in the block, once it is waited for."""
+    if act is None:
+        yield
+        return
+    known, over, failures = len(asked(server, "GET", "/progress")), threading.Event(), []
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            paths = asked(server, "GET", "/progress")[known:]
+            if paths:
+                try:
+                    act(paths[-1].split("/")[-2])
+                except Exception as error:  # noqa: BLE001 - raised by the test's own thread
+                    failures.append(error)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _plain(text: str) -> str:
+    return _OUTAGE.sub("no status for … s", _MOMENT.sub("<moment>", _GUID.sub("<id>", text)))
