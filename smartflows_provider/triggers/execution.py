@@ -8,8 +8,10 @@ secrets; ``run`` can start from scratch at any time; a dying triggerer cancels n
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -115,11 +117,16 @@ class FlowExecutionTrigger(BaseTrigger):
         task = TaskIdentity.of(self.task_instance)
         if not self.cancel_on_kill or task is None:
             return
+        cancel = partial(
+            cancel_if_task_is_over,
+            system=self.system,
+            conn_id=self.conn_id,
+            execution_id=self.execution_id,
+            task=task,
+        )
+        # Airflow tells by a context variable which task's log a line belongs to.
         work = asyncio.get_running_loop().run_in_executor(
-            kill_threads(),
-            lambda: cancel_if_task_is_over(
-                system=self.system, conn_id=self.conn_id, execution_id=self.execution_id, task=task
-            ),
+            kill_threads(), contextvars.copy_context().run, cancel
         )
         await asyncio.shield(work)
 
