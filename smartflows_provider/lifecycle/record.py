@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
+
 RECORD_SCHEMA = 1
 RECORD_KEY = "flow_run"
 
@@ -130,7 +132,7 @@ def store_for(context: Mapping[str, Any], *, durable: bool) -> RunStore:
     :param durable: False to remember nothing.
     """
     accessor = context.get("task_state_store")
-    if not durable or accessor is None:
+    if not durable or accessor is None or not AIRFLOW_V_3_3_PLUS:
         return NoStore()
     from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - only from Airflow 3.3 on
 
