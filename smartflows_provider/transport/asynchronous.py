@@ -1,29 +1,27 @@
 """The client that the triggerer uses: the wire's exchanges over ``aiohttp``.
 
 Invariants: as in the blocking client (no redirects of API calls, body limits, no old connection for what
-must not be doubled); one client belongs to one event loop.
+must not be doubled, no chained errors of the library); one client belongs to one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
+from aiohttp.payload import BufferedReaderPayload
+from yarl import URL
 
-from smartflows_provider.transport.errors import (
-    AnswerLost,
-    AnswerTooLarge,
-    FailureKind,
-    NotSent,
-    TransportError,
-)
+from smartflows_provider.transport.addresses import full_address, proxy_for
+from smartflows_provider.transport.errors import TransportError, answer_too_large, too_many_hops
+from smartflows_provider.transport.failures import broken_off, no_answer, unusable_tls
 from smartflows_provider.transport.redirects import MAX_HOPS, REDIRECTS, next_hop
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
@@ -44,7 +42,7 @@ class AsyncClient:
     def __init__(self, settings: ClientSettings, *, repetition: Repetition | None = None) -> None:
         self.settings = settings
         self.repetition = repetition or Repetition()
-        self._tls = _tls_context(settings)
+        self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -93,98 +91,148 @@ class AsyncClient:
 
         Redirects are followed without the key. An answer other than 2xx comes with its body read.
         """
-        url, headers = self.settings.url(request.path), dict(self.settings.auth_headers)
+        url = full_address(self.settings.url(request.path), request.query)
+        headers = self.settings.auth_headers
         for _ in range(MAX_HOPS):
-            async with AsyncExitStack() as stack:
-                answer = await stack.enter_async_context(self._open(request, url=url, headers=headers))
+            async with self._open(request, url=url, headers=headers) as answer:
                 hop = (
                     next_hop(url, answer.headers.get("Location", "")) if answer.status in REDIRECTS else None
                 )
                 if hop is None:
-                    ok = 200 <= answer.status < 300
-                    body = b"" if ok else await self._body(answer, request)
-                    yield _response(answer, request, body), self._chunks(answer, request)
+                    if 200 <= answer.status < 300:
+                        yield _head(answer, request), _chunks(answer, request)
+                    else:
+                        yield await self._whole(answer, request), _pieces()
                     return
-            url, headers = hop, {}
-        raise TransportError(f"{request.label} was redirected more than {MAX_HOPS} times", kind="unreachable")
+            url, headers = full_address(hop, ()), {}
+        raise too_many_hops(request, MAX_HOPS)
 
     async def _send_once(self, request: Request) -> Response:
-        url = self.settings.url(request.path)
+        url = full_address(self.settings.url(request.path), request.query)
         async with self._open(request, url=url, headers=self.settings.auth_headers) as answer:
-            return _response(answer, request, await self._body(answer, request))
+            return await self._whole(answer, request)
 
     @asynccontextmanager
     async def _open(
         self, request: Request, *, url: str, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        settings = self.settings
         async with AsyncExitStack() as stack:
             body = request.body
-            data = await asyncio.to_thread(body.open, "rb") if isinstance(body, Path) else body
+            data: bytes | BufferedReaderPayload | None
+            if isinstance(body, Path):
+                file = await asyncio.to_thread(body.open, "rb")
+                stack.callback(file.close)
+                # Without a name of its own the payload would tell the service the file's.
+                data = BufferedReaderPayload(file, filename=None)
+            else:
+                data = body
             if request.repeatable:
                 self._session = self._session or self._new_session()
                 session = self._session
             else:
                 session = await stack.enter_async_context(self._new_session())
-            try:
-                answer = await session.request(
-                    request.method,
-                    url,
-                    params=request.query,
-                    headers={"Accept": "application/json", **dict(request.headers), **headers},
-                    data=data,
-                    timeout=aiohttp.ClientTimeout(
-                        total=None,
-                        sock_connect=settings.connect_timeout,
-                        sock_read=settings.read_timeout + request.hold_seconds,
-                    ),
-                    ssl=self._tls,
-                    proxy=settings.proxy,
-                    allow_redirects=False,
-                )
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _failure(error, request, settings) from None
+            answer = await self._ask(session, request, url, headers, data)
+            if isinstance(answer, TransportError):
+                raise answer
             stack.callback(answer.close)
             yield answer
 
+    async def _ask(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | BufferedReaderPayload | None,
+    ) -> aiohttp.ClientResponse | TransportError:
+        """Return the answer or the failure; as a value, so that the library's error is not chained to it."""
+        settings = self.settings
+        proxy = proxy_for(url, settings.proxy)
+        tls = await self._tls_context(request, url)
+        if isinstance(tls, TransportError):
+            return tls
+        way = _Way()
+        try:
+            return await session.request(
+                request.method,
+                URL(url, encoded=True),
+                headers={"Accept": "application/json", **dict(request.headers), **headers},
+                data=data,
+                # It would name a type even where there is no body.
+                skip_auto_headers=("Content-Type",),
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=settings.connect_timeout,
+                    sock_read=settings.read_timeout + request.hold_seconds,
+                ),
+                ssl=tls,
+                proxy=proxy,
+                allow_redirects=False,
+                trace_request_ctx=way,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            return no_answer(error, request, url=url, stands=way.stands, proxied=proxy is not None)
+
+    async def _tls_context(self, request: Request, url: str) -> ssl.SSLContext | bool | TransportError:
+        """Return the context for https; plain http needs none, and loading one takes a while."""
+        if not url.startswith("https:"):
+            return True
+        if self._tls is None:
+            settings = self.settings
+            try:
+                self._tls = await asyncio.to_thread(_load_tls, settings)
+            except OSError as error:
+                names = [settings.ca_file, *([settings.client_cert] if settings.client_cert else [])]
+                return unusable_tls(error, request, url=url, files=" and ".join(names))
+        return self._tls
+
     def _new_session(self) -> aiohttp.ClientSession:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(_note_connection)
+        tracing.on_connection_reuseconn.append(_note_connection)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.settings.max_connections),
             headers={"User-Agent": USER_AGENT},
-            trust_env=self.settings.proxy is None,
+            # It would also send credentials from a .netrc file; proxies are looked up in addresses.
+            trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[tracing],
         )
 
-    async def _body(self, answer: aiohttp.ClientResponse, request: Request) -> bytes:
+    async def _whole(self, answer: aiohttp.ClientResponse, request: Request) -> Response:
         limit = self.settings.max_body_bytes
+        head = _head(answer, request)
         parts: list[bytes] = []
         size = 0
-        if (answer.content_length or 0) > limit:
-            raise _too_large(request, limit)
-        async for chunk in self._chunks(answer, request):
+        if (head.announced_size or 0) > limit:
+            raise answer_too_large(request, limit)
+        async for chunk in _chunks(answer, request):
             size += len(chunk)
             if size > limit:
-                raise _too_large(request, limit)
+                raise answer_too_large(request, limit)
             parts.append(chunk)
         answer.release()
-        return b"".join(parts)
-
-    async def _chunks(self, answer: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in answer.content.iter_chunked(CHUNK):
-                yield chunk
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise AnswerLost(
-                f"the answer to {request.label} from {self.settings.address} broke off: {_reason(error)}",
-                kind="reset",
-            ) from None
+        return replace(head, body=b"".join(parts))
 
 
-def _tls_context(settings: ClientSettings) -> ssl.SSLContext | bool:
-    """Return the context for https; plain http needs none, and loading one takes a while."""
-    if not settings.base_url.startswith("https:"):
-        return True
-    context = ssl.create_default_context(cafile=settings.ca_file)
+@dataclass
+class _Way:
+    """How far a request has come."""
+
+    stands: bool = False
+    """Whether it has a connection, TLS and a proxy's tunnel included."""
+
+
+async def _note_connection(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.stands = True
+
+
+def _load_tls(settings: ClientSettings) -> ssl.SSLContext:
+    authorities = settings.ca_file
+    folder = Path(authorities).is_dir()
+    context = ssl.create_default_context(
+        cafile=None if folder else authorities, capath=authorities if folder else None
+    )
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -193,46 +241,22 @@ def _tls_context(settings: ClientSettings) -> ssl.SSLContext | bool:
     return context
 
 
-def _response(answer: aiohttp.ClientResponse, request: Request, body: bytes) -> Response:
+def _head(answer: aiohttp.ClientResponse, request: Request) -> Response:
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Response(status=answer.status, headers=headers, body=body, request=request)
+    return Response(status=answer.status, headers=headers, request=request)
 
 
-def _too_large(request: Request, limit: int) -> AnswerTooLarge:
-    return AnswerTooLarge(f"the answer to {request.label} is larger than {limit} bytes", kind="too_large")
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
-def _failure(error: BaseException, request: Request, settings: ClientSettings) -> TransportError:
-    """Tell whether the request can have been taken; only errors that exclude it become NotSent."""
-    where = f"{request.label} at {settings.address}"
-    reason = _reason(error)
-    kind: FailureKind | None = None
-    match error:
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            kind = "proxy"
-        case aiohttp.ClientConnectorDNSError():
-            kind = "dns"
-        case aiohttp.ClientSSLError():
-            kind = "tls"
-        case aiohttp.ClientConnectorError():
-            cause = error.os_error
-            kind = "refused" if isinstance(cause, ConnectionRefusedError) else "unreachable"
-            kind = "dns" if isinstance(cause, socket.gaierror) else kind
-        case aiohttp.ConnectionTimeoutError():
-            kind = "timeout"
-    if kind is not None:
-        return NotSent(f"{where} was not sent: {reason}", kind=kind)
-    lost: FailureKind = "timeout" if isinstance(error, TimeoutError) else "reset"
-    return AnswerLost(f"{where} brought no answer: {reason}", kind=lost)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause in words, without addresses of objects or URLs."""
-    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    certificate = getattr(error, "certificate_error", None) or inner
-    if isinstance(certificate, ssl.SSLError):
-        detail = getattr(certificate, "verify_message", "") or certificate.strerror
-        return f"{certificate.reason or 'TLS error'}: {detail}"
-    if isinstance(inner, OSError) and inner.strerror:
-        return f"{type(inner).__name__}: {inner.strerror}"
-    return type(inner).__name__
+async def _chunks(answer: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.content.iter_chunked(CHUNK):
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        failure = broken_off(error, request, url=str(answer.url))
+    else:
+        return
+    raise failure

@@ -1,30 +1,26 @@
 """The client that workers use: the wire's exchanges over ``requests``.
 
 Invariants: redirects of API calls are not followed; no body is read beyond its limit; a request that must
-not be doubled never travels on an old connection, whose sudden end would leave its fate open.
+not be doubled never travels on an old connection, whose sudden end would leave its fate open; no error of
+the library, which would hold the key, is chained to one of ours.
 """
 
 from __future__ import annotations
 
-import socket
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
-from smartflows_provider.transport.errors import (
-    AnswerLost,
-    AnswerTooLarge,
-    FailureKind,
-    NotSent,
-    TransportError,
-)
+from smartflows_provider.transport.addresses import full_address, proxy_for
+from smartflows_provider.transport.connecting import MarkingAdapter, never_stood
+from smartflows_provider.transport.errors import TransportError, answer_too_large, too_many_hops
+from smartflows_provider.transport.failures import broken_off, causes_of, no_answer
 from smartflows_provider.transport.redirects import MAX_HOPS, REDIRECTS, next_hop
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
@@ -45,10 +41,8 @@ class BlockingClient:
     def __init__(self, settings: ClientSettings, *, repetition: Repetition | None = None) -> None:
         self.settings = settings
         self.repetition = repetition or Repetition()
-        self._session = requests.Session()
-        # Without an auth of its own the session would send credentials from a .netrc file.
-        self._session.auth = _no_auth
-        adapter = HTTPAdapter(pool_maxsize=settings.max_connections)
+        self._session = _Session()
+        adapter = MarkingAdapter(pool_maxsize=settings.max_connections)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -96,145 +90,110 @@ class BlockingClient:
 
         Redirects are followed without the key. An answer other than 2xx comes with its body read.
         """
-        url, headers = self.settings.url(request.path), dict(self.settings.auth_headers)
+        url = full_address(self.settings.url(request.path), request.query)
+        headers = self.settings.auth_headers
         for _ in range(MAX_HOPS):
-            with ExitStack() as stack:
-                answer = stack.enter_context(self._open(request, url=url, headers=headers))
+            with self._open(request, url=url, headers=headers) as answer:
                 hop = (
                     next_hop(url, answer.headers.get("Location", ""))
                     if answer.status_code in REDIRECTS
                     else None
                 )
                 if hop is None:
-                    ok = 200 <= answer.status_code < 300
-                    head = _response(answer, request, b"" if ok else self._body(answer, request))
-                    yield head, self._chunks(answer, request) if ok else iter(())
+                    if 200 <= answer.status_code < 300:
+                        yield _head(answer, request), _chunks(answer, request)
+                    else:
+                        yield self._whole(answer, request), iter(())
                     return
-            url, headers = hop, {}
-        raise TransportError(f"{request.label} was redirected more than {MAX_HOPS} times", kind="unreachable")
+            url, headers = full_address(hop, ()), {}
+        raise too_many_hops(request, MAX_HOPS)
 
     def _send_once(self, request: Request) -> Response:
         if not request.repeatable:
             self._session.close()
-        with self._open(
-            request, url=self.settings.url(request.path), headers=self.settings.auth_headers
-        ) as answer:
-            return _response(answer, request, self._body(answer, request))
+        url = full_address(self.settings.url(request.path), request.query)
+        with self._open(request, url=url, headers=self.settings.auth_headers) as answer:
+            return self._whole(answer, request)
 
     @contextmanager
-    def _open(self, request: Request, *, url: str, headers: object) -> Iterator[requests.Response]:
-        settings = self.settings
+    def _open(self, request: Request, *, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
         with ExitStack() as stack:
             body = request.body
             data = stack.enter_context(body.open("rb")) if isinstance(body, Path) else body
-            try:
-                answer = self._session.request(
-                    request.method,
-                    url,
-                    params=request.query,
-                    headers={
-                        "User-Agent": USER_AGENT,
-                        "Accept": "application/json",
-                        **dict(request.headers),
-                        **dict(headers),  # type: ignore[call-overload]
-                    },
-                    data=data,
-                    timeout=(settings.connect_timeout, settings.read_timeout + request.hold_seconds),
-                    verify=settings.ca_file if settings.verify else False,
-                    cert=settings.client_cert,
-                    proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
-                    allow_redirects=False,
-                    stream=True,
-                )
-            except (requests.RequestException, OSError) as error:
-                raise _failure(error, request, settings) from None
+            answer = self._ask(request, url, headers, data)
+            if isinstance(answer, TransportError):
+                raise answer
             stack.callback(answer.close)
             yield answer
 
-    def _body(self, answer: requests.Response, request: Request) -> bytes:
+    def _ask(
+        self, request: Request, url: str, headers: Mapping[str, str], data: object
+    ) -> requests.Response | TransportError:
+        """Return the answer or the failure; as a value, so that the library's error is not chained to it."""
+        settings = self.settings
+        proxy = proxy_for(url, settings.proxy)
+        try:
+            return self._session.request(
+                request.method,
+                url,
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept": "application/json",
+                    **dict(request.headers),
+                    **headers,
+                },
+                data=data,  # type: ignore[arg-type]
+                timeout=(settings.connect_timeout, settings.read_timeout + request.hold_seconds),
+                verify=settings.ca_file if settings.verify else False,
+                cert=settings.client_cert,
+                proxies={"http": proxy, "https": proxy} if proxy else {},
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, OSError) as error:
+            # What is no error of requests comes from its look at the certificate files.
+            unsent = not isinstance(error, requests.RequestException) or any(
+                map(never_stood, causes_of(error))
+            )
+            return no_answer(error, request, url=url, stands=not unsent, proxied=proxy is not None)
+
+    def _whole(self, answer: requests.Response, request: Request) -> Response:
         limit = self.settings.max_body_bytes
-        announced = answer.headers.get("Content-Length", "")
+        head = _head(answer, request)
         parts: list[bytes] = []
         size = 0
-        if announced.isdigit() and int(announced) > limit:
-            raise _too_large(request, limit)
-        for chunk in self._chunks(answer, request):
+        if (head.announced_size or 0) > limit:
+            raise answer_too_large(request, limit)
+        for chunk in _chunks(answer, request):
             size += len(chunk)
             if size > limit:
-                raise _too_large(request, limit)
+                raise answer_too_large(request, limit)
             parts.append(chunk)
-        return b"".join(parts)
-
-    def _chunks(self, answer: requests.Response, request: Request) -> Iterator[bytes]:
-        try:
-            yield from answer.iter_content(CHUNK)
-        except (requests.RequestException, OSError) as error:
-            raise AnswerLost(
-                f"the answer to {request.label} from {self.settings.address} broke off: {_reason(error)}",
-                kind="reset",
-            ) from None
+        return replace(head, body=b"".join(parts))
 
 
-def _no_auth(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    return prepared
+class _Session(requests.Session):
+    """A session that takes nothing from its surroundings: no proxies, no .netrc, no cookies, no redirects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Name no target; else the session would read the body, however large, to prepare a next request."""
 
 
-def _response(answer: requests.Response, request: Request, body: bytes) -> Response:
+def _head(answer: requests.Response, request: Request) -> Response:
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Response(status=answer.status_code, headers=headers, body=body, request=request)
+    return Response(status=answer.status_code, headers=headers, request=request)
 
 
-def _too_large(request: Request, limit: int) -> AnswerTooLarge:
-    return AnswerTooLarge(f"the answer to {request.label} is larger than {limit} bytes", kind="too_large")
-
-
-def _failure(error: Exception, request: Request, settings: ClientSettings) -> TransportError:
-    """Tell whether the request can have been taken; only errors that exclude it become NotSent."""
-    causes = list(_causes(error))
-
-    def among(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    where = f"{request.label} at {settings.address}"
-    reason = _reason(error)
-    kind: FailureKind | None = None
-    if isinstance(error, requests.exceptions.ProxyError):
-        kind = "proxy"
-    elif among(NameResolutionError, socket.gaierror):
-        kind = "dns"
-    elif among(ssl.SSLCertVerificationError) or "WRONG_VERSION_NUMBER" in reason:
-        kind = "tls"
-    elif among(requests.exceptions.ConnectTimeout):
-        kind = "timeout"
-    elif among(NewConnectionError):
-        kind = "refused" if among(ConnectionRefusedError) or "refused" in reason else "unreachable"
-    elif isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        # requests checks CA and certificate files before it connects.
-        kind = "tls"
-    if kind is not None:
-        return NotSent(f"{where} was not sent: {reason}", kind=kind)
-    lost: FailureKind = "timeout" if among(requests.exceptions.Timeout) else "reset"
-    return AnswerLost(f"{where} brought no answer: {reason}", kind=lost)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, what it wraps and what caused it."""
-    seen: set[int] = set()
-    rest: list[object] = [error]
-    while rest:
-        one = rest.pop()
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            rest += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-
-
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause in words, without urllib3's object addresses and URLs."""
-    innermost = list(_causes(error))
-    named = next((one for one in innermost if isinstance(one, OSError) and one.strerror), None)
-    if isinstance(named, ssl.SSLError):
-        return f"{named.reason or 'TLS error'}: {getattr(named, 'verify_message', '') or named.strerror}"
-    if named is not None:
-        return f"{type(named).__name__}: {named.strerror}"
-    return type(innermost[-1] if innermost else error).__name__
+def _chunks(answer: requests.Response, request: Request) -> Iterator[bytes]:
+    try:
+        yield from answer.iter_content(CHUNK)
+    except (requests.RequestException, OSError) as error:
+        failure = broken_off(error, request, url=answer.url)
+    else:
+        return
+    raise failure

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from smartflows_provider.wire.messages import Request
+
 FailureKind = Literal["dns", "refused", "tls", "timeout", "proxy", "unreachable", "reset", "too_large"]
 
 
@@ -35,3 +37,13 @@ class AnswerLost(TransportError):
 
 class AnswerTooLarge(TransportError):
     """The body is larger than the limit for API answers; it was not read to its end."""
+
+
+def answer_too_large(request: Request, limit: int) -> AnswerTooLarge:
+    """Return the error for an answer of more than ``limit`` bytes."""
+    return AnswerTooLarge(f"the answer to {request.label} is larger than {limit} bytes", kind="too_large")
+
+
+def too_many_hops(request: Request, hops: int) -> TransportError:
+    """Return the error for a download that is sent on and on."""
+    return TransportError(f"{request.label} was redirected more than {hops} times", kind="unreachable")

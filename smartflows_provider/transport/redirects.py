@@ -19,10 +19,13 @@ def next_hop(url: str, location: str) -> str | None:
     :param url: the address that answered with the redirect.
     :param location: its Location header.
     """
-    target = urljoin(url, location)
-    scheme = urlsplit(target).scheme
-    if not location or scheme not in {"http", "https"}:
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+    except ValueError:
         return None
-    if urlsplit(url).scheme == "https" and scheme == "http":
+    if not location or parts.scheme not in {"http", "https"} or not parts.hostname:
+        return None
+    if urlsplit(url).scheme == "https" and parts.scheme == "http":
         return None
     return target
