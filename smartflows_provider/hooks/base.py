@@ -173,5 +173,6 @@ class FlowSystemHook(BaseHook):
             f"The Airflow connection {self.conn_id!r} does not exist.",
             where=self.identity(),
             advice=f"Create it under Admin > Connections with the type {self.system!r}, or set the "
-            f"environment variable AIRFLOW_CONN_{self.conn_id.upper()}.",
+            f"environment variable AIRFLOW_CONN_{self.conn_id.upper()}; if it is set, it cannot be read: it "
+            "must be the JSON or the URI form of a connection.",
         ) from None

@@ -6,7 +6,10 @@ connection's secrets gets into a message.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,14 +25,20 @@ class ConnectionReader:
     Reads one connection's fields.
 
     :param connection: as Airflow holds it.
-    :param extra: its extras, decoded.
+    :param extra: its extras, decoded; Airflow decodes what is no JSON to nothing.
     :param system: the vendor's name, for messages.
+    :raises FlowConfigurationError: if the extras are no JSON object.
     """
 
     def __init__(self, connection: Connection, *, extra: Mapping[str, Any], system: str) -> None:
         self._connection = connection
         self._extra = extra
         self.where = RunIdentity(system=system, conn_id=connection.conn_id)
+        if not isinstance(extra, Mapping) or not _is_json(connection.extra):
+            raise self.error(
+                "The connection's extra is not a JSON object.",
+                'Give it as {"connect_timeout": 5}, say, or leave it empty.',
+            )
 
     def error(self, what: str, advice: str) -> FlowConfigurationError:
         """Return the error for a field that cannot be used."""
@@ -70,6 +79,8 @@ class ConnectionReader:
         if not host:
             raise self.error("The connection has no host.", "Set the host, https://flows.example.com say.")
         scheme = (self._connection.schema or "https").strip().lower()
+        if _is_ipv6(host):
+            host = f"[{host}]"
         full = host if "://" in host else f"{scheme}://{host}"
         example = "Give the host as https://flows.example.com, and a path before /api in the API prefix."
         try:
@@ -112,7 +123,7 @@ class ConnectionReader:
         if value is None or value == "":
             return default
         try:
-            number = float(value)
+            number = float("nan") if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = float("nan")
         if not least <= number < float("inf"):
@@ -120,6 +131,34 @@ class ConnectionReader:
                 f"The connection's extra {name!r} is {value!r}.", f"Set it to a number of at least {least:g}."
             )
         return number
+
+    def path(self, name: str, default: str) -> str:
+        """Return an extra that is put before paths, without a slash at its end; ``/`` means nothing."""
+        value = self.text(name) or default
+        if not _PATH.fullmatch(value):
+            raise self.error(
+                f"The connection's extra {name!r} is {value!r}.",
+                f"Give a path such as {default}; the address goes into the host.",
+            )
+        return f"/{value.strip('/')}" if value.strip("/") else ""
+
+    def address(self, name: str) -> str | None:
+        """Return an extra that is an address on http or https; it may hold credentials, so none is shown."""
+        value = self.text(name)
+        if value is None:
+            return None
+        full = value if "://" in value else f"http://{value}"
+        try:
+            parts = urlsplit(full)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise self.error(
+                f"The connection's extra {name!r} is not an address on http or https.",
+                "Give it as http://host.example.com:3128, say.",
+            )
+        return full
 
     def file(self, name: str) -> str | None:
         """Return an extra that names a file on this machine."""
@@ -130,3 +169,22 @@ class ConnectionReader:
                 "Workers and triggerers each need the file at that path.",
             )
         return value
+
+
+_PATH = re.compile(r"[A-Za-z0-9._~%/-]*")
+
+
+def _is_json(text: str | None) -> bool:
+    try:
+        json.loads(text or "{}")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True

@@ -15,6 +15,7 @@ from smartflows_provider.exceptions import FlowException
 from smartflows_provider.hooks.base import FlowSystemHook
 from smartflows_provider.hooks.translation import translate
 from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.settings import ClientSettings
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.errors import WireError
@@ -47,16 +48,16 @@ class SmartFlowsHook(FlowSystemHook):
 
     def read_settings(self, reader: ConnectionReader) -> ClientSettings:
         """Return how to reach the project, from the connection's fields."""
-        prefix = (reader.text("api_prefix", wire.API_PREFIX) or "").strip("/")
-        self._execution_url_template = reader.text("execution_url")
+        self._execution_url_template = reader.address("execution_url")
+        self._panel_url = None
         return ClientSettings(
             base_url=reader.base_url(),
-            api_prefix=f"/{prefix}" if prefix else "",
+            api_prefix=reader.path("api_prefix", wire.API_PREFIX),
             auth_headers={wire.KEY_HEADER: reader.password},
             verify=reader.flag("verify", default=True),
             ca_bundle=reader.file("ca_bundle"),
             client_cert=reader.file("client_cert"),
-            proxy=reader.text("proxy"),
+            proxy=reader.address("proxy"),
             connect_timeout=reader.number("connect_timeout", 10.0, least=0.1),
             read_timeout=reader.number("read_timeout", 60.0, least=0.1),
             max_connections=int(reader.number("max_connections", 32, least=1)),
@@ -124,9 +125,8 @@ class SmartFlowsHook(FlowSystemHook):
 
         :param hold_seconds: how long the service may wait for news before it answers.
         """
-        return self.run(
-            wire.progress(execution_id, hold_seconds=hold_seconds), execution_id=execution_id
-        )  # fmt: skip
+        exchange = wire.progress(execution_id, hold_seconds=hold_seconds)
+        return self.run(exchange, execution_id=execution_id)
 
     async def aget_progress(self, execution_id: str, *, hold_seconds: float = 0.0) -> RunSnapshot:
         """Return how far an execution is, as :meth:`get_progress` does."""
@@ -298,7 +298,9 @@ class SmartFlowsHook(FlowSystemHook):
             return self._execution_url_template.replace("{execution_id}", quote(execution_id, safe=""))
         if self._panel_url is None:
             try:
-                found = self.client.run(wire.public_settings()).get("flowExecutionPanelUrl")
+                found = self.client.run(wire.public_settings(), repetition=NO_REPETITION).get(
+                    "flowExecutionPanelUrl"
+                )
             except (WireError, TransportError):
                 found = None
             usable = isinstance(found, str) and found.startswith(("http://", "https://"))

@@ -212,7 +212,7 @@ class AsyncClient:
                 raise answer_too_large(request, limit)
             parts.append(chunk)
         answer.release()
-        return replace(head, body=b"".join(parts))
+        return self.settings.without_secrets(replace(head, body=b"".join(parts)))
 
 
 @dataclass

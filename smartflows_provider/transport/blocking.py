@@ -169,7 +169,7 @@ class BlockingClient:
             if size > limit:
                 raise answer_too_large(request, limit)
             parts.append(chunk)
-        return replace(head, body=b"".join(parts))
+        return self.settings.without_secrets(replace(head, body=b"".join(parts)))
 
 
 class _Session(requests.Session):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field, replace
 
 import certifi
 
 from smartflows_provider import __version__
+from smartflows_provider.wire.messages import Response
 
 USER_AGENT = f"airflow-provider-smartflows/{__version__}"
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -53,10 +53,20 @@ class ClientSettings:
         """Return the address of a quoted API path."""
         return f"{self.base_url}{self.api_prefix}{path}"
 
-    @property
-    def address(self) -> str:
-        """Host and port, for messages."""
-        return urlsplit(self.base_url).netloc.rpartition("@")[2]
+    def without_secrets(self, response: Response) -> Response:
+        """
+        Return an answer that can be shown.
+
+        Some services repeat a key that they refuse; their words get into messages.
+
+        :param response: any answer; only those other than 2xx are changed.
+        """
+        if 200 <= response.status < 300:
+            return response
+        body = response.body
+        for secret in self.auth_headers.values():
+            body = body.replace(secret.encode(), b"***")
+        return replace(response, body=body)
 
     @property
     def ca_file(self) -> str:

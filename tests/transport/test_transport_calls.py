@@ -183,6 +183,15 @@ def test_an_error_of_the_wire_leaves_the_client_usable(drive: Any, smart_flows_s
     assert client.run(wire.current_user()).name.startswith("Devserver super user")
 
 
+def test_a_key_that_the_service_repeats_is_not_shown(drive: Any, serve: Any) -> None:
+    words = f'{{"message": "The key {CANARY} was revoked"}}'.encode()
+    client = drive(serve(answers(answer(401, words))).url)
+    with pytest.raises(KeyRefused) as caught:
+        client.run(wire.current_user())
+    assert str(caught.value) == "GET /users/me was answered with 401: The key *** was revoked"
+    assert CANARY not in client.download(GET)[0].body.decode()
+
+
 def test_an_exchange_is_closed_when_its_call_fails(drive: Any) -> None:
     closed = []
 
