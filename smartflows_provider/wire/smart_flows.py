@@ -560,9 +560,9 @@ def error_text(response: Response) -> str:
             body = json.loads(response.body)
         except (ValueError, RecursionError):
             return ""
-        return "; ".join(_error_lines(body))[:_ERROR_TEXT_LIMIT]
+        return "; ".join(line.rstrip(".") for line in _error_lines(body))[:_ERROR_TEXT_LIMIT]
     if response.content_type == "text/plain":
-        return _one_line(response.body.decode("utf-8", "replace"))[:_ERROR_TEXT_LIMIT]
+        return _one_line(response.body.decode("utf-8", "replace")).rstrip(".")[:_ERROR_TEXT_LIMIT]
     return ""
 
 
