@@ -554,7 +554,11 @@ def _one_line(text: str) -> str:
 
 
 def error_text(response: Response) -> str:
-    """Return what an error body says, one line at most 2,000 characters; empty for HTML or nothing."""
+    """
+    Return what an error body says: one line of at most 2,000 characters, to be put into a sentence.
+
+    Full stops at its end are left out; it is empty for HTML or nothing.
+    """
     if response.content_type.endswith("json"):
         try:
             body = json.loads(response.body)

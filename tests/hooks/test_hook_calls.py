@@ -145,7 +145,7 @@ def test_an_error_names_connection_flow_and_execution(caller: Caller) -> None:
     assert type(error) is FlowNotFoundError
     assert str(error) == (
         "GET /flows/executions/no-such-id/progress was answered with 404: There is no execution "
-        "'no-such-id'. [Smart Flows, connection 'smartflows_default', execution no-such-id]\n"
+        "'no-such-id' [Smart Flows, connection 'smartflows_default', execution no-such-id]\n"
         "Check the id, and the connection's API prefix; the project's clean-up settings may have removed it."
     )
     error = failure(lambda: caller.find_flow("No such flow"))
@@ -254,7 +254,7 @@ def failed_test(hook: SmartFlowsHook) -> str:
 def test_a_wrong_key_is_to_be_replaced(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hook = connect(monkeypatch, server.connection_json(api_key="canary-wrong"))
     assert failed_test(hook) == (
-        "GET /users/me was answered with 401: The API key is not valid. "
+        "GET /users/me was answered with 401: The API key is not valid "
         "[Smart Flows, connection 'smartflows_default']\n"
         "The key is wrong, revoked or expired: put a valid one into the connection's password."
     )
@@ -267,7 +267,7 @@ def test_a_key_without_the_right_names_the_two_usual_reasons(
     server.add_key("canary-unlicensed", "no api licence")
     hook = connect(monkeypatch, server.connection_json(api_key="canary-unlicensed"))
     assert failed_test(hook) == (
-        "GET /users/me was answered with 403: The licence of this project does not include the API. "
+        "GET /users/me was answered with 403: The licence of this project does not include the API "
         "[Smart Flows, connection 'smartflows_default']\n"
         "Two reasons are usual: the licence does not include the API (it takes Smart Flows Connect or a like "
         "edition), or the role of the key's user lacks the right."
