@@ -14,6 +14,11 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.answering import MAX_FORMS, answer_forms
 
 
+@pytest.fixture(autouse=True)
+def answers_at_once(server: DevServer) -> None:
+    server.configure(hold="ignored")
+
+
 def form(key: str, title: str) -> dict[str, Any]:
     return {"id": f"ask_{key}", "kind": "form", "fields": [{"key": key, "title": title, "required": True}]}
 

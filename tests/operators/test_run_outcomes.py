@@ -31,7 +31,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 
-WORK = {"id": "work", "kind": "work", "message": "Working", "duration": 0.3}
+WORK = {"id": "work", "kind": "work", "message": "Working", "duration": 0.1}
 OUTPUT = {"id": "out", "kind": "output", "values": {"total": 7, "customer": {"name": "Ada"}}}
 
 
@@ -135,7 +135,7 @@ def test_an_interrupted_run_fails_with_a_retry(server: DevServer) -> None:
 def test_a_run_in_an_undocumented_status_is_waited_for(
     server: DevServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    panel_flow(server, {"kind": "status", "status": "Paused", "duration": 0.5}, OUTPUT)
+    panel_flow(server, {"kind": "status", "status": "Paused", "duration": 0.3}, OUTPUT)
     assert both(server).value["status"] == "Success"
     assert capsys.readouterr().out.count("the status 'Paused', which is not documented") == 2
 
@@ -271,7 +271,7 @@ def test_a_run_that_waits_for_an_event_goes_on_with_it(server: DevServer, hook: 
 
 def test_a_run_that_takes_too_long_is_cancelled(server: DevServer) -> None:
     panel_flow(server, LONG)
-    run = both(server, timeout=0.3)
+    run = both(server, timeout=0.2)
     assert type(run.error) is FlowTimeoutError
     assert not isinstance(run.error, AirflowFailException)
     assert run.message == (
@@ -341,7 +341,7 @@ def test_a_cancel_that_fails_says_that_the_run_may_go_on(server: DevServer) -> N
 
 def test_the_execution_timeout_counts_while_deferred_too(server: DevServer) -> None:
     panel_flow(server, LONG)
-    run = both(server, execution_timeout=timedelta(seconds=0.3))
+    run = both(server, execution_timeout=timedelta(seconds=0.2))
     assert type(run.error) is FlowTimeoutError
     assert statuses(server) == ["Canceled", "Canceled"]
 

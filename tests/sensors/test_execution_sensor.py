@@ -31,7 +31,9 @@ from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 
 Way = Literal["poke", "reschedule", "deferrable"]
 WAYS: tuple[Way, ...] = ("poke", "reschedule", "deferrable")
-SOON = {"kind": "work", "duration": 0.3}
+SOON = {"kind": "work", "duration": 0.1}
+LATER = {"kind": "work", "duration": 0.5}
+"""Long enough for a first look that finds it under way."""
 
 
 @pytest.fixture(params=WAYS)
@@ -47,7 +49,7 @@ def answers_at_once(server: DevServer) -> None:
 
 def sensor(way: Way, execution_id: str, **arguments: Any) -> SmartFlowsExecutionSensor:
     waiting: dict[str, Any] = {"deferrable": True} if way == "deferrable" else {"mode": way}
-    given = {"task_id": "s", "execution_id": execution_id, "poke_interval": 0.1, "timeout": 60, **waiting}
+    given = {"task_id": "s", "execution_id": execution_id, "poke_interval": 0.05, "timeout": 60, **waiting}
     return SmartFlowsExecutionSensor(**{**given, **arguments})
 
 
@@ -69,7 +71,7 @@ def start(server: DevServer, hook: SmartFlowsHook, *steps: dict[str, Any]) -> st
 @pytest.mark.parametrize("status", ["Success", "Warning"])
 def test_a_good_end_is_returned(server: DevServer, hook: SmartFlowsHook, way: Way, status: str) -> None:
     last = {"kind": "work"} if status == "Success" else {"kind": "warning", "message": "hm"}
-    execution_id, attempt = start(server, hook, SOON, last), Attempt()
+    execution_id, attempt = start(server, hook, LATER, last), Attempt()
     url = f"{server.url}/client"
     assert sense(way, execution_id, attempt=attempt) == {
         "execution_id": execution_id,
@@ -166,10 +168,10 @@ def test_the_deferred_timeout_names_the_execution(server: DevServer, hook: Smart
 
 def test_a_deferred_sensor_never_cancels(server: DevServer, hook: SmartFlowsHook) -> None:
     attempt = Attempt()
-    sense("deferrable", start(server, hook, SOON), attempt=attempt, max_outage=33)
+    sense("deferrable", start(server, hook, LATER), attempt=attempt, max_outage=33)
     row = attempt.deferrals[0].serialize()[1]
     assert (row["cancel_on_kill"], row["cancel_on_timeout"]) == (False, False)
-    assert (row["max_outage"], row["poll_interval"]) == (33, 0.1)
+    assert (row["max_outage"], row["poll_interval"]) == (33, 0.05)
 
 
 @pytest.mark.parametrize("way", ["poke", "deferrable"])

@@ -54,7 +54,7 @@ class Outcome:
 
 def operator_for(mode: Mode, **arguments: Any) -> SmartFlowsRunFlowOperator:
     """Return a task that runs the flow ``Letter`` and looks often."""
-    given = {"task_id": "t", "flow": "Letter", "poll_interval": 0.1, **arguments}
+    given = {"task_id": "t", "flow": "Letter", "poll_interval": 0.05, **arguments}
     return SmartFlowsRunFlowOperator(deferrable=mode == "deferrable", **given)
 
 

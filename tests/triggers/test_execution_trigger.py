@@ -234,7 +234,7 @@ def test_a_service_that_stays_away_is_told_as_unreachable(server: DevServer, hoo
 
 def test_a_service_that_comes_back_is_waited_for(server: DevServer, hook: SmartFlowsHook) -> None:
     execution_id = started(server, hook, {"kind": "work", "duration": 0.2})
-    server.inject(Fault(action="status", status=503, path="/progress$", method="GET", count=2))
+    server.inject(Fault(action="status", status=503, path="/progress$", method="GET", count=1))
     event = first_event(trigger(execution_id, max_outage=600))
     assert (event["reason"], event["status"]) == ("finished", "Success")
 
