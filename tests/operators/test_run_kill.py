@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowKilledError
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+
+Stop = Callable[[Callable[[], object]], None]
 
 
 class StoppingStore(FakeStateStore):
@@ -39,12 +43,24 @@ class StoppingStore(FakeStateStore):
         self._stop("intent" if value["execution_id"] is None else "id")
 
 
-def stopped_while_waiting(
-    server: DevServer, act: Callable[[SmartFlowsRunFlowOperator], object] | None = None, **arguments: Any
-) -> tuple[FlowKilledError, Attempt]:
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    """Give a function that runs something in a signal handler of the main thread, as Airflow runs on_kill."""
+    handlers: list[Callable[[], object]] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: handlers.pop()())
+
+    def run(handler: Callable[[], object]) -> None:
+        handlers.append(handler)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    yield run
+    signal.signal(signal.SIGUSR1, before)
+
+
+def stopped_while_waiting(server: DevServer, stop: Stop, **arguments: Any) -> tuple[FlowKilledError, Attempt]:
     operator, attempt = operator_for("sync", **arguments), Attempt()
     with (
-        acting(server, lambda execution_id: operator.on_kill()),
+        acting(server, lambda execution_id: stop(operator.on_kill)),
         pytest.raises(FlowKilledError) as killed,
     ):
         run_task(operator, attempt)
@@ -52,10 +68,12 @@ def stopped_while_waiting(
 
 
 @pytest.mark.parametrize("hold", ["honoured", "ignored"])
-def test_a_kill_during_the_wait_sends_one_cancel_and_fails_with_a_retry(server: DevServer, hold: Any) -> None:
+def test_a_kill_during_the_wait_sends_one_cancel_and_fails_with_a_retry(
+    server: DevServer, stop: Stop, hold: Any
+) -> None:
     server.configure(hold=hold)
     panel_flow(server, LONG)
-    error, attempt = stopped_while_waiting(server)
+    error, attempt = stopped_while_waiting(server, stop)
     assert not isinstance(error, AirflowFailException)
     (execution,) = server.executions()
     assert str(error) == (
@@ -67,29 +85,30 @@ def test_a_kill_during_the_wait_sends_one_cancel_and_fails_with_a_retry(server: 
     assert len(cancels(server)) == 1
     assert statuses(server) == ["Canceled"]
 
-    server.advance(0)
     operator = operator_for("sync", wait_for_completion=False)
     assert run_task(operator, attempt)["execution_id"] != execution["id"]
     assert statuses(server) == ["Canceled", "Running"]
 
 
-def test_a_kill_is_never_a_success_even_if_the_run_finishes_meanwhile(server: DevServer) -> None:
+def test_a_kill_is_never_a_success_even_if_the_run_finishes_meanwhile(server: DevServer, stop: Stop) -> None:
     server.configure(cancel_seconds=600)
     panel_flow(server, LONG)
     operator = operator_for("sync")
 
-    def kill(execution_id: str) -> None:
+    def kill() -> None:
         operator.on_kill()
         server.advance(3600)
 
-    with acting(server, kill), pytest.raises(FlowKilledError):
+    with acting(server, lambda execution_id: stop(kill)), pytest.raises(FlowKilledError):
         run_task(operator)
 
 
-def test_a_kill_that_shall_not_cancel_leaves_the_run_to_the_next_attempt(server: DevServer) -> None:
+def test_a_kill_that_shall_not_cancel_leaves_the_run_to_the_next_attempt(
+    server: DevServer, stop: Stop
+) -> None:
     server.configure(hold="ignored")
     panel_flow(server, LONG)
-    error, attempt = stopped_while_waiting(server, cancel_on_kill=False)
+    error, attempt = stopped_while_waiting(server, stop, cancel_on_kill=False)
     assert "The execution was not cancelled, as cancel_on_kill=False asks." in str(error)
     assert cancels(server) == []
     server.advance(3600)
@@ -98,11 +117,11 @@ def test_a_kill_that_shall_not_cancel_leaves_the_run_to_the_next_attempt(server:
     assert len(starts(server)) == 1
 
 
-def test_a_kill_whose_cancel_fails_says_that_the_run_may_go_on(server: DevServer) -> None:
+def test_a_kill_whose_cancel_fails_says_that_the_run_may_go_on(server: DevServer, stop: Stop) -> None:
     server.configure(hold="ignored")
     panel_flow(server, LONG)
     server.inject(Fault(action="status", status=500, method="DELETE", count=None))
-    error, _ = stopped_while_waiting(server)
+    error, _ = stopped_while_waiting(server, stop)
     assert "The execution may still be running: it could not be cancelled (DELETE " in str(error)
     assert len(cancels(server)) == 1
 
@@ -138,13 +157,13 @@ def test_a_kill_of_a_task_that_never_ran_asks_for_nothing() -> None:
 
 
 def test_a_kill_reads_no_connection_in_the_signal_handler(
-    server: DevServer, monkeypatch: pytest.MonkeyPatch
+    server: DevServer, stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.configure(hold="ignored")
     panel_flow(server, LONG)
     operator = operator_for("sync")
 
-    def kill(execution_id: str) -> None:
+    def kill() -> None:
         def asked(conn_id: str) -> Any:
             raise AssertionError("the connection was looked up")
 
@@ -152,6 +171,6 @@ def test_a_kill_reads_no_connection_in_the_signal_handler(
         monkeypatch.setattr(type(operator.hook), "get_connection", asked)
         operator.on_kill()
 
-    with acting(server, kill), pytest.raises(FlowKilledError):
+    with acting(server, lambda execution_id: stop(kill)), pytest.raises(FlowKilledError):
         run_task(operator)
     assert statuses(server) == ["Canceled"]
