@@ -7,6 +7,7 @@ understood is an error, never an empty or a complete result.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -177,11 +178,13 @@ def _rank(value: Any) -> tuple[int, float, str]:
         return (0, 0.0, "")
     try:
         return (1, float(value), "")
+    except OverflowError:
+        return (1, math.inf if value > 0 else -math.inf, "")
     except (TypeError, ValueError):
         pass
     try:
         return (2, datetime.fromisoformat(str(value)).timestamp(), "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return (3, 0.0, str(value).casefold())
 
 

@@ -20,7 +20,8 @@ from typing import Any, Literal, get_args
 import yaml
 
 from smartflows_provider.devserver.inputs import XsdRefused, compile_xsd
-from smartflows_provider.wire.smart_flows import ExecutionStatus
+from smartflows_provider.devserver.json_values import TOO_DEEP, NotJson, check_json
+from smartflows_provider.wire.smart_flows import ExecutionStatus, read_status
 
 StartFrom = Literal["panel", "plugin", "program"]
 FieldType = Literal["string", "integer", "number", "boolean"]
@@ -165,11 +166,13 @@ def read_flow(source: Any) -> Flow:
     """
     if not isinstance(source, Mapping) or not (source.get("name") or source.get("id")):
         raise FlowDefinitionError("a flow is a mapping with a 'name'")
-    name = str(source.get("name") or source["id"])
+    name = _text(source, "name") or _text(source, "id")
     try:
-        return _flow(name, source)
-    except (FlowDefinitionError, XsdRefused) as error:
+        flow = _flow(name, source)
+        check_json(source)
+    except (FlowDefinitionError, XsdRefused, NotJson) as error:
         raise FlowDefinitionError(f"flow {name!r}: {error}") from error
+    return flow
 
 
 def load_flows(folder: Path) -> list[Flow]:
@@ -197,14 +200,16 @@ def _load(path: Path) -> Flow:
     try:
         source = yaml.safe_load(path.read_text(encoding="utf-8"))
         if isinstance(source, dict):
-            if source.get("xsd"):
+            if isinstance(source.get("xsd"), str):
                 source["xsd"] = (path.parent / source["xsd"]).read_text(encoding="utf-8")
             source["templates"] = {
                 file.name: file.read_text(encoding="utf-8") for file in sorted(path.parent.glob("*.j2"))
             }
         return read_flow(source)
-    except (OSError, yaml.YAMLError, FlowDefinitionError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise FlowDefinitionError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise FlowDefinitionError(f"{path}: {TOO_DEEP}") from error
 
 
 _FLOW_KEYS = {"id", "name", "start_from", "queued", "xsd", "templates", "steps"}
@@ -213,7 +218,7 @@ _FLOW_KEYS = {"id", "name", "start_from", "queued", "xsd", "templates", "steps"}
 def _flow(name: str, source: Mapping[str, Any]) -> Flow:
     _only(source, _FLOW_KEYS, "a flow")
     start_from = _choice(source, "start_from", get_args(StartFrom), "panel")
-    xsd = str(source.get("xsd") or "")
+    xsd = _text(source, "xsd")
     if (start_from == "program") != bool(xsd):
         raise FlowDefinitionError("a flow that starts from a 'program' has an 'xsd', and no other has")
     if xsd:
@@ -221,13 +226,13 @@ def _flow(name: str, source: Mapping[str, Any]) -> Flow:
     raw_steps = source.get("steps") or []
     if not isinstance(raw_steps, list) or not all(isinstance(raw, Mapping) for raw in raw_steps):
         raise FlowDefinitionError("'steps' is a list of mappings")
-    templates = {str(key): str(text) for key, text in (source.get("templates") or {}).items()}
+    templates = _texts_by_name(source, "templates")
     steps = [_step(number, raw, templates) for number, raw in enumerate(raw_steps, start=1)]
     ids = [step.id for step in steps]
     if len(set(ids)) < len(ids):
         raise FlowDefinitionError("two steps have the same 'id'")
     return Flow(
-        id=str(source.get("id") or uuid.uuid5(_NAMESPACE, name)),
+        id=_text(source, "id") or str(uuid.uuid5(_NAMESPACE, name)),
         name=name,
         start_from=start_from,
         queued=_seconds(source, "queued"),
@@ -246,16 +251,18 @@ def _step(number: int, raw: Mapping[str, Any], templates: Mapping[str, str]) -> 
     if kind not in _KINDS:
         raise FlowDefinitionError(f"step {number}: there is no kind {kind!r}; there are {', '.join(_KINDS)}")
     keys, build = _KINDS[kind]
-    step_id = str(raw.get("id") or f"step{number}")
+    step_id = f"step{number}"
     try:
+        step_id = _text(raw, "id") or step_id
         _only(raw, _STEP_KEYS | keys, f"a step of kind {kind!r}")
-        name = str(raw.get("name") or raw.get("message") or kind.replace("_", " ").capitalize())
+        message = _text(raw, "message")
+        name = _text(raw, "name") or message or kind.replace("_", " ").capitalize()
         common = {
             "id": step_id,
             "name": name,
-            "message": str(raw.get("message") or name),
+            "message": message or name,
             "seconds": _seconds(raw, "duration"),
-            "when": str(raw.get("when") or ""),
+            "when": _text(raw, "when"),
         }
         return build(raw, common, templates)
     except FlowDefinitionError as error:
@@ -278,19 +285,25 @@ def _form_field(raw: Any) -> FormField:
     if not isinstance(raw, Mapping) or not raw.get("key"):
         raise FlowDefinitionError("a form's field needs a 'key'")
     _only(raw, known, "a form's field")
+    key = _text(raw, "key")
+    choices, required = raw.get("choices"), raw.get("required", False)
+    if not isinstance(choices, list | tuple | None):
+        raise FlowDefinitionError(f"'choices' is a list, not {choices!r}")
+    if not isinstance(required, bool):
+        raise FlowDefinitionError(f"'required' is true or false, not {required!r}")
     return FormField(
-        key=str(raw["key"]),
-        title=str(raw.get("title") or raw["key"]),
+        key=key,
+        title=_text(raw, "title") or key,
         type=_choice(raw, "type", get_args(FieldType), "string"),
-        description=str(raw.get("description") or ""),
+        description=_text(raw, "description"),
         default=raw.get("default"),
-        choices=tuple(raw.get("choices") or ()),
-        required=bool(raw.get("required", False)),
+        choices=tuple(choices or ()),
+        required=required,
     )
 
 
 def _document(raw: Mapping[str, Any], common: dict[str, Any], templates: Mapping[str, str]) -> Step:
-    template = str(raw.get("template") or "")
+    template = _text(raw, "template")
     if template not in templates:
         raise FlowDefinitionError(f"there is no template {template!r}; there are {sorted(templates)}")
     kind = _choice(raw, "format", ("html", "pdf"), "pdf")
@@ -298,8 +311,8 @@ def _document(raw: Mapping[str, Any], common: dict[str, Any], templates: Mapping
         **common,
         template=template,
         format=kind,
-        file_name=str(raw.get("file_name") or f"{common['name']}.{kind}"),
-        place=str(raw.get("place") or common["id"]).split("."),
+        file_name=_text(raw, "file_name") or f"{common['name']}.{kind}",
+        place=(_text(raw, "place") or str(common["id"])).split("."),
     )
 
 
@@ -307,12 +320,12 @@ def _output(raw: Mapping[str, Any], common: dict[str, Any], _: Mapping[str, str]
     values = raw.get("values")
     if not isinstance(values, Mapping):
         raise FlowDefinitionError("an output needs 'values', a mapping")
-    return OutputStep(**common, values=values, titles=raw.get("titles") or {})
+    return OutputStep(**common, values=values, titles=_texts_by_name(raw, "titles"))
 
 
 def _status(raw: Mapping[str, Any], common: dict[str, Any], _: Mapping[str, str]) -> Step:
-    word = str(raw.get("status") or "")
-    if not word or word in set(ExecutionStatus):
+    word = _text(raw, "status")
+    if not word or read_status(word) in set(ExecutionStatus):
         raise FlowDefinitionError("needs a 'status' that is no documented word")
     return StatusStep(**common, status=word)
 
@@ -322,14 +335,14 @@ _KINDS: Mapping[str, tuple[set[str], _Build]] = {
     "form": ({"fields"}, _form),
     "wait_for_event": (
         {"callback"},
-        lambda raw, common, _: EventStep(**common, callback=str(raw.get("callback") or "")),
+        lambda raw, common, _: EventStep(**common, callback=_text(raw, "callback")),
     ),
     "document": ({"template", "format", "file_name", "place"}, _document),
     "output": ({"values", "titles"}, _output),
     "warning": (set(), lambda _, common, __: WarningStep(**common)),
     "fail": (
         {"causes"},
-        lambda raw, common, _: FailStep(**common, causes=tuple(map(str, raw.get("causes") or ()))),
+        lambda raw, common, _: FailStep(**common, causes=_texts(raw, "causes")),
     ),
     "interrupt": (set(), lambda _, common, __: InterruptStep(**common)),
     "status": ({"status"}, _status),
@@ -350,8 +363,40 @@ def _choice(raw: Mapping[str, Any], key: str, choices: Sequence[str], default: s
     return value
 
 
+def _text(raw: Mapping[str, Any], key: str) -> str:
+    """Return the text under a key, empty where there is none; a number without quotes is a text too."""
+    value = raw.get(key)
+    if value is None:
+        return ""
+    if not _is_text(value):
+        raise FlowDefinitionError(f"{key!r} is a text, not {value!r}")
+    return str(value)
+
+
+def _texts(raw: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = raw.get(key)
+    if not isinstance(values, list | tuple | None) or not all(map(_is_text, values or ())):
+        raise FlowDefinitionError(f"{key!r} is a list of texts, not {values!r}")
+    return tuple(map(str, values or ()))
+
+
+def _texts_by_name(raw: Mapping[str, Any], key: str) -> dict[str, str]:
+    values = raw.get(key)
+    if not isinstance(values, Mapping | None) or not all(map(_is_text, (values or {}).values())):
+        raise FlowDefinitionError(f"{key!r} is a mapping of texts, not {values!r}")
+    return {str(name): str(text) for name, text in (values or {}).items()}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+_LONGEST_SECONDS = 1_000_000_000
+
+
 def _seconds(raw: Mapping[str, Any], key: str) -> float:
     value = raw.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= _LONGEST_SECONDS:
         raise FlowDefinitionError(f"{key!r} is a number of seconds, not {value!r}")
     return float(value)

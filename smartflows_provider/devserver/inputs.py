@@ -7,7 +7,7 @@ entity is expanded, no DTD is read, and nothing is fetched, whatever the XML say
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -16,6 +16,8 @@ from typing import Any
 
 import xmlschema
 from lxml import etree
+
+from smartflows_provider.devserver.json_values import NotJson, read_json
 
 MAX_PROBLEMS = 100
 """So many problems of one input are named."""
@@ -90,9 +92,9 @@ def read_records(body: bytes) -> dict[str, Any]:
     :raises InputRefused: if it is not such an object.
     """
     try:
-        raw = json.loads(body)
-    except ValueError as error:
-        raise InputRefused(f"The body is not JSON: {error}.") from error
+        raw = read_json(body)
+    except NotJson as error:
+        raise InputRefused(f"The body {error}.") from error
     if not isinstance(raw, dict):
         raise InputRefused("The body must be a JSON object.")
     ids = raw.get("id")
@@ -105,13 +107,19 @@ def read_records(body: bytes) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value with nothing in it that JSON cannot hold."""
+    """
+    Return the value with nothing in it that JSON cannot hold.
+
+    A number that is none, or is infinite, becomes the text that an XML schema has for it.
+    """
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)

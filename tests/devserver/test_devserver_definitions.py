@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,46 @@ def test_an_id_follows_from_the_name_where_none_is_given() -> None:
             {"name": "F", "steps": [{"kind": "status", "status": "Success"}]},
             "'status' that is no documented word",
         ),
+        (
+            {"name": "F", "steps": [{"kind": "status", "status": "user input"}]},
+            "'status' that is no documented word",
+        ),
         ({"name": "F", "steps": [{"id": "a"}, {"id": "a"}]}, "two steps have the same 'id'"),
+        ({"name": ["F"]}, r"'name' is a text, not \['F'\]"),
+        ({"name": "F", "xsd": [1]}, r"flow 'F': 'xsd' is a text, not \[1\]"),
+        ({"name": "F", "templates": ["x"]}, r"'templates' is a mapping of texts, not \['x'\]"),
+        ({"name": "F", "steps": [{"when": False}]}, "'when' is a text, not False"),
+        ({"name": "F", "steps": [{"kind": "fail", "causes": 5}]}, "'causes' is a list of texts, not 5"),
+        (
+            {"name": "F", "steps": [{"kind": "form", "fields": [{"key": "x", "choices": 5}]}]},
+            "'choices' is a list, not 5",
+        ),
+        (
+            {"name": "F", "steps": [{"kind": "form", "fields": [{"key": "x", "required": "no"}]}]},
+            "'required' is true or false, not 'no'",
+        ),
+        (
+            {"name": "F", "steps": [{"kind": "output", "values": {}, "titles": [1]}]},
+            r"'titles' is a mapping of texts, not \[1\]",
+        ),
+        ({"name": "F", "queued": math.nan}, "'queued' is a number of seconds, not nan"),
+        ({"name": "F", "steps": [{"duration": 10**400}]}, "'duration' is a number of seconds, not 1000"),
+        (
+            {"name": "F", "steps": [{"kind": "output", "values": {"a": [datetime.date(2026, 1, 2)]}}]},
+            r"steps\[0\]\.values\.a\[0\] is 2026-01-02 \(date\), which JSON cannot hold; put it in quotes",
+        ),
+        (
+            {"name": "F", "steps": [{"kind": "output", "values": {1: "a", "b": "c"}}]},
+            r"steps\[0\]\.values has the key 1, which is no text; put it in quotes",
+        ),
+        (
+            {"name": "F", "steps": [{"kind": "output", "values": {"a": math.inf}}]},
+            r"steps\[0\]\.values\.a is inf \(float\), which JSON cannot hold",
+        ),
+        (
+            {"name": "F", "steps": [{"message": "\ud800"}]},
+            r"steps\[0\]\.message holds half of a surrogate pair",
+        ),
     ],
 )
 def test_a_definition_that_cannot_be_used_says_why(source: Any, message: str) -> None:
@@ -98,6 +139,10 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         ("name: [", "while parsing"),
         ("name: F\nstart_from: program\nxsd: no.xsd\n", "No such file"),
         ("- a list\n", "a flow is a mapping"),
+        ("name: F\nxsd: [1]\n", "'xsd' is a text"),
+        ("name: F\nqueued: 2026-13-45\n", "month must be in 1..12"),
+        ("name: F\nsteps: [{kind: output, values: &loop {again: *loop}}]\n", "nested more than 100 levels"),
+        ("[" * 20_000, "nested more than 100 levels"),
     ):
         path.write_text(text)
         with pytest.raises(FlowDefinitionError, match=message) as error:

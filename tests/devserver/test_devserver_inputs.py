@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ def test_values_have_the_types_of_the_schema_and_what_may_repeat_is_a_list() -> 
         "Customer": "Łukasz & Sons",
         "Item": [{"@sku": "a-1", "Name": "Bolt", "Price": 12.5}],
     }
+
+
+def test_numbers_that_json_lacks_are_spelled_as_in_xml() -> None:
+    xsd = XSD.replace("xs:decimal", "xs:double")
+    for word in ("NaN", "INF", "-INF"):
+        values = read_xml(ORDER.replace(b"12.50", word.encode()), xsd)
+        assert values["Item"][0]["Price"] == word
+        json.dumps(values, allow_nan=False)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
