@@ -8,6 +8,7 @@ changes only what is undocumented, never a documented fact.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -49,8 +50,14 @@ class Profile:
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}, but can be {', '.join(map(str, choices))}")
-        if self.speed <= 0 or self.cancel_seconds < 0:
-            raise ValueError("speed must be above 0 and cancel_seconds not below")
+        if not _is_finite(self.speed) or self.speed <= 0:
+            raise ValueError(f"speed is {self.speed!r}, but must be a finite number above 0")
+        if not _is_finite(self.cancel_seconds) or self.cancel_seconds < 0:
+            raise ValueError(f"cancel_seconds is {self.cancel_seconds!r}, but must be a finite number from 0")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _choices() -> dict[str, tuple[object, ...]]:
@@ -104,6 +111,9 @@ def read_profile(settings: Iterable[str]) -> Profile:
         defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Profile)}
         if key not in defaults:
             raise ValueError(f"a profile has no {key!r}; it has {', '.join(defaults)}")
-        value: Any = text if isinstance(defaults[key], str) else type(defaults[key])(text)
+        try:
+            value = type(defaults[key])(text)
+        except ValueError:
+            raise ValueError(f"{key} is {text!r}, but must be a number") from None
         profile = dataclasses.replace(profile, **{key: value})
     return profile

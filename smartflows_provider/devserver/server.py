@@ -36,11 +36,12 @@ from smartflows_provider.devserver.store import Store
 
 DEFAULT_KEY = "devserver-key"
 _START_SECONDS = 30
+_LAST_PORT = 65_535
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's HTTP protocol, with the connection in the scope."""
+    """uvicorn's HTTP protocol, with the connection in the scope; calls are in the journal, not logged."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,6 +52,7 @@ class _Protocol(H11Protocol):
             await inner(scope, receive, send)
 
         self.app = with_transport
+        self.access_log = False
 
 
 class HttpServer(uvicorn.Server):
@@ -60,6 +62,7 @@ class HttpServer(uvicorn.Server):
     :param parts: what the application works with.
     :param on_ready: called when calls are answered and signals are caught.
     :param certificate: PEM file; with ``private_key`` the server speaks TLS.
+    :raises ValueError: for a private key without a certificate.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class HttpServer(uvicorn.Server):
         certificate: Path | None = None,
         private_key: Path | None = None,
     ) -> None:
+        if private_key is not None and certificate is None:
+            raise ValueError("a private key needs a certificate")
         self._parts = parts
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,6 +88,7 @@ class HttpServer(uvicorn.Server):
                 loop="asyncio",
                 log_config=None,
                 access_log=False,
+                log_level="warning",
                 server_header=False,
                 timeout_keep_alive=75,
                 ssl_certfile=certificate,
@@ -137,7 +143,10 @@ def bind(host: str, port: int) -> socket.socket:
     Return a listening socket's predecessor: bound, so that its port is known.
 
     :raises OSError: if the address is taken or not this machine's.
+    :raises ValueError: if there is no such port.
     """
+    if not 0 <= port <= _LAST_PORT:
+        raise ValueError(f"the port is {port}, but can be 0 to {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio sends small answers without delay only where it is.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,26 @@ def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_open(
     taken = smart_flows_server.port
     with pytest.raises(OSError, match="Address already in use"), running_server(port=taken):
         pass
+
+
+def test_serving_writes_no_log_lines_among_the_tests_own(
+    smart_flows_server: DevServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    seen: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "uvicorn.access")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        requests.get(smart_flows_server.url, timeout=10)
+        smart_flows_server.restart()
+        requests.get(smart_flows_server.url, timeout=10)
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+    assert seen == []
 
 
 def test_an_unknown_execution_cannot_expire(smart_flows_server: DevServer) -> None:

@@ -111,6 +111,10 @@ def test_faults_over_http_can_be_switched_off_and_roles_given(launch: Launch) ->
         (("--profile", "lists=set"), "The devserver cannot start: lists is 'set', but can be array, page\n"),
         (("--ssl-certfile", "/nonexistent.pem"), "The devserver cannot start: [Errno 2] No such file"),
         (("--flows", "/nonexistent"), "The devserver cannot start: /nonexistent holds no flow"),
+        (("--port", "99999"), "The devserver cannot start: the port is 99999, but can be 0 to 65535\n"),
+        (("--port", "-1"), "The devserver cannot start: the port is -1, but can be 0 to 65535\n"),
+        (("--ssl-keyfile", __file__), "The devserver cannot start: a private key needs a certificate\n"),
+        (("--profile", "speed=nan"), "The devserver cannot start: speed is nan, but must be a finite"),
     ],
 )
 def test_what_keeps_it_from_starting_is_said_in_one_line(

@@ -186,9 +186,19 @@ def test_settings_name_a_profile_and_change_it() -> None:
         ("colour=red", "a profile has no 'colour'; it has create_status, "),
         ("create_status=299", "create_status is 299, but can be 200, 201, 202"),
         ("lists=set", "lists is 'set', but can be array, page"),
-        ("speed=0", "speed must be above 0"),
+        ("speed=0", "speed is 0.0, but must be a finite number above 0"),
+        ("speed=nan", "speed is nan, but must be a finite number above 0"),
+        ("speed=inf", "speed is inf, but must be a finite number above 0"),
+        ("speed=fast", "speed is 'fast', but must be a number"),
+        ("create_status=ok", "create_status is 'ok', but must be a number"),
+        ("cancel_seconds=nan", "cancel_seconds is nan, but must be a finite number from 0"),
     ],
 )
 def test_a_setting_that_means_nothing_is_refused(setting: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_profile([setting])
+
+
+def test_a_choice_of_another_type_is_refused(caller: Caller) -> None:
+    with pytest.raises(ValueError, match="speed is 'fast', but must be a finite number above 0"):
+        caller.server.configure(speed="fast")
