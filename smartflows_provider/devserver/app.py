@@ -9,7 +9,7 @@ has the profile's error body.
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -39,7 +39,8 @@ from smartflows_provider.devserver.filters import (
     page_of,
     sort_entries,
 )
-from smartflows_provider.devserver.keys import Denied, KeyRing, User
+from smartflows_provider.devserver.json_values import NotJson, read_json
+from smartflows_provider.devserver.keys import Denied, KeyRing, User, check_may_switch_faults
 from smartflows_provider.devserver.service import Refused, Service
 from smartflows_provider.wire.smart_flows import API_PREFIX, KEY_HEADER
 
@@ -146,6 +147,7 @@ def make_app(parts: Parts) -> ASGIApp:
         middleware=[
             Middleware(_Recorded, journal=parts.journal),
             Middleware(FaultMiddleware, box=parts.faults, exempt=CONTROL_PREFIX),
+            Middleware(_WholeSegments),
         ],
         exception_handlers=dict.fromkeys((Refused, Denied, FilterRefused, HTTPException), refused),
     )
@@ -193,9 +195,27 @@ class _Recorded:
         await self._app(scope, count, note)
 
 
+class _WholeSegments:
+    """Keeps an encoded slash within its segment of the path, so that routes see one id where one was sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path = scope.get("raw_path", b"").decode("latin-1")
+        if _SLASH.search(raw_path):
+            scope = {**scope, "path": unquote(_SLASH.sub("%252F", raw_path))}
+        await self._app(scope, receive, send)
+
+
+_SLASH = re.compile("%2F", re.IGNORECASE)
+
+
 def _guarded(parts: Parts, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         user = parts.keys.user_of(request.headers.get(KEY_HEADER))
+        for name, value in request.path_params.items():
+            request.path_params[name] = value.replace("%2F", "/")
         return await handler(parts, request, user)
 
     return endpoint
@@ -497,11 +517,13 @@ def _people_page(parts: Parts) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-async def _faults(parts: Parts, _: Request, __: User) -> Response:
+async def _faults(parts: Parts, _: Request, user: User) -> Response:
+    check_may_switch_faults(user)
     return JSONResponse([asdict(fault) for fault in parts.faults.active()])
 
 
-async def _add_fault(parts: Parts, request: Request, _: User) -> Response:
+async def _add_fault(parts: Parts, request: Request, user: User) -> Response:
+    check_may_switch_faults(user)
     try:
         fault = fault_from_json(await _json(request))
     except ValueError as error:
@@ -510,7 +532,8 @@ async def _add_fault(parts: Parts, request: Request, _: User) -> Response:
     return JSONResponse(asdict(fault), 201)
 
 
-async def _clear_faults(parts: Parts, _: Request, __: User) -> Response:
+async def _clear_faults(parts: Parts, _: Request, user: User) -> Response:
+    check_may_switch_faults(user)
     parts.faults.clear()
     return Response(status_code=204)
 
@@ -545,9 +568,9 @@ async def _list(
 
 async def _json(request: Request) -> Any:
     try:
-        return json.loads(await request.body())
-    except ValueError as error:
-        raise Refused(f"The body is not JSON: {error}.", status=400) from error
+        return read_json(await request.body())
+    except NotJson as error:
+        raise Refused(f"The body {error}.", status=400) from error
 
 
 API_ROUTES: Sequence[tuple[str, str, Handler, str]] = (

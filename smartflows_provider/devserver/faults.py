@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TRANSPORT = "smartflows.transport"
@@ -61,12 +62,55 @@ class Fault:
     """Bytes, for ``cut``, ``slow`` and ``oversized``."""
 
     def __post_init__(self) -> None:
-        re.compile(self.path)
         if self.action not in _ACTIONS:
             raise ValueError(f"action is {self.action!r}, but can be {', '.join(_ACTIONS)}")
+        for name in ("method", "path", "body", "location"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is {getattr(self, name)!r}, but must be a text")
+        if not isinstance(self.taken, bool):
+            raise TypeError(f"taken is {self.taken!r}, but must be true or false")
+        for name, (least, most) in _WHOLE_NUMBERS.items():
+            value = getattr(self, name)
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (name == "count" and value is None) and not (is_whole and least <= value <= most):
+                raise ValueError(f"{name} is {value!r}, but must be a whole number from {least} to {most}")
+        is_number = isinstance(self.seconds, int | float) and not isinstance(self.seconds, bool)
+        if not is_number or not 0 <= self.seconds <= _MOST_SECONDS:
+            raise ValueError(f"seconds is {self.seconds!r}, but must be a number from 0 to {_MOST_SECONDS}")
+        if self.action == "slow" and self.size == 0:
+            raise ValueError("size is 0, but 'slow' needs pieces of at least 1 byte")
+        if self.action == "status" and self.status in {204, 304} and self.body:
+            raise ValueError(f"an answer with the status {self.status} has no body")
+        re.compile(self.path)
+        _check_headers(self.headers)
+        _check_headers({"location": self.location})
 
 
 _ACTIONS = ("delay", "status", "reset", "html", "truncated", "redirect", "cut", "slow", "oversized")
+_MOST_SECONDS = 86_400
+_MOST_CALLS = 1_000_000_000
+_WHOLE_NUMBERS = {
+    "after": (0, _MOST_CALLS),
+    "count": (0, _MOST_CALLS),
+    "status": (200, 599),
+    "size": (0, 1 << 30),
+}
+"""Fields with whole numbers, with the least and the most that fits."""
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """
+    Return if the headers can be sent.
+
+    :raises ValueError: if not, as h11 sees it, which sends them.
+    """
+    if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
+        raise ValueError(f"headers is {headers!r}, but must be a mapping of texts")
+    for name, value in headers.items():
+        try:
+            h11.Response(status_code=200, headers=[(name.encode("latin-1"), value.encode("latin-1"))])
+        except (h11.LocalProtocolError, UnicodeEncodeError) as error:
+            raise ValueError(f"the header {name!r} cannot be sent: {error}") from error
 
 
 def fault_from_json(raw: Any) -> Fault:

@@ -100,6 +100,16 @@ def check_may_change(user: User) -> None:
         raise Denied(f"The role '{user.role}' lacks the right to run flows.", status=403)
 
 
+def check_may_switch_faults(user: User) -> None:
+    """
+    Return if the user may see and switch the faults.
+
+    :raises Denied: 403 for anybody but a super user.
+    """
+    if user.role != "super user":
+        raise Denied(f"The role '{user.role}' may not switch faults; a super user may.", status=403)
+
+
 def check_may_see(user: User, *, owner_id: str) -> None:
     """
     Return if the user may see an execution of the given owner.

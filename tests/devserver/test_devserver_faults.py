@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import requests
 from devserver_calling import Caller, panel_flow
 
 from smartflows_provider.devserver.faults import Fault, FaultBox, fault_from_json
+from smartflows_provider.devserver.keys import Role
 
 START = r"/flows/executions$"
 
@@ -145,11 +147,73 @@ def test_faults_can_be_switched_over_http_with_the_key(caller: Caller) -> None:
         ([], "a fault is an object with 'action'"),
         ({"action": "reset", "when": "now"}, "a fault is an object with 'action'"),
         ({"action": "reset", "path": "("}, "missing \\), unterminated subpattern"),
+        ({"action": ["reset"]}, r"action is \['reset'\], but can be delay"),
+        ({"action": "reset", "method": 5}, "method is 5, but must be a text"),
+        ({"action": "reset", "path": None}, "path is None, but must be a text"),
+        ({"action": "delay", "seconds": "x"}, "seconds is 'x', but must be a number from 0 to 86400"),
+        ({"action": "delay", "seconds": 1e308}, r"seconds is 1e\+308, but must be a number from 0 to 86400"),
+        ({"action": "delay", "seconds": math.nan}, "seconds is nan, but must be a number from 0 to 86400"),
+        ({"action": "status", "status": 9999}, "status is 9999, but must be a whole number from 200 to 599"),
+        ({"action": "status", "status": 101}, "status is 101, but must be a whole number from 200 to 599"),
+        ({"action": "status", "status": 204, "body": "x"}, "an answer with the status 204 has no body"),
+        ({"action": "cut", "size": -1}, "size is -1, but must be a whole number from 0 to 1073741824"),
+        ({"action": "slow", "size": 0}, "size is 0, but 'slow' needs pieces of at least 1 byte"),
+        ({"action": "cut", "size": 1.5}, "size is 1.5, but must be a whole number"),
+        ({"action": "cut", "after": True}, "after is True, but must be a whole number"),
+        ({"action": "cut", "count": -1}, "count is -1, but must be a whole number"),
+        ({"action": "cut", "taken": "no"}, "taken is 'no', but must be true or false"),
+        ({"action": "status", "body": {}}, "body is {}, but must be a text"),
+        ({"action": "status", "headers": ["a"]}, r"headers is \['a'\], but must be a mapping of texts"),
+        ({"action": "status", "headers": {"a": 1}}, "headers is {'a': 1}, but must be a mapping of texts"),
+        ({"action": "status", "headers": {"a": "b\r\nc: d"}}, r"the header 'a' cannot be sent: Illegal"),
+        ({"action": "status", "headers": {"a b": "c"}}, r"the header 'a b' cannot be sent: Illegal"),
+        ({"action": "status", "headers": {"a": "\u20ac"}}, r"the header 'a' cannot be sent: 'latin-1' codec"),
+        ({"action": "redirect", "location": "/a\r\nb: c"}, "the header 'location' cannot be sent: Illegal"),
     ],
 )
 def test_a_fault_that_cannot_be_understood_is_refused(raw: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fault_from_json(raw)
+
+
+def test_what_is_wrong_with_a_fault_is_answered_with_400(caller: Caller) -> None:
+    url = f"{caller.server.url}/__devserver__/faults"
+    for more, message in (
+        ({"status": 9999}, "status is 9999, but must be a whole number from 200 to 599"),
+        (
+            {"headers": {"a": "b\r\nc: d"}},
+            "the header 'a' cannot be sent: Illegal header value b'b\\r\\nc: d'",
+        ),
+    ):
+        answer = caller.session.post(url, json={"action": "status", **more})
+        assert (answer.status_code, answer.json()["message"]) == (400, message)
+    huge = caller.session.post(url, data=b'{"action": "delay", "seconds": 1e999}')
+    assert (huge.status_code, huge.json()["message"]) == (
+        400,
+        "The body cannot be used: seconds is inf (float), which JSON cannot hold.",
+    )
+    assert caller.session.get(url).json() == []
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_can_be_answered(caller: Caller, status: int) -> None:
+    caller.server.inject(Fault(action="status", status=status))
+    assert caller.get("/users/me").status_code == status
+    assert caller.get("/users/me").status_code == 200
+
+
+@pytest.mark.parametrize("role", ["user", "reader"])
+def test_only_a_super_users_key_may_see_and_switch_faults(caller: Caller, role: Role) -> None:
+    caller.server.add_key("other", role)
+    caller.server.inject(Fault(action="status", count=None))
+    url = f"{caller.server.url}/__devserver__/faults"
+    for method in ("GET", "POST", "DELETE"):
+        answer = requests.request(
+            method, url, json={"action": "reset"}, headers={"X-API-Key": "other"}, timeout=10
+        )
+        assert answer.status_code == 403
+        assert answer.json()["message"] == f"The role '{role}' may not switch faults; a super user may."
+    assert caller.get("/users/me").status_code == 503
 
 
 def test_requests_are_recorded_with_headers_and_sizes(caller: Caller) -> None:
