@@ -2,7 +2,8 @@
 
 An HTML document is its template, filled in; a PDF is the same HTML laid out by fpdf2 with a font that
 knows Latin, Greek and Cyrillic. Invariants: the same input gives the same bytes; a template reaches
-nothing but what it is given, and a value it lacks is an error and no gap.
+nothing but what it is given, and a value it lacks is an error and no gap; no value becomes markup; the
+layout opens no file and no address.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from fpdf import FPDF, FontFace, TextStyle
+from fpdf import FPDF, HTML2FPDF, FontFace, TextStyle
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from smartflows_provider.devserver.inputs import plain
@@ -37,7 +39,7 @@ class Templates:
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._environment = ImmutableSandboxedEnvironment(
             loader=jinja2.DictLoader(dict(sources)),
-            autoescape=jinja2.select_autoescape(("html", "html.j2"), default_for_string=False),
+            autoescape=jinja2.select_autoescape(default=True, default_for_string=False),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -97,8 +99,20 @@ class Templates:
         return self.expression(whole[1].strip(), context) if whole else self.text(template, context)
 
 
+class _Layout(HTML2FPDF):
+    """HTML to lay out, without images: fpdf2 would open any file or address that one names."""
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        """Lay a tag out, or refuse an image."""
+        if tag == "img":
+            raise TemplateFailed("a PDF document holds no images, so the template must have no <img>")
+        super().handle_starttag(tag, attrs)
+
+
 class _Pages(FPDF):
     """Pages with their number at the foot."""
+
+    HTML2FPDF_CLASS = _Layout
 
     def footer(self) -> None:
         """Write the page's number."""
@@ -112,8 +126,8 @@ def make_pdf(html: str, *, created_at: float) -> bytes:
     """
     Return the HTML as a PDF, A4 upright.
 
-    :param html: headings, paragraphs, lists and tables, as fpdf2 reads them. Where one column of a table
-        has a width all need one; ``<thead>`` is repeated on every page.
+    :param html: headings, paragraphs, lists and tables, as fpdf2 reads them, and no image. Where one
+        column of a table has a width all need one; ``<thead>`` is repeated on every page.
     :param created_at: epoch seconds written as the document's date.
     :raises TemplateFailed: if fpdf2 cannot lay it out.
     """
@@ -127,7 +141,7 @@ def make_pdf(html: str, *, created_at: float) -> bytes:
     pdf.set_font(_FONT, size=10)
     title = re.search(r"<title>(.*?)</title>", html, re.DOTALL)
     if title:
-        pdf.set_title(title[1].strip())
+        pdf.set_title(unescape(title[1].strip()))
     pdf.add_page()
     try:
         pdf.write_html(re.sub(r"<head>.*?</head>", "", html, flags=re.DOTALL), tag_styles=_STYLES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
+from pathlib import Path
 
 import pypdf
 import pytest
@@ -12,6 +14,7 @@ from devserver_calling import ORDER, XSD, Caller, order_flow, panel_flow
 
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 
+ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQAAAAA3bvkkAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 REPORT = "<title>Order</title><h1>Order of {{ data.Customer }}</h1><p>{{ data.Item[0].Name }}</p>"
 
@@ -129,6 +132,67 @@ def test_an_html_document_escapes_what_was_posted(caller: Caller) -> None:
     content = caller.get(f"/documents/{document}/content")
     assert content.headers["Content-Type"] == "text/html;charset=UTF-8"
     assert "<h1>Order of Łukasz &amp; Sons</h1>" in content.content.decode()
+
+
+@pytest.mark.parametrize("name", ["r.j2", "r.txt.j2", "r.html.j2"])
+def test_every_template_of_a_document_escapes_whatever_its_name(caller: Caller, name: str) -> None:
+    flow = order_flow(
+        caller.server,
+        {
+            "id": "page",
+            "kind": "document",
+            "template": name,
+            "format": "html",
+            "file_name": "{{ data.Customer }}",
+        },
+        {"kind": "output", "values": {"shout": "{{ data.Customer }}!"}},
+        templates={name: "<p>{{ data.Customer }}</p>"},
+    )
+    order = ORDER.replace("Łukasz &amp; Sons".encode(), b"&lt;img src=x&gt;")
+    model = caller.progress(caller.started(flow, order))["model"]
+    assert caller.get(f"/documents/{model['page']['id']}/content").text == "<p>&lt;img src=x&gt;</p>"
+    assert (model["page"]["displayName"], model["shout"]) == ("<img src=x>", "<img src=x>!")
+
+
+@pytest.mark.parametrize("place", ["{}", "<table><tr><td>{}</td></tr></table>"])
+@pytest.mark.parametrize("kind", ["file", "url", "data"])
+def test_a_pdf_opens_no_image(caller: Caller, tmp_path: Path, place: str, kind: str) -> None:
+    picture = base64.b64decode(ONE_PIXEL)
+    (tmp_path / "dot.png").write_bytes(picture)
+    source = {
+        "file": str(tmp_path / "dot.png"),
+        "url": f"{caller.server.url}/dot.png",
+        "data": f"data:image/png;base64,{ONE_PIXEL}",
+    }[kind]
+    flow = panel_flow(
+        caller.server,
+        {"id": "page", "kind": "document", "template": "t.html.j2"},
+        templates={"t.html.j2": place.format(f'<img src="{source}">')},
+    )
+    execution = caller.execution(caller.started(flow))
+    assert execution["status"] == "Error"
+    assert execution["state"]["errors"][0]["message"] == (
+        "the HTML cannot be laid out as PDF: a PDF document holds no images, "
+        "so the template must have no <img>"
+    )
+    assert not any(request.path == "/dot.png" for request in caller.server.requests)
+
+
+@pytest.mark.parametrize("expression", ["''.__class__.__mro__", "outputs.update({'a': 1})"])
+def test_a_template_reaches_nothing_but_what_it_is_given(caller: Caller, expression: str) -> None:
+    flow = panel_flow(caller.server, {"kind": "output", "values": {"x": "{{ " + expression + " }}"}})
+    execution = caller.execution(caller.started(flow))
+    assert execution["status"] == "Error"
+    assert "unsafe" in execution["state"]["errors"][0]["message"]
+
+
+def test_a_number_that_json_lacks_is_shown_as_a_text(caller: Caller) -> None:
+    flow = panel_flow(
+        caller.server,
+        {"kind": "output", "values": {"big": 1e308}},
+        {"kind": "output", "values": {"bigger": "{{ outputs.big * 10 }}"}},
+    )
+    assert caller.progress(caller.started(flow))["model"] == {"big": 1e308, "bigger": "INF"}
 
 
 def test_outputs_keep_the_types_of_the_schema(caller: Caller) -> None:
@@ -523,6 +587,38 @@ def test_unknown_ids_are_404_and_wrong_methods_405(caller: Caller) -> None:
     assert caller.get("/documents/nope").json()["message"] == "There is no document 'nope'."
     assert caller.get("/nothing/here").status_code == 404
     assert caller.call("PUT", "/flows").status_code == 405
+
+
+@pytest.mark.parametrize("slash", ["%2F", "%2f"])
+def test_an_id_with_an_encoded_slash_is_one_id(caller: Caller, slash: str) -> None:
+    for path, what in (
+        (f"/flows/executions/a{slash}b", "execution"),
+        (f"/flows/executions/a{slash}b/progress", "execution"),
+        (f"/flows/a{slash}b/executions", "flow"),
+        (f"/documents/a{slash}b/content", "document"),
+    ):
+        answer = caller.get(path)
+        assert (answer.status_code, answer.json()["message"]) == (404, f"There is no {what} 'a/b'.")
+    panel_flow(caller.server, name="Sales/2026")
+    assert caller.get(f"/flows/Sales{slash}2026").json()["displayName"] == "Sales/2026"
+    assert caller.server.requests[-1].path == "/api/v1/flows/Sales/2026"
+
+
+@pytest.mark.parametrize("levels", [200, 20_000])
+def test_a_filter_nested_too_deeply_is_refused(caller: Caller, levels: int) -> None:
+    body = '{"group":{"nodes":[' * levels + "]}}" * levels
+    answer = caller.call("POST", "/flows/executions/filter", data=body)
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "The body cannot be used: it is nested more than 100 levels deep.",
+    )
+
+
+def test_a_number_that_no_float_holds_can_be_filtered_by(caller: Caller) -> None:
+    caller.started(panel_flow(caller.server))
+    condition = {"key": "createdAt", "operator": "lessThan", "values": [10**400]}
+    answer = caller.call("POST", "/flows/executions/filter", json={"condition": condition})
+    assert (answer.status_code, answer.json()) == (200, [])
 
 
 def test_the_interface_describes_itself(caller: Caller) -> None:
