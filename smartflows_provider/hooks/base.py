@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.sdk.exceptions import AirflowRuntimeError
 
-from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
+from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError, RunIdentity
 from smartflows_provider.hooks.connection import ConnectionReader
-from smartflows_provider.hooks.translation import translate
+from smartflows_provider.hooks.translation import NOTHING_TAKEN, translate
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
@@ -68,14 +69,22 @@ class FlowSystemHook(BaseHook):
         """
         How to reach the service.
 
-        :raises FlowConfigurationError: if the connection is missing or unusable.
+        :raises FlowConfigurationError: if the connection is missing or unusable; no retry helps.
+        :raises FlowConnectionError: if Airflow could not be asked for the connection; a retry helps.
         """
         if self._settings is None:
             try:
                 connection = self.get_connection(self.conn_id)
             except AirflowNotFoundException:
                 self._connection_missing()
+            except AirflowRuntimeError as error:
+                raise self._look_up_failed(error) from None
             self._settings = self._read(connection, connection.extra_dejson)
+        return self._settings
+
+    @property
+    def known_settings(self) -> ClientSettings | None:
+        """:attr:`settings` where they were looked up already, else None; never looks anything up."""
         return self._settings
 
     async def asettings(self) -> ClientSettings:
@@ -85,6 +94,8 @@ class FlowSystemHook(BaseHook):
                 connection = await get_async_connection(self.conn_id)
             except AirflowNotFoundException:
                 self._connection_missing()
+            except AirflowRuntimeError as error:
+                raise self._look_up_failed(error) from None
             self._settings = self._read(connection, await get_async_extra_dejson(connection))
         return self._settings
 
@@ -167,6 +178,14 @@ class FlowSystemHook(BaseHook):
 
     def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings:
         return self.read_settings(ConnectionReader(connection, extra=extra, system=self.system))
+
+    def _look_up_failed(self, error: AirflowRuntimeError) -> FlowConnectionError:
+        return FlowConnectionError(
+            f"Airflow could not be asked for the connection {self.conn_id!r}: {error}",
+            where=self.identity(),
+            fate=NOTHING_TAKEN,
+            advice="Look at Airflow's API server; a retry asks again.",
+        )
 
     def _connection_missing(self) -> NoReturn:
         raise FlowConfigurationError(

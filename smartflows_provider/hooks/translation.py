@@ -9,6 +9,7 @@ from __future__ import annotations
 from smartflows_provider.exceptions import (
     FlowAmbiguousError,
     FlowAuthenticationError,
+    FlowConfigurationError,
     FlowConnectionError,
     FlowException,
     FlowNotFoundError,
@@ -27,6 +28,7 @@ from smartflows_provider.wire.errors import (
     RedirectAnswered,
     RequestRefused,
     Throttled,
+    UnusableId,
     WireError,
 )
 
@@ -57,6 +59,13 @@ def translate(error: WireError | TransportError, *, where: RunIdentity) -> FlowE
         case NotSent():
             return FlowConnectionError(
                 what, where=where, fate=NOTHING_TAKEN, advice=_CONNECTION_ADVICE[error.kind]
+            )
+        case UnusableId():
+            return FlowConfigurationError(
+                what,
+                where=where,
+                fate="Nothing was sent.",
+                advice="Check the argument that names the id, and what its template renders to.",
             )
         case TransportError():
             return FlowServiceError(what, where=where, advice=_CONNECTION_ADVICE[error.kind])

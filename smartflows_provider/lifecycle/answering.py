@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowUserInputRequiredError, RunIdentity
 from smartflows_provider.waiting.schedule import SHORT_POLL
-from smartflows_provider.wire.run import RunPhase, RunSnapshot
+from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
 
@@ -18,16 +19,26 @@ MAX_FORMS = 20
 """How many forms in a row are answered before that is taken for a circle."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What came of answering."""
+
+    forms: int
+    """How many were answered; 0 where nothing was asked."""
+    status: str
+    """The execution's status after that, in the service's word."""
+
+
 def answer_forms(
     hook: SmartFlowsHook, execution_id: str, *, answers: Mapping[str, Any], where: RunIdentity, log: Any
-) -> RunSnapshot:
+) -> Answered:
     """
     Answer the form that an execution shows, and those that follow at once, until it goes on.
 
     :param answers: ``{field key or title: value}``; each form takes those that belong to it.
     :param where: which run it is.
     :param log: the task's logger.
-    :returns: the status after the last answer, or at once where nothing is asked.
+    :returns: how many forms were answered, and the status after that.
     :raises FlowUserInputRequiredError: if the answers do not fit the form; the execution waits on.
     """
 
@@ -40,9 +51,9 @@ def answer_forms(
         )
 
     snapshot = hook.get_progress(execution_id, hold_seconds=SHORT_POLL)
-    for _ in range(MAX_FORMS):
+    for forms in range(MAX_FORMS):
         if snapshot.phase is not RunPhase.NEEDS_PERSON:
-            return snapshot
+            return Answered(forms=forms, status=snapshot.status)
         if snapshot.status == ExecutionStatus.SELECT_FLOW:
             raise refusal("The execution asks which flow to run, which answers cannot tell; set flow.")
         try:

@@ -64,6 +64,8 @@ class RunRequest:
     Preparing raises errors of the error tree, sending raises errors of the wire and the transport."""
     candidates: Callable[[float], list[str]]
     """Describes the runs that the service has started since an epoch second, a line each."""
+    hide_words: bool = False
+    """Whether the service's own words, which may quote the input, are left out of messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,30 @@ class RunBeginning:
         self._log = log
         self._clock = clock
         self._sleep = sleep
+        self.earlier_run: str | None = None
+        """Id of the run that an earlier attempt has recorded, once :meth:`attach` has looked."""
+
+    def attach(self, flow: str) -> BegunRun | None:
+        """
+        Attach to the run of an earlier attempt where the input does not matter, so that it is not even read.
+
+        Sets :attr:`earlier_run`. Returns None where there is no such run, or the decision is :meth:`begin`'s.
+
+        :param flow: id or name as given, for people.
+        :raises FlowStateUnknownError: as :meth:`begin`.
+        :raises FlowExecutionGoneError: as :meth:`begin`.
+        """
+        try:
+            record = self._store.load()
+        except ValueError:
+            return None
+        if record is None or record.execution_id is None:
+            return None
+        self.earlier_run = record.execution_id
+        step = first_step(record, epoch=self._epoch, fingerprint=record.fingerprint, options=self._options)
+        if step != "look" or self._options.on_input_changed != "attach":
+            return None
+        return self._attach(record, record.execution_id, flow)
 
     def begin(self, request: RunRequest) -> BegunRun:
         """
@@ -143,10 +169,11 @@ class RunBeginning:
                 fate="The execution was left as it is.",
                 advice="Clear the task to start a new execution with the new input.",
             )
-        return self._attach_or_submit(request, record, record.execution_id)
+        return self._attach(record, record.execution_id, request.flow) or self._submit(request)
 
-    def _attach_or_submit(self, request: RunRequest, record: RunRecord, execution_id: str) -> BegunRun:
-        where = self._where(request, execution_id)
+    def _attach(self, record: RunRecord, execution_id: str, flow: str) -> BegunRun | None:
+        """Return the recorded run, None if it ended badly, so that a new one is to be started."""
+        where = self._hook.identity(flow=flow, execution_id=execution_id)
         try:
             snapshot = self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
         except NotFound as error:
@@ -169,7 +196,7 @@ class RunBeginning:
                 execution_id,
                 snapshot.status,
             )
-            return self._submit(request)
+            return None
         self._log.info(
             "Attached to execution %s, which an earlier attempt has started; its status is %s.",
             execution_id,
@@ -235,7 +262,8 @@ class RunBeginning:
         """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
         try:
             return send()
-        except (WireError, TransportError) as error:
+        except (WireError, TransportError) as caught:
+            error = _silenced(caught) if request.hide_words else caught
             if not _may_have_started(error):
                 self._store.discard()
                 raise self._refusal(error, request) from None
@@ -245,7 +273,8 @@ class RunBeginning:
             first = error
         try:
             return send()
-        except (WireError, TransportError) as error:
+        except (WireError, TransportError) as caught:
+            error = _silenced(caught) if request.hide_words else caught
             raise self._unclear(request, since, f"{first}. It was sent once more: {error}.") from None
 
     def _refusal(self, error: WireError | TransportError, request: RunRequest) -> FlowException:
@@ -290,6 +319,10 @@ class RunBeginning:
 
     def _where(self, request: RunRequest, execution_id: str | None = None) -> RunIdentity:
         return self._hook.identity(flow=request.flow, execution_id=execution_id)
+
+
+def _silenced(error: WireError | TransportError) -> WireError | TransportError:
+    return error.without_detail() if isinstance(error, WireError) else error
 
 
 def _may_have_started(error: WireError | TransportError) -> bool:

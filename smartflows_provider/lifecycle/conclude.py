@@ -112,15 +112,23 @@ def error_of_ended_run(
     )
 
 
-def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity) -> FlowException:
-    """Return the error for a wait that ended without an end of the run, but for its deadline or a person."""
+def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool = True) -> FlowException:
+    """
+    Return the error for a wait that ended without an end of the run, but for its deadline or a person.
+
+    :param event: how the wait ended.
+    :param where: which run it is.
+    :param own: whether the task has started the run; a sensor has not.
+    """
+    go_on = "clear the task with on_clear='resume', or see to the execution at the service" if own else (
+        "clear the sensor"
+    )  # fmt: skip
     if event.reason == "refused":
         return FlowAuthenticationError(
             f"The service refused the key during the wait: {event.detail}",
             where=where,
             fate=KEPT,
-            advice="Put a valid key into the connection and clear the task with on_clear='resume', or see to "
-            "the execution at the service.",
+            advice=f"Put a valid key into the connection and {go_on}.",
         )
     if event.reason == "denied":
         return FlowPermissionError(
@@ -128,28 +136,36 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity) -> FlowExc
             where=where,
             fate=KEPT,
             advice="Have the right given back to the role of the key's user, or the licence mended, and then "
-            "clear the task with on_clear='resume'.",
+            f"{go_on}.",
         )
     if event.reason == "misconfigured":
         return FlowConfigurationError(
             f"The connection became unusable during the wait: {event.detail}",
             where=where,
             fate=KEPT,
-            advice="Mend the connection and clear the task with on_clear='resume', or see to the execution "
-            "at the service.",
+            advice=f"Mend the connection and {go_on}.",
         )
-    if event.reason == "gone":
+    if event.reason == "gone" and own:
         return FlowExecutionGoneError(
             f"The execution disappeared during the wait: {event.detail}",
             where=where,
             fate="The project's clean-up settings may have purged it; how it ended is not known.",
             advice="Look into the project's clean-up settings; clear the task to start a new execution.",
         )
+    if event.reason == "gone":
+        return FlowExecutionGoneError(
+            f"The service has no such execution: {event.detail}",
+            where=where,
+            fate="It never was, or the project's clean-up settings have purged it; its end is not known.",
+            advice="Check execution_id, the connection, and the project's clean-up settings.",
+        )
     return FlowStateUnknownError(
         f"The execution's status could not be found out: {event.detail}",
         where=where,
         fate=f"{KEPT} Its last known status was {event.status or 'none'}.",
-        advice="A retry attaches to it where Airflow keeps task state (3.3 and later).",
+        advice="A retry attaches to it where Airflow keeps task state (3.3 and later)."
+        if own
+        else "A retry asks again.",
     )
 
 
@@ -159,7 +175,7 @@ def timeout_error(*, where: RunIdentity, status: str | None, fate: str) -> FlowT
         f"The execution was not finished in time; its last status was {status or 'not known'}.",
         where=where,
         fate=fate,
-        advice="Raise timeout if it needs longer; a retry has a new time limit.",
+        advice="Raise timeout, or execution_timeout, if it needs longer; a retry has a new time limit.",
     )
 
 

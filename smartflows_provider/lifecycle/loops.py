@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.waiting.failures import PollFailure, read_failure
@@ -62,6 +62,8 @@ def look_once(wait: Wait, *, hook: FlowSystemHook, clock: Clock = time.time) -> 
         seen = read_failure(error)
     except FlowConfigurationError as error:
         seen = _misconfigured(error)
+    except FlowConnectionError as error:
+        seen = _not_looked_up(error)
     return _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
 
 
@@ -90,6 +92,8 @@ async def wait_in_trigger(
             seen = read_failure(error)
         except FlowConfigurationError as error:
             seen = _misconfigured(error)
+        except FlowConnectionError as error:
+            seen = _not_looked_up(error)
         decision = _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
         write_notes(log, decision.notes)
         if isinstance(decision, End):
@@ -108,6 +112,11 @@ def write_notes(log: Any, notes: Iterable[Note]) -> None:
 def _misconfigured(error: FlowConfigurationError) -> PollFailure:
     """Return the failure for a connection that was usable before: it was changed or removed meanwhile."""
     return PollFailure(kind="misconfigured", text=str(error))
+
+
+def _not_looked_up(error: FlowConnectionError) -> PollFailure:
+    """Return the failure for a connection that Airflow itself could not be asked for just now."""
+    return PollFailure(kind="passing", text=str(error))
 
 
 def _decide(

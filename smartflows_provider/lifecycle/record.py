@@ -99,7 +99,7 @@ class TaskStateStore:
     def load(self) -> RunRecord | None:
         """Return the record, or None if there is none."""
         raw = self._accessor.get(RECORD_KEY)
-        return RunRecord.from_dict(raw) if isinstance(raw, Mapping) else None
+        return None if raw is None else RunRecord.from_dict(raw)
 
     def save(self, record: RunRecord) -> None:
         """Write the record; it does not expire."""

@@ -6,22 +6,29 @@ could not be brought is an error and never a gap in the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from smartflows_provider.exceptions import FlowDocumentError, FlowOutputError, RunIdentity
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from smartflows_provider.exceptions import (
+    FlowDocumentError,
+    FlowOutputError,
+    FlowStateUnknownError,
+    RunIdentity,
+)
 from smartflows_provider.hooks.translation import translate
 from smartflows_provider.lifecycle.conclude import error_of_ended_run
 from smartflows_provider.output.documents import document_dir, land
-from smartflows_provider.output.errors import OutputError
+from smartflows_provider.output.errors import DocumentIncomplete, OutputError
 from smartflows_provider.output.extractor import DocumentRef, Output, extract
 from smartflows_provider.output.file_names import safe_name
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
 from smartflows_provider.output.selection import check_expressions, select
-from smartflows_provider.transport.errors import TransportError
-from smartflows_provider.wire.errors import WireError
+from smartflows_provider.transport.errors import AnswerLost, TransportError
+from smartflows_provider.wire.errors import ServiceFault, Throttled, WireError
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -33,7 +40,12 @@ if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.output.storage import StoragePath
-    from smartflows_provider.wire.smart_flows import Execution
+    from smartflows_provider.wire.smart_flows import Document, Execution
+
+P = ParamSpec("P")
+T = TypeVar("T")
+TRANSFER_ATTEMPTS = 4
+"""How often one document's transfer is tried within a task's attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +64,17 @@ class ResultOptions:
     """Size limit for the manifest."""
 
 
-def check_outputs(outputs: Mapping[str, str] | None, *, where: RunIdentity) -> None:
+def check_outputs(
+    outputs: Mapping[str, str] | None, *, where: RunIdentity, fate: str = "Nothing was fetched."
+) -> None:
     """
-    Refuse expressions that cannot be read, before anything is started.
+    Refuse expressions that cannot be read, before they are needed.
 
+    :param fate: what became of the run so far.
     :raises FlowOutputError: naming them; no retry helps.
     """
     if outputs:
-        with output_errors(where, fate="Nothing was started."):
+        with output_errors(where, fate=fate):
             check_expressions(outputs)
 
 
@@ -151,9 +166,21 @@ def take_output(
 
 
 def documents_of(hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity) -> Sequence[DocumentRef]:
-    """Return the documents that an execution's output points at."""
+    """
+    Return the documents that a finished execution's output points at.
+
+    :raises FlowStateUnknownError: if the execution is not finished; a retry looks again.
+    """
     with output_errors(where), wire_errors(where):
-        return extract(hook.client.run(get_execution(execution_id)).raw).documents
+        execution = hook.client.run(get_execution(execution_id))
+        if execution.phase.is_stable:
+            return extract(execution.raw).documents
+    raise FlowStateUnknownError(
+        f"The execution is not finished, its status is {execution.status}.",
+        where=where,
+        fate="Nothing was fetched; the execution was left as it is.",
+        advice="Wait for it with SmartFlowsExecutionSensor; a retry looks again.",
+    )
 
 
 def collect(
@@ -225,17 +252,55 @@ def land_documents(
     :param where: which run they are of.
     :param log: the task's logger.
     """
-    entries: list[DocumentEntry] = []
     taken: list[str] = []
     with output_errors(where), wire_errors(where):
-        for reference in documents:
-            metadata = hook.client.run(get_document(reference.id))
-            with hook.client.stream(document_content(reference.id)) as (head, chunks):
-                stream = read_document_head(head, chunks)
-                content_type = metadata.content_type or stream.content_type
-                name = safe_name(metadata.name or reference.name, content_type=content_type, taken=taken)
-                taken.append(name)
-                file = land(stream.chunks, target, name, max_bytes=max_bytes, expected_size=stream.size)
-            log.info("Document %r (%d bytes) is at %s", metadata.name, file.size, file.uri)
-            entries.append(landed(reference, file, name=metadata.name, content_type=content_type))
-    return entries
+        return [
+            _again(_bring)(hook, one, target=target, max_bytes=max_bytes, where=where, log=log, taken=taken)
+            for one in documents
+        ]
+
+
+def _bring(
+    hook: SmartFlowsHook,
+    reference: DocumentRef,
+    *,
+    target: StoragePath,
+    max_bytes: int | None,
+    where: RunIdentity,
+    log: Any,
+    taken: list[str],
+) -> DocumentEntry:
+    """Bring one document; its name joins those taken once it is there."""
+    metadata = hook.client.run(get_document(reference.id))
+    with hook.client.stream(document_content(reference.id)) as (head, chunks):
+        stream = read_document_head(head, chunks)
+        _refuse_sign_in_page(metadata, stream.content_type, where=where)
+        content_type = metadata.content_type or stream.content_type
+        name = safe_name(metadata.name or reference.name, content_type=content_type, taken=taken)
+        file = land(stream.chunks, target, name, max_bytes=max_bytes, expected_size=stream.size)
+    taken.append(name)
+    log.info("Document %r (%d bytes) is at %s", metadata.name, file.size, file.uri)
+    return landed(reference, file, name=metadata.name, content_type=content_type)
+
+
+def _again(bring: Callable[P, T]) -> Callable[P, T]:
+    """Repeat a transfer a few times where what failed may pass; it starts from the beginning each time."""
+    repeating: Callable[P, T] = retry(
+        stop=stop_after_attempt(TRANSFER_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.5, max=20),
+        retry=retry_if_exception_type((AnswerLost, ServiceFault, Throttled, DocumentIncomplete)),
+        reraise=True,
+    )(bring)
+    return repeating
+
+
+def _refuse_sign_in_page(document: Document, came_as: str, *, where: RunIdentity) -> None:
+    """Raise where a proxy or a sign-in page has answered with HTML instead of the document."""
+    announced = document.content_type.partition(";")[0].strip().lower()
+    if came_as == "text/html" and announced not in {"", "text/html", "application/xhtml+xml"}:
+        raise FlowDocumentError(
+            f"Document {document.name!r} is of type {announced}, but an HTML page came.",
+            where=where,
+            fate="The page was not kept; the document stays at the service.",
+            advice="A sign-in page or a proxy has probably answered instead; a retry fetches it again.",
+        )

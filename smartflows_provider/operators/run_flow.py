@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from smartflows_provider.exceptions import FlowKilledError, RunIdentity
+from smartflows_provider.exceptions import FlowConfigurationError, FlowKilledError, RunIdentity
 from smartflows_provider.lifecycle.answering import answer_forms
-from smartflows_provider.lifecycle.begin import RunBeginning, RunRequest
+from smartflows_provider.lifecycle.begin import NOTHING_STARTED, RunBeginning, RunRequest
 from smartflows_provider.lifecycle.candidates import executions_since
 from smartflows_provider.lifecycle.conclude import (
     error_of_unfinished_wait,
@@ -28,6 +29,7 @@ from smartflows_provider.lifecycle.record import epoch_of, store_for
 from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_now, look
 from smartflows_provider.links import EXECUTION_ID_KEY, EXECUTION_URL_KEY
+from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
 from smartflows_provider.operators.payload_source import InputArguments, prepare_input
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.extractor import Output
@@ -36,7 +38,7 @@ from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import Wait, WaitPolicy
 from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.smart_flows import find_flow, start_flow
+from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -84,7 +86,6 @@ class FlowRun:
         """Attach to the execution of an earlier attempt, or start one; push its id and address."""
         operator = self._operator
         self._settings = self._hook.settings
-        check_outputs(operator.outputs, where=self._where())
         beginning = RunBeginning(
             hook=self._hook,
             store=store_for(context, durable=operator.durable),
@@ -92,9 +93,14 @@ class FlowRun:
             options=self._options,
             log=self._log,
         )
-        with self._payload(context) as payload:
-            self._log.info("Input: %s", payload.description)
-            begun = beginning.begin(self._request(payload))
+        begun = beginning.attach(self._flow_label)
+        if begun is None:
+            kept = beginning.earlier_run
+            fate = f"Execution {kept} of an earlier attempt was left as it is." if kept else NOTHING_STARTED
+            unattended = self._check_arguments(fate)
+            with self._payload(context, fate) as payload:
+                self._log.info("Input: %s", payload.description)
+                begun = beginning.begin(self._request(payload, unattended=unattended))
         self._execution_id = begun.execution_id
         self._deadline = begun.deadline
         self.is_stable = begun.phase.is_stable
@@ -198,6 +204,8 @@ class FlowRun:
 
     def _sleep(self, seconds: float) -> None:
         """Sleep in short pieces, so that a task that is being stopped stops waiting."""
+        # A kill must use the connection as the wait last read it.
+        self._settings = self._hook.known_settings or self._settings
         self._raise_if_killed()
         wake_at = time.monotonic() + seconds
         while (left := wake_at - time.monotonic()) > 0:
@@ -258,7 +266,7 @@ class FlowRun:
         if self._options.on_user_input != "answer":
             fate, _ = self._give_up(ended)
             raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
-        answers = operator.payload_argument("answers") or {}
+        answers = mapping_argument(operator.payload_argument("answers"), "answers", where=where)
         answer_forms(self._hook, ended.execution_id, answers=answers, where=where, log=self._log)
 
     def _give_up(self, ended: WaitEvent) -> tuple[str, bool]:
@@ -279,11 +287,38 @@ class FlowRun:
 
     # --- from the operator's arguments ---
 
-    def _payload(self, context: Context) -> AbstractContextManager[PreparedPayload]:
+    @property
+    def _flow_label(self) -> str:
+        """How messages name the flow."""
+        flow = self._operator.flow
+        return "selected by a person" if flow is None else str(flow)
+
+    def _check_arguments(self, fate: str) -> bool:
+        """Refuse what templates have made unusable, before anything is started; return ``unattended``."""
+        operator, where = self._operator, self._where()
+        if operator.flow is not None:
+            text_argument(operator.flow, "flow", where=where)
+        unattended = flag_argument(operator.unattended, "unattended", where=where)
+        if unattended and (operator.flow is None or operator.dataset_id):
+            raise FlowConfigurationError(
+                "An unattended start needs a flow and takes no dataset_id.",
+                where=where,
+                fate=fate,
+                advice="Set flow, leave dataset_id out, or start with unattended=False.",
+            )
+        outputs = mapping_argument(operator.outputs, "outputs", where=where)
+        check_outputs(outputs, where=where, fate=fate)
+        mapping_argument(operator.payload_argument("answers"), "answers", where=where)
+        storage_path(operator.documents_path, where=where)
+        return unattended
+
+    def _payload(self, context: Context, fate: str) -> AbstractContextManager[PreparedPayload]:
         operator = self._operator
-        names = ("xml", "data", "rows", "sql", "records", "header")
+        names = ("xml", "data", "rows", "sql", "records")
+        header = operator.payload_argument("header")
         arguments = InputArguments(
             **{name: operator.payload_argument(name) for name in names},
+            header=mapping_argument(header, "header", where=self._where()),
             sql_conn_id=operator.sql_conn_id,
             root=operator.root,
             row=operator.row,
@@ -292,52 +327,48 @@ class FlowRun:
         )
         dag = operator.get_dag()
         dag_file = dag.fileloc if dag is not None else None
-        return prepare_input(arguments, context=context, dag_file=dag_file, where=self._where())
+        return prepare_input(arguments, context=context, dag_file=dag_file, where=self._where(), fate=fate)
 
-    def _request(self, payload: PreparedPayload) -> RunRequest:
+    def _request(self, payload: PreparedPayload, *, unattended: bool) -> RunRequest:
         """Return how the service is asked for the run; a flow's name is looked up before anything is sent."""
         operator, hook = self._operator, self._hook
-        flow = operator.flow
+        flow, body, content_type = operator.flow, payload.body, payload.content_type
 
         def prepare() -> Callable[[], RunSnapshot]:
+            flow_id = None if flow is None else hook.find_flow(flow).id
             self._raise_if_killed()
-            flow_id = hook.find_flow(flow).id if flow else None
-            return lambda: hook.client.run(
-                start_flow(
-                    flow_id,
-                    body=payload.body,
-                    content_type=payload.content_type,
-                    unattended=_as_flag(operator.unattended),
-                    dataset_id=operator.dataset_id,
-                )
+            start = partial(
+                start_flow_by_id,
+                flow_id,
+                body=body,
+                content_type=content_type,
+                unattended=unattended,
+                dataset_id=operator.dataset_id or None,
             )
+            return lambda: hook.client.run(start())
 
         def candidates(since: float) -> list[str]:
-            flow_id = hook.client.run(find_flow(flow)).id if flow else None
+            flow_id = None if flow is None else hook.client.run(find_flow(flow)).id
             return executions_since(hook, flow_id, since)
 
         return RunRequest(
-            flow=flow or "selected by a person",
+            flow=self._flow_label,
             fingerprint=payload.fingerprint,
             prepare=prepare,
             candidates=candidates,
+            hide_words=operator.hide_payload,
         )
 
     def _result_options(self) -> ResultOptions:
         operator = self._operator
         return ResultOptions(
-            outputs=operator.outputs,
+            outputs=mapping_argument(operator.outputs, "outputs", where=self._where()),
             values_by_title=operator.values_by_title,
-            documents_path=storage_path(operator.documents_path),
+            documents_path=storage_path(operator.documents_path, where=self._where()),
             max_document_bytes=operator.max_document_bytes,
             max_xcom_bytes=operator.max_xcom_bytes,
         )
 
     def _where(self, *, url: str | None = None) -> RunIdentity:
         execution_id = self._execution_id or None
-        return self._hook.identity(flow=self._operator.flow, execution_id=execution_id, url=url)
-
-
-def _as_flag(value: bool | str) -> bool:
-    """Return a yes or no that may come out of a template as a word."""
-    return value if isinstance(value, bool) else value.strip().lower() in {"true", "yes", "on", "1"}
+        return self._hook.identity(flow=self._flow_label, execution_id=execution_id, url=url)

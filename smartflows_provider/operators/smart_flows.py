@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
+from smartflows_provider.operators.rows_function import RowsFunction
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONN_ID = "smartflows_default"
 DEFAULT_MAX_XCOM_BYTES = 48 * 1024
+HIDDEN = "hidden by hide_payload"
 
 
 class _SmartFlowsOperator(BaseOperator):
@@ -87,7 +89,9 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         ``sql`` (templated).
     :param xsd: path of the flow's XSD; the input is brought into its order and checked against it before
         anything is sent. A relative path is taken from the DAG file's folder (templated).
-    :param hide_payload: keep the input out of rendered fields and messages.
+    :param hide_payload: keep the input out of rendered fields, and out of messages about the start. Input
+        that is written into the DAG file stays part of the serialised DAG, and what the flow itself says in
+        its errors and warnings is shown.
     :param wait_for_completion: False returns right after the start.
     :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
     :param timeout: seconds from submission until the execution must be finished.
@@ -196,7 +200,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         self.dataset_id = dataset_id
         self.xml = xml
         self.data = data
-        self.rows = rows
+        self.rows = RowsFunction(rows) if callable(rows) else rows
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.records = records
@@ -214,7 +218,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         self.documents_path = documents_path
         self.max_document_bytes = max_document_bytes
         self.max_xcom_bytes = max_xcom_bytes
-        self.options = RunOptions(
+        self.options = self._checked_options(
             timeout=timeout,
             poll_interval=poll_interval,
             max_outage=max_outage,
@@ -278,12 +282,24 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render; then keep the input out of what Airflow stores and shows as rendered fields."""
         super()._do_render_template_fields(*args, **kwargs)
-        if self.hide_payload:
-            for name in self._PAYLOAD_FIELDS:
-                value = getattr(self, name)
-                if value is not None and name not in self._hidden:
-                    self._hidden[name] = value
-                    setattr(self, name, "hidden by hide_payload")
+        if not self.hide_payload:
+            return
+        # Copies of a task share its attributes: each rendering has a mapping of its own.
+        hidden: dict[str, Any] = {}
+        for name in self._PAYLOAD_FIELDS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            seen = isinstance(value, str) and value == HIDDEN
+            hidden[name] = self._hidden.get(name) if seen else value
+            setattr(self, name, HIDDEN)
+        self._hidden = hidden
+
+    def _checked_options(self, **options: Any) -> RunOptions:
+        try:
+            return RunOptions(**options)
+        except ValueError as error:
+            raise ValueError(f"{self.task_id}: {error}.") from None
 
     def _check_arguments(self) -> None:
         """Refuse at parse time what cannot work."""
@@ -307,6 +323,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
                 f"{self.task_id}: rows and sql need row, the name of each row's element, and root, the name "
                 "of the root element; an xsd with a single root element makes root unnecessary."
             )
+        if self.unattended is True and (self.flow is None or self.dataset_id is not None):
+            raise ValueError(f"{self.task_id}: an unattended start needs flow and takes no dataset_id.")
         if self.options.on_user_input == "answer" and self.answers is None:
             raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
 
@@ -352,6 +370,8 @@ class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
         self.documents_path = documents_path
         self.max_document_bytes = max_document_bytes
         self.max_xcom_bytes = max_xcom_bytes
+        if on_warning not in {"succeed", "fail"}:
+            raise ValueError(f"{self.task_id}: on_warning is {on_warning!r}; it takes 'succeed' or 'fail'.")
 
     def execute(self, context: Context) -> Manifest:
         """Return the manifest of the execution."""
@@ -420,6 +440,7 @@ class SmartFlowsAnswerFormOperator(_SmartFlowsOperator):
         defaults.
     :param smart_flows_conn_id: the connection (templated).
     :returns: the status after the answer, in the service's word.
+    :raises FlowStateUnknownError: if the execution asks nothing; a retry looks again.
     :raises FlowUserInputRequiredError: if the answers do not fit the form; no retry helps.
     :raises FlowRequestRefusedError: if the service refuses the answer; no retry helps.
     """
@@ -435,13 +456,10 @@ class SmartFlowsAnswerFormOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> str:
         """Answer the form, and those that follow at once."""
         del context
-        from smartflows_provider.lifecycle.answering import answer_forms  # noqa: PLC0415 - not at DAG parse
+        from smartflows_provider.operators.on_execution import answer_for  # noqa: PLC0415 - not at DAG parse
 
-        where = self.hook.identity(execution_id=self.execution_id)
         with self.hook:
-            return answer_forms(
-                self.hook, self.execution_id, answers=self.answers, where=where, log=self.log
-            ).status
+            return answer_for(self)
 
 
 class SmartFlowsSendEventOperator(_SmartFlowsOperator):
@@ -469,9 +487,10 @@ class SmartFlowsSendEventOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> None:
         """Send the event, once."""
         del context
+        from smartflows_provider.operators.on_execution import send_event_for  # noqa: PLC0415 - parse
+
         with self.hook:
-            self.hook.send_event(self.callback_id, execution_id=self.execution_id, text=self.text)
-        self.log.info("Sent the event to callback %s.", self.callback_id)
+            send_event_for(self)
 
 
 class SmartFlowsCancelExecutionOperator(_SmartFlowsOperator):

@@ -23,9 +23,10 @@ from smartflows_provider.lifecycle.conclude import (
 from smartflows_provider.lifecycle.loops import look_once, write_notes
 from smartflows_provider.lifecycle.results import judge
 from smartflows_provider.links import EXECUTION_URL_KEY
+from smartflows_provider.operators.arguments import text_argument
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.event import WaitEvent
-from smartflows_provider.waiting.wait import AskAgain, Wait, WaitPolicy
+from smartflows_provider.waiting.wait import AskAgain, Decision, Wait, WaitPolicy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -46,6 +47,7 @@ class SensorRun:
     def __init__(self, sensor: SmartFlowsExecutionSensor) -> None:
         self._sensor = sensor
         self._hook = SmartFlowsHook(sensor.smart_flows_conn_id)
+        text_argument(sensor.execution_id, "execution_id", where=self._hook.identity())
         policy = WaitPolicy(
             deadline=math.inf,
             poll_interval=sensor.poke_interval,
@@ -55,6 +57,10 @@ class SensorRun:
         )
         self._wait = Wait(policy, execution_id=sensor.execution_id, began_at=time.time())
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._hook.close()
+
     def announce(self, context: Context) -> None:
         """Push the address for the link."""
         url = self._hook.execution_url(self._sensor.execution_id)
@@ -63,11 +69,12 @@ class SensorRun:
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once; the base class paces the looks."""
         del context
-        decision = look_once(self._wait, hook=self._hook)
-        write_notes(self._sensor.log, decision.notes)
+        decision = self._look()
+        if isinstance(decision, AskAgain) and decision.refresh:
+            # In reschedule mode the next look is another process, which would not know of this refusal.
+            self._hook.close()
+            decision = self._look()
         if isinstance(decision, AskAgain):
-            if decision.refresh:
-                self._hook.close()
             return False
         ended = WaitEvent(
             reason=decision.reason,
@@ -76,6 +83,11 @@ class SensorRun:
             detail=decision.detail,
         )
         return PokeReturnValue(is_done=True, xcom_value=self._judge(ended))
+
+    def _look(self) -> Decision:
+        decision = look_once(self._wait, hook=self._hook)
+        write_notes(self._sensor.log, decision.notes)
+        return decision
 
     def trigger(self) -> FlowExecutionTrigger:
         """Return what waits in the triggerer; it never cancels what the sensor did not start."""
@@ -110,7 +122,7 @@ class SensorRun:
         if ended.reason == "needs_person":
             raise person_needed_error(where=where, status=ended.status or "UserInput", fate=NOT_OURS)
         if ended.reason != "finished":
-            raise error_of_unfinished_wait(ended, where=where)
+            raise error_of_unfinished_wait(ended, where=where, own=False)
         execution, _ = judge(
             self._hook, execution_id, on_warning=sensor.on_warning, where=where, log=sensor.log
         )

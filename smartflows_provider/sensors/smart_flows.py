@@ -7,12 +7,14 @@ and deferrable mode judge a status by the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, conf
 
+from smartflows_provider.exceptions import FlowException
 from smartflows_provider.links import FlowExecutionLink
 
 if TYPE_CHECKING:
@@ -77,17 +79,20 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         :param context: the task's context.
         :returns: False, or the result with the XCom value.
         """
-        return self._sensor_run.poke(context)
+        with self._soft():
+            return self._sensor_run.poke(context)
 
     def execute(self, context: Context) -> Any:
         """Look once; then wait in the triggerer, or as the sensor's mode says."""
-        run = self._sensor_run
-        run.announce(context)
-        if not self.deferrable:
-            return super().execute(context)
-        if found := self.poke(context):
-            return found.xcom_value
-        return self.defer(trigger=run.trigger(), method_name="execute_complete")
+        with self._soft():
+            run = self._sensor_run
+        with closing(run):
+            run.announce(context)
+            if not self.deferrable:
+                return super().execute(context)
+            if found := self.poke(context):
+                return found.xcom_value
+            return self.defer(trigger=run.trigger(), method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -98,7 +103,23 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         :raises FlowEventError: if it is not one.
         """
         del context
-        return self._sensor_run.complete(event)
+        with self._soft(), closing(self._sensor_run) as run:
+            return run.complete(event)
+
+    @contextmanager
+    def _soft(self) -> Iterator[None]:
+        """
+        Skip instead of fail where ``soft_fail`` or ``never_fail`` asks for it, in every mode alike.
+
+        The base class does so for all errors after a deferral, but only for some in the other modes.
+        """
+        try:
+            yield
+        except FlowException as error:
+            if self.soft_fail or self.never_fail:
+                option = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipped, as {option}=True asks: {error}") from error
+            raise
 
     @cached_property
     def _sensor_run(self) -> SensorRun:

@@ -16,13 +16,13 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, cancel_if_task_is_over, kill_threads
 from smartflows_provider.lifecycle.loops import wait_in_trigger
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
-from smartflows_provider.waiting.wait import Wait, WaitPolicy
+from smartflows_provider.waiting.wait import DEFAULT_HOLD, Wait, WaitPolicy
 from smartflows_provider.wire.errors import WireError
 
 TRIGGER_SCHEMA = 1
@@ -94,7 +94,10 @@ class FlowExecutionTrigger(BaseTrigger):
         """Wait, and yield how it ended."""
         async with hook_for(self.system, self.conn_id) as hook:
             try:
-                settings = await hook.asettings()
+                hold_seconds = (await hook.asettings()).long_poll_seconds
+            except FlowConnectionError:
+                # Airflow cannot be asked for the connection just now; the wait asks again, and reports it.
+                hold_seconds = DEFAULT_HOLD
             except FlowConfigurationError as error:
                 # The worker has just used this connection: it was changed or removed meanwhile.
                 yield TriggerEvent(self._event("misconfigured", detail=str(error)).as_dict())
@@ -103,7 +106,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 deadline=self.deadline,
                 poll_interval=self.poll_interval,
                 max_outage=self.max_outage,
-                hold_seconds=settings.long_poll_seconds,
+                hold_seconds=hold_seconds,
                 stop_for_person=self.stop_for_person,
             )
             wait = Wait(policy, execution_id=self.execution_id, began_at=time.time())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smartflows_provider.transport.errors import TransportError
-from smartflows_provider.wire.errors import AccessDenied, KeyRefused, NotFound, WireError
+from smartflows_provider.wire.errors import AccessDenied, KeyRefused, NotFound, UnusableId, WireError
 
 PollFailureKind = Literal["passing", "refused", "denied", "misconfigured", "gone"]
 
@@ -35,6 +35,8 @@ def read_failure(error: WireError | TransportError) -> PollFailure:
         return PollFailure(kind="refused", text=str(error))
     if isinstance(error, AccessDenied):
         return PollFailure(kind="denied", text=str(error))
+    if isinstance(error, UnusableId):
+        return PollFailure(kind="misconfigured", text=str(error))
     if isinstance(error, NotFound):
         return PollFailure(kind="gone", text=str(error))
     retry_after = error.retry_after if isinstance(error, WireError) else None

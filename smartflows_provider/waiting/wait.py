@@ -23,6 +23,9 @@ from smartflows_provider.waiting.schedule import (
 )
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
 
+DEFAULT_HOLD = 30.0
+"""Seconds, as the service holds an answer where it is not told otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WaitPolicy:
@@ -34,7 +37,7 @@ class WaitPolicy:
     """Seconds, the longest pause between two short polls."""
     max_outage: float = 600.0
     """Seconds for which the service may be out of reach before the wait ends as unreachable."""
-    hold_seconds: float = 30.0
+    hold_seconds: float = DEFAULT_HOLD
     """Longest server-side hold of an answer; 0 for short polls only."""
     stop_for_person: bool = True
     """Whether the wait ends where a person is needed."""

@@ -14,12 +14,24 @@ class WireError(Exception):
     :param message: what was asked and what came, without secrets.
     :param status: HTTP status of the answer, 0 where the error is not about a single answer.
     :param retry_after: seconds the service asked to wait, None if it named none.
+    :param detail: the service's own words; they may quote what it was sent.
     """
 
-    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, status: int = 0, retry_after: float | None = None, detail: str = ""
+    ) -> None:
+        super().__init__(f"{message}: {detail}" if detail else message)
+        self.message = message
         self.status = status
         self.retry_after = retry_after
+
+    def without_detail(self) -> WireError:
+        """Return the same error without the service's own words."""
+        return type(self)(self.message, status=self.status, retry_after=self.retry_after)
+
+
+class UnusableId(WireError, ValueError):
+    """An id or name cannot be part of an address; nothing was sent."""
 
 
 class KeyRefused(WireError):

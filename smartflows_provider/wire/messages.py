@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from smartflows_provider.wire.errors import UnreadableAnswer
+from smartflows_provider.wire.errors import UnreadableAnswer, UnusableId
 
 T = TypeVar("T")
 
@@ -97,8 +97,8 @@ def segment(value: str) -> str:
     Quote an id so that it stays one path segment whatever it holds.
 
     :param value: an id or name from outside.
-    :raises ValueError: if it is empty, or ``.`` or ``..``, which no quoting can protect.
+    :raises UnusableId: if it is no text, empty, or ``.`` or ``..``, which no quoting can protect.
     """
-    if value in {"", ".", ".."}:
-        raise ValueError(f"{value!r} is not a usable id")
+    if not isinstance(value, str) or value in {"", ".", ".."}:
+        raise UnusableId(f"{value!r} is not a usable id")
     return quote(value, safe="")

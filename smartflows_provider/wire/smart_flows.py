@@ -248,18 +248,51 @@ def start_flow(
     A name is looked up for both ways, so that a wrong or an ambiguous one is the same clear error.
 
     :param flow: id or name; None opens an execution in status ``SelectFlow``.
+    :raises ValueError: as :func:`start_flow_by_id`, before the look-up.
+    """
+    _check_start(flow, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id)
+    flow_id = None if flow is None else (yield from find_flow(flow)).id
+    return (
+        yield from start_flow_by_id(
+            flow_id, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id
+        )
+    )
+
+
+def start_flow_by_id(
+    flow_id: str | None,
+    *,
+    body: Body | None = None,
+    content_type: str | None = None,
+    unattended: bool = False,
+    dataset_id: str | None = None,
+) -> Exchange[RunSnapshot]:
+    """
+    Start an execution of a flow whose id is known: one request and no look-up.
+
+    :param flow_id: None opens an execution in status ``SelectFlow``.
     :param dataset_id: goes with attended starts only.
     :raises ValueError: if ``unattended`` comes without a flow or with ``dataset_id``, or a body without its
         content type.
     """
-    _input_headers(body, content_type)
-    if unattended and (flow is None or dataset_id is not None):
-        raise ValueError("an unattended start needs a flow and takes no dataset_id")
-    flow_id = None if flow is None else (yield from find_flow(flow)).id
+    _check_start(flow_id, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id)
     if unattended and flow_id is not None:
         execution = yield from start_unattended(flow=flow_id, body=body, content_type=content_type)
         return RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
     return (yield from start(flow_id=flow_id, dataset_id=dataset_id, body=body, content_type=content_type))
+
+
+def _check_start(
+    flow: str | None,
+    *,
+    body: Body | None,
+    content_type: str | None,
+    unattended: bool,
+    dataset_id: str | None,
+) -> None:
+    _input_headers(body, content_type)
+    if unattended and (flow is None or dataset_id is not None):
+        raise ValueError("an unattended start needs a flow and takes no dataset_id")
 
 
 def progress(execution_id: str, *, hold_seconds: float = 0.0) -> Exchange[RunSnapshot]:
@@ -430,7 +463,8 @@ def find_flow(flow: str) -> Exchange[Reference]:
     if _GUID.fullmatch(flow):
         return Reference(id=flow)
     flows = yield from list_flows()
-    matches = [one for one in flows if flow and flow in {one.name, one.id}]
+    by_id = [one for one in flows if flow and one.id == flow]
+    matches = by_id or [one for one in flows if flow and one.name == flow]
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -518,16 +552,16 @@ def raise_for_status(response: Response) -> None:
     if 200 <= status < 300:
         return
     label = response.request.label
-    detail = error_text(response)
-    message = f"{label} was answered with {status}" + (f": {detail}" if detail else "")
+    message = f"{label} was answered with {status}"
     if 300 <= status < 400:
         target = _redirect_target(response.headers.get("location", ""))
-        raise RedirectAnswered(f"{label} was answered with {status}, a redirect to {target}", status=status)
+        raise RedirectAnswered(f"{message}, a redirect to {target}", status=status)
     kinds: dict[int, type[WireError]] = {
         401: KeyRefused, 403: AccessDenied, 404: NotFound, 408: ServiceFault, 410: NotFound, 429: Throttled,
     }  # fmt: skip
     kind = kinds.get(status, ServiceFault if status >= 500 else RequestRefused)
-    raise kind(message, status=status, retry_after=read_retry_after(response.headers))
+    retry_after = read_retry_after(response.headers)
+    raise kind(message, status=status, retry_after=retry_after, detail=error_text(response))
 
 
 _ERROR_TEXT_LIMIT = 2000

@@ -151,7 +151,7 @@ def test_no_phase_but_success_lets_a_strict_task_succeed(phase: RunPhase) -> Non
                 f"The service denied the key's right during the wait: 401 {SHOWN}\nThe execution was kept.\n"
                 "Have the right given back to the role of the key's user, or the licence mended, and then "
                 "clear "
-                "the task with on_clear='resume'."
+                "the task with on_clear='resume', or see to the execution at the service."
             ),
         ),
         (
@@ -201,7 +201,8 @@ def test_the_message_of_a_timeout() -> None:
     assert type(error) is FlowTimeoutError
     assert str(error) == (
         f"The execution was not finished in time; its last status was not known. {SHOWN}\n"
-        "Execution e1 is Canceled.\nRaise timeout if it needs longer; a retry has a new time limit."
+        "Execution e1 is Canceled.\n"
+        "Raise timeout, or execution_timeout, if it needs longer; a retry has a new time limit."
     )
 
 

@@ -21,6 +21,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.results import (
+    TRANSFER_ATTEMPTS,
     ResultOptions,
     check_outputs,
     documents_of,
@@ -98,7 +99,7 @@ def test_expressions_that_cannot_be_read_are_refused_before_anything_is_started(
     check_outputs(None, where=where)
     check_outputs({"total": "total"}, where=where)
     with pytest.raises(FlowOutputError, match="'bad'") as refused:
-        check_outputs({"bad": "a[", "good": "a"}, where=where)
+        check_outputs({"bad": "a[", "good": "a"}, where=where, fate="Nothing was started.")
     assert str(refused.value).endswith("Nothing was started.")
 
 
@@ -125,8 +126,8 @@ def test_an_output_that_cannot_be_had_as_asked_for_fails_for_good(
 @pytest.mark.parametrize(
     "trouble",
     [
-        (Fault(action="cut", size=5), FlowServiceError),
-        (Fault(action="status", status=500), FlowServiceError),
+        (Fault(action="cut", size=5, count=TRANSFER_ATTEMPTS), FlowServiceError),
+        (Fault(action="status", status=500, count=TRANSFER_ATTEMPTS), FlowServiceError),
         (Fault(action="status", status=404), FlowNotFoundError),
     ],
 )
@@ -143,6 +144,19 @@ def test_a_document_that_cannot_be_fetched_leaves_no_file_and_a_retry_brings_it(
     assert f"execution {finished}" in str(failed.value)
     assert not list(tmp_path.rglob("*.html"))
     assert len(take(hook, finished, documents_path=path)["documents"]) == 2
+
+
+@pytest.mark.parametrize(
+    "trouble", [Fault(action="cut", size=5), Fault(action="status", status=503), Fault(action="reset")]
+)
+def test_a_transfer_that_fails_once_is_repeated_within_the_attempt(
+    hook: SmartFlowsHook, finished: str, tmp_path: Path, trouble: Fault, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("server")
+    server.inject(Fault(**{**vars(trouble), "path": "/content$", "method": "GET"}))
+    entries = take(hook, finished, documents_path=ObjectStoragePath(f"file://{tmp_path}"))["documents"]
+    assert [one["size"] > 0 for one in entries] == [True, True]
+    assert len({one["uri"] for one in entries}) == 2
 
 
 def test_documents_can_be_landed_apart_from_their_execution(

@@ -103,10 +103,14 @@ def test_without_a_store_or_durable_nothing_is_remembered(context: dict[str, Any
     assert all(not accessor.entries for accessor in context.values())
 
 
-def test_what_somebody_else_has_written_under_the_key_is_no_record() -> None:
+@pytest.mark.parametrize("raw", ["text", 5, ["a"], {}])
+def test_what_somebody_else_has_written_under_the_key_is_an_error_and_not_the_lack_of_a_record(
+    raw: object,
+) -> None:
     accessor = FakeStateStore()
-    accessor.set(RECORD_KEY, "text")
-    assert TaskStateStore(accessor, retention=None).load() is None
+    accessor.set(RECORD_KEY, raw)
+    with pytest.raises(ValueError, match="not a run record"):
+        TaskStateStore(accessor, retention=None).load()
 
 
 def test_the_epoch_is_read_from_the_context_and_counts_as_0_where_an_airflow_does_not_tell() -> None:

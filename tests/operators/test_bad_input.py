@@ -293,7 +293,7 @@ def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(
 
 def test_data_that_is_text_but_not_json(server: DevServer) -> None:
     message = refused(server, FlowInputError, data='{"Customer": ', root="Order")
-    assert "data is text, but not JSON: " in message
+    assert "Data is text, but not JSON: " in message
     assert "Nothing was started." in message
 
 

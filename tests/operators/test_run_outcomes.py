@@ -276,9 +276,8 @@ def test_a_run_that_takes_too_long_is_cancelled(server: DevServer) -> None:
     assert not isinstance(run.error, AirflowFailException)
     assert run.message == (
         f"The execution was not finished in time; its last status was Running. {shown(run, server.url)}\n"
-        f"Execution {run.execution_id} is Canceled.\nRaise timeout if it needs longer; a retry has a new "
-        "time "
-        "limit."
+        f"Execution {run.execution_id} is Canceled.\n"
+        "Raise timeout, or execution_timeout, if it needs longer; a retry has a new time limit."
     )
     assert len(cancels(server)) == 2
 

@@ -12,6 +12,8 @@ from airflow.sdk import ObjectStoragePath
 from support.tasks import Attempt, run_task
 
 from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
+    FlowConfigurationError,
     FlowExecutionFailedError,
     FlowNotFoundError,
     FlowOutputError,
@@ -211,3 +213,76 @@ def test_cancelling_what_does_not_stop_in_time_says_so(smart_flows_server: Any) 
     operator = SmartFlowsCancelExecutionOperator(task_id="t", execution_id=execution_id, settle_seconds=1)
     with pytest.raises(FlowStateUnknownError, match="The execution has not stopped"):
         run_task(operator)
+
+
+@pytest.mark.parametrize("unusable", ["", "  ", "..", None, 5, {"id": "x"}], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (SmartFlowsGetOutputOperator, {}),
+        (SmartFlowsDownloadDocumentsOperator, {"documents_path": "documents", "document_ids": None}),
+        (SmartFlowsAnswerFormOperator, {"answers": {}}),
+        (SmartFlowsCancelExecutionOperator, {}),
+    ],
+)
+def test_an_id_that_a_template_has_made_unusable_is_named(
+    smart_flows_server: Any, kind: Any, arguments: dict[str, Any], unusable: Any
+) -> None:
+    operator = kind(task_id="t", execution_id="{{ id }}", **arguments)
+    operator.execution_id = unusable
+    with pytest.raises(FlowConfigurationError, match="The argument execution_id is"):
+        run_task(operator)
+    assert smart_flows_server.requests == []
+
+
+@pytest.mark.parametrize("ids", ["", [""], [None], [{"name": "no id"}]], ids=str)
+def test_ids_of_documents_that_are_none_are_refused(ids: Any, tmp_path: Path) -> None:
+    operator = SmartFlowsDownloadDocumentsOperator(
+        task_id="t", document_ids=ids, documents_path=str(tmp_path)
+    )
+    with pytest.raises(FlowConfigurationError, match="The argument document_ids is"):
+        run_task(operator)
+
+
+def test_download_takes_the_entries_of_a_manifest(smart_flows_server: Any, tmp_path: Path) -> None:
+    execution_id = started(smart_flows_server, LETTER)
+    entries = run_task(SmartFlowsGetOutputOperator(task_id="g", execution_id=execution_id))["documents"]
+    operator = SmartFlowsDownloadDocumentsOperator(
+        task_id="t", document_ids=entries, documents_path=str(tmp_path)
+    )
+    assert [one["id"] for one in run_task(operator)] == [entries[0]["id"]]
+
+
+def test_download_from_an_execution_that_is_not_finished_may_be_retried(
+    smart_flows_server: Any, tmp_path: Path
+) -> None:
+    execution_id = started(smart_flows_server, {"kind": "work", "duration": 600}, settled=False)
+    operator = SmartFlowsDownloadDocumentsOperator(
+        task_id="t", execution_id=execution_id, documents_path=str(tmp_path)
+    )
+    with pytest.raises(FlowStateUnknownError, match="its status is Running"):
+        run_task(operator)
+
+
+def test_answering_an_execution_that_asks_nothing_says_so_and_may_be_retried(smart_flows_server: Any) -> None:
+    execution_id = started(smart_flows_server, {"kind": "work", "duration": 600}, settled=False)
+    operator = SmartFlowsAnswerFormOperator(task_id="t", execution_id=execution_id, answers={"a": 1})
+    with pytest.raises(FlowStateUnknownError, match="The execution asks nothing, its status is Running"):
+        run_task(operator)
+
+
+def test_cancelling_with_a_wrong_key_says_that_it_is_the_key(smart_flows_server: Any) -> None:
+    execution_id = started(smart_flows_server, {"kind": "work", "duration": 600}, settled=False)
+    smart_flows_server.revoke_key()
+    with pytest.raises(FlowAuthenticationError):
+        run_task(SmartFlowsCancelExecutionOperator(task_id="t", execution_id=execution_id))
+
+
+def test_an_event_without_a_callback_is_refused() -> None:
+    with pytest.raises(FlowConfigurationError, match="The argument callback_id is ''"):
+        run_task(SmartFlowsSendEventOperator(task_id="t", callback_id=""))
+
+
+def test_get_output_refuses_an_unknown_option_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match="on_warning is 'ignore'"):
+        SmartFlowsGetOutputOperator(task_id="t", execution_id="e", on_warning="ignore")

@@ -274,3 +274,29 @@ def test_progress_is_logged_when_it_changes_and_not_at_each_poke(
     lines = [line for line in capsys.readouterr().out.splitlines() if f"Execution {execution_id}: " in line]
     assert len([line for line in lines if "Running" in line]) <= 2
     assert len(lines) == len({line.split("Execution", 1)[1] for line in lines})
+
+
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("seen_at_once", [True, False], ids=["first look", "later"])
+def test_a_soft_sensor_is_skipped_where_the_run_failed_in_every_mode(
+    server: DevServer, hook: SmartFlowsHook, way: Way, option: str, seen_at_once: bool
+) -> None:
+    steps = [{"kind": "fail", "message": "No template"}]
+    execution_id = start(server, hook, *([] if seen_at_once else [LATER]), *steps)
+    arguments: dict[str, Any] = {option: True}
+    with pytest.raises(AirflowSkipException):
+        sense(way, execution_id, **arguments)
+
+
+def test_an_id_that_a_template_has_made_empty_is_named(server: DevServer, way: Way) -> None:
+    with pytest.raises(FlowConfigurationError, match="The argument execution_id is ''"):
+        sense(way, "")
+    assert server.requests == []
+
+
+def test_a_key_that_is_wrong_from_the_start_ends_the_sensor_in_every_mode(
+    server: DevServer, started: str, way: Way
+) -> None:
+    server.revoke_key()
+    with pytest.raises(FlowAuthenticationError):
+        sense(way, started)

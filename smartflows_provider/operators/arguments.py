@@ -1,0 +1,70 @@
+"""Arguments that templates have filled in, checked before anything is sent.
+
+A template turns everything into text and can turn out empty, so what an operator holds when it runs is not
+what its author wrote. Invariant: what cannot be meant is an error that names the argument, and never a
+default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
+
+NOTHING_SENT = "Nothing was sent."
+_YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
+
+
+def text_argument(value: Any, name: str, *, where: RunIdentity) -> str:
+    """
+    Return an id or name.
+
+    :raises FlowConfigurationError: if it is empty or no text.
+    """
+    if isinstance(value, str) and value.strip() not in {"", ".", ".."}:
+        return value
+    raise _unusable(value, name, "an id or a name as text", where)
+
+
+def flag_argument(value: Any, name: str, *, where: RunIdentity) -> bool:
+    """
+    Return a yes or no that may come out of a template as a word.
+
+    :raises FlowConfigurationError: for any other word.
+    """
+    word = str(value).strip().lower()
+    if word in _YES | _NO:
+        return word in _YES
+    raise _unusable(value, name, "true or false", where)
+
+
+def mapping_argument(value: Any, name: str, *, where: RunIdentity) -> Mapping[str, Any]:
+    """
+    Return a mapping; text is read as JSON, None is an empty one.
+
+    :raises FlowConfigurationError: if it is anything else. The message does not show what it is.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise _unusable(None, name, "a mapping, or JSON text of one", where, shown="other text") from None
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        shown = f"of type {type(value).__name__}"
+        raise _unusable(None, name, "a mapping, or JSON text of one", where, shown=shown)
+    return cast("Mapping[str, Any]", value)
+
+
+def _unusable(
+    value: Any, name: str, takes: str, where: RunIdentity, *, shown: str | None = None
+) -> FlowConfigurationError:
+    return FlowConfigurationError(
+        f"The argument {name} is {shown or repr(value)}; it takes {takes}.",
+        where=where,
+        fate=NOTHING_SENT,
+        advice="Look at what its template renders to, under Rendered Templates.",
+    )
