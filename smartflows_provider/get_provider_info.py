@@ -9,44 +9,61 @@ from __future__ import annotations
 from typing import Any
 
 from smartflows_provider import __version__
-
-_SYSTEM = "Smart Flows"
+from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_LABEL
 
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's entry for Airflow's providers manager."""
     return {
         "package-name": "airflow-provider-smartflows",
-        "name": _SYSTEM,
+        "name": SMART_FLOWS_LABEL,
         "description": "Runs Smart Flows executions as dependable steps of a DAG.",
         "versions": [__version__],
         "integrations": [
             {
-                "integration-name": _SYSTEM,
+                "integration-name": SMART_FLOWS_LABEL,
                 "external-doc-url": "https://support.experlogix.com/",
                 "tags": ["service"],
             }
         ],
         "operators": [
-            {"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.operators.smart_flows"]}
+            {
+                "integration-name": SMART_FLOWS_LABEL,
+                "python-modules": ["smartflows_provider.operators.smart_flows"],
+            }
         ],
         "sensors": [
-            {"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.sensors.smart_flows"]}
+            {
+                "integration-name": SMART_FLOWS_LABEL,
+                "python-modules": ["smartflows_provider.sensors.smart_flows"],
+            }
         ],
-        "hooks": [{"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.hooks.smart_flows"]}],
+        "hooks": [
+            {
+                "integration-name": SMART_FLOWS_LABEL,
+                "python-modules": ["smartflows_provider.hooks.smart_flows"],
+            }
+        ],
         "triggers": [
-            {"integration-name": _SYSTEM, "python-modules": ["smartflows_provider.triggers.execution"]}
+            {
+                "integration-name": SMART_FLOWS_LABEL,
+                "python-modules": ["smartflows_provider.triggers.execution"],
+            }
         ],
         "extra-links": ["smartflows_provider.links.FlowExecutionLink"],
         "connection-types": [_smart_flows_connection()],
     }
 
 
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": SMART_FLOWS_LABEL, "python-modules": list(names)}]
+
+
 def _smart_flows_connection() -> dict[str, Any]:
     return {
-        "connection-type": "smartflows",
+        "connection-type": SMART_FLOWS,
         "hook-class-name": "smartflows_provider.hooks.smart_flows.SmartFlowsHook",
-        "hook-name": _SYSTEM,
+        "hook-name": SMART_FLOWS_LABEL,
         "ui-field-behaviour": {
             "hidden-fields": ["schema", "login"],
             "relabeling": {"password": "API key"},

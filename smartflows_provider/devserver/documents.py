@@ -18,6 +18,7 @@ from typing import Any
 
 import jinja2
 from fpdf import FPDF, HTML2FPDF, FontFace, TextStyle
+from fpdf.fonts import TTFFont
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from smartflows_provider.devserver.inputs import plain
@@ -145,9 +146,13 @@ def make_pdf(html: str, *, created_at: float) -> bytes:
     pdf.add_page()
     try:
         pdf.write_html(re.sub(r"<head>.*?</head>", "", html, flags=re.DOTALL), tag_styles=_STYLES)
+        return bytes(pdf.output())
     except Exception as error:
         raise TemplateFailed(f"the HTML cannot be laid out as PDF: {error}") from error
-    return bytes(pdf.output())
+    finally:
+        for font in pdf.fonts.values():
+            if isinstance(font, TTFFont):
+                font.close()
 
 
 _HEADING: Mapping[str, Any] = {"color": "#1f3b63", "font_family": _FONT, "font_style": "B"}

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from smartflows_provider.exceptions import FlowException
 from smartflows_provider.hooks.base import FlowSystemHook
 from smartflows_provider.hooks.translation import translate
+from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_CONN_ID, SMART_FLOWS_LABEL
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.settings import ClientSettings
@@ -35,10 +36,10 @@ class SmartFlowsHook(FlowSystemHook):
     """
 
     conn_name_attr = "smart_flows_conn_id"
-    default_conn_name = "smartflows_default"
-    conn_type = "smartflows"
-    hook_name = "Smart Flows"
-    system = "Smart Flows"
+    default_conn_name = SMART_FLOWS_CONN_ID
+    conn_type = SMART_FLOWS
+    hook_name = SMART_FLOWS_LABEL
+    system = SMART_FLOWS_LABEL
 
     def __init__(self, smart_flows_conn_id: str = default_conn_name) -> None:
         super().__init__(smart_flows_conn_id)

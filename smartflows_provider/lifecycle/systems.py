@@ -7,16 +7,15 @@ Hooks are imported only when one is needed, because operators are imported at ev
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
+
+from smartflows_provider.systems import SMART_FLOWS
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
 
-FlowSystem = Literal["smartflows"]
-"""The connection type stands for the system."""
-
 _HOOKS: dict[str, tuple[str, str]] = {
-    "smartflows": ("smartflows_provider.hooks.smart_flows", "SmartFlowsHook"),
+    SMART_FLOWS: ("smartflows_provider.hooks.smart_flows", "SmartFlowsHook"),
 }
 
 
@@ -24,7 +23,7 @@ def hook_for(system: str, conn_id: str) -> FlowSystemHook:
     """
     Return the hook of a system for a connection.
 
-    :param system: a :data:`FlowSystem`.
+    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
     :param conn_id: the Airflow connection.
     :raises ValueError: if no such system is known.
     """

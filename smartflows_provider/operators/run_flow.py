@@ -34,6 +34,7 @@ from smartflows_provider.operators.payload_source import InputArguments, prepare
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.extractor import Output
 from smartflows_provider.output.manifest import Manifest, build_manifest
+from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import Wait, WaitPolicy
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from smartflows_provider.payload.prepared import PreparedPayload
     from smartflows_provider.transport.settings import ClientSettings
     from smartflows_provider.wire.run import RunSnapshot
-
-SYSTEM = "smartflows"
 
 
 class FlowRun:
@@ -144,7 +143,7 @@ class FlowRun:
         """Return what waits in the triggerer."""
         options = self._options
         return FlowExecutionTrigger(
-            system=SYSTEM,
+            system=SMART_FLOWS,
             conn_id=self._operator.smart_flows_conn_id,
             execution_id=self._execution_id,
             deadline=self._deadline,

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
 from smartflows_provider.operators.rows_function import RowsFunction
+from smartflows_provider.systems import SMART_FLOWS_CONN_ID
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from smartflows_provider.operators.run_flow import FlowRun
     from smartflows_provider.output.manifest import DocumentEntry, Manifest
 
-DEFAULT_CONN_ID = "smartflows_default"
 DEFAULT_MAX_XCOM_BYTES = 48 * 1024
 HIDDEN = "hidden by hide_payload"
 
@@ -44,7 +44,7 @@ class _SmartFlowsOperator(BaseOperator):
 
     ui_color = "#e8f3ee"
 
-    def __init__(self, *, smart_flows_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, smart_flows_conn_id: str = SMART_FLOWS_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.smart_flows_conn_id = smart_flows_conn_id
 
@@ -117,7 +117,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         URL that ``ObjectStoragePath`` takes (templated). None lists the documents without fetching them.
     :param max_document_bytes: size limit for each document; None for no limit.
     :param max_xcom_bytes: size limit for the manifest; larger values go to ``documents_path``.
-    :returns: the manifest, see the documentation.
+    :returns: the manifest, see ``docs/manifest.md``.
     :raises FlowException: one of its kinds; each class says whether a retry helps.
     """
 
@@ -161,7 +161,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         flow: str | None = None,
         unattended: bool | str = False,
         dataset_id: str | None = None,
-        smart_flows_conn_id: str = DEFAULT_CONN_ID,
+        smart_flows_conn_id: str = SMART_FLOWS_CONN_ID,
         xml: str | bytes | PathLike[str] | Any | None = None,
         data: Mapping[str, Any] | str | None = None,
         rows: Iterable[Any] | str | PathLike[str] | Callable[[Context], Iterable[Any]] | None = None,

@@ -121,7 +121,7 @@ def named_rows(rows: Iterable[Any], columns: Sequence[str] | None) -> Iterator[R
         if isinstance(row, Mapping):
             yield row
         elif columns is None or isinstance(row, str | bytes) or not isinstance(row, Sequence):
-            hint = "" if columns is not None else ", or a sequence where `columns` names its fields"
+            hint = "" if columns is not None else ", or rows of a cursor"
             raise UnsupportedInput(f"row {number}: a row is a mapping{hint}, not {type(row).__name__}")
         elif len(row) != len(columns):
             raise UnsupportedInput(f"row {number}: {len(row)} values for {len(columns)} columns")

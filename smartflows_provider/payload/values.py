@@ -45,7 +45,7 @@ def usable_text(text: str, *, where: Callable[[], str], bad_characters: BadChara
         return _NOT_XML.sub(REPLACEMENT, text)
     raise UnusableText(
         f"{where()}: XML cannot carry the character U+{ord(found.group()):04X} at position {found.start()}; "
-        "remove it, or set bad_characters='replace'"
+        "remove it from the data"
     )
 
 

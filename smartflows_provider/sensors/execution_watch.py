@@ -24,6 +24,7 @@ from smartflows_provider.lifecycle.loops import look_once, write_notes
 from smartflows_provider.lifecycle.results import judge
 from smartflows_provider.links import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import text_argument
+from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import AskAgain, Decision, Wait, WaitPolicy
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 
-SYSTEM = "smartflows"
 NOT_OURS = "The sensor did not start the execution and left it as it is."
 
 
@@ -93,7 +93,7 @@ class SensorRun:
         """Return what waits in the triggerer; it never cancels what the sensor did not start."""
         sensor = self._sensor
         return FlowExecutionTrigger(
-            system=SYSTEM,
+            system=SMART_FLOWS,
             conn_id=sensor.smart_flows_conn_id,
             execution_id=sensor.execution_id,
             deadline=time.time() + sensor.timeout,

@@ -16,14 +16,13 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensor
 
 from smartflows_provider.exceptions import FlowException
 from smartflows_provider.links import FlowExecutionLink
+from smartflows_provider.systems import SMART_FLOWS_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.sensors.execution_watch import SensorRun
-
-DEFAULT_CONN_ID = "smartflows_default"
 
 
 class SmartFlowsExecutionSensor(BaseSensorOperator):
@@ -53,7 +52,7 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         self,
         *,
         execution_id: str,
-        smart_flows_conn_id: str = DEFAULT_CONN_ID,
+        smart_flows_conn_id: str = SMART_FLOWS_CONN_ID,
         on_warning: OnWarning = "succeed",
         on_user_input: Literal["wait", "fail"] = "wait",
         max_outage: float = 600.0,

@@ -130,7 +130,7 @@ def test_violation_names_line_and_row(report_xsd):
             [{"a": 1}, 5],
             {"root": "r"},
             UnsupportedInput,
-            "row 2: a row is a mapping, or a sequence where `columns`",
+            "row 2: a row is a mapping, or rows of a cursor, not int",
         ),
         ([(1, 2)], {"root": "r", "columns": ("a",)}, UnsupportedInput, "row 1: 2 values for 1 columns"),
         ([], {"root": "r", "columns": ("a", "a")}, UnsupportedInput, "the column 'a' comes twice; give each"),

@@ -1,0 +1,15 @@
+"""What each flow system is called in Airflow.
+
+A system goes by its connection type: in trigger rows, in the connection form, and in the code. Imported at
+every DAG parse, so it holds names and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+FlowSystem = Literal["smartflows"]
+
+SMART_FLOWS: Final = "smartflows"
+SMART_FLOWS_LABEL: Final = "Smart Flows"
+SMART_FLOWS_CONN_ID: Final = "smartflows_default"
