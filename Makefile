@@ -28,7 +28,7 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 	@exec $(BIN)/python -m demo up
 
 test: $(READY) ## run every test that needs nothing else
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python -m pytest -m "not full" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Exit code 5 of pytest means that no test was selected, which is no failure of a test.
 test-full: $(READY) ## run the tests that need more, installing it
