@@ -51,7 +51,7 @@ class _SmartFlowsOperator(BaseOperator):
     @cached_property
     def hook(self) -> SmartFlowsHook:
         """The hook for the connection."""
-        from smartflows_provider.hooks.smart_flows import SmartFlowsHook  # noqa: PLC0415 - parse time
+        from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 
         return SmartFlowsHook(self.smart_flows_conn_id)
 
@@ -274,7 +274,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         return manifest
 
     def _new_run(self) -> FlowRun:
-        from smartflows_provider.operators.run_flow import FlowRun  # noqa: PLC0415 - not at DAG parse
+        from smartflows_provider.operators.run_flow import FlowRun
 
         self._run = FlowRun(self)
         return self._run
@@ -375,7 +375,7 @@ class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
 
     def execute(self, context: Context) -> Manifest:
         """Return the manifest of the execution."""
-        from smartflows_provider.operators.on_execution import take_output_of  # noqa: PLC0415 - parse
+        from smartflows_provider.operators.on_execution import take_output_of
 
         with self.hook:
             return take_output_of(self, context)
@@ -425,7 +425,7 @@ class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> list[DocumentEntry]:
         """Land the documents and return their entries."""
         del context
-        from smartflows_provider.operators.on_execution import download_for  # noqa: PLC0415 - parse
+        from smartflows_provider.operators.on_execution import download_for
 
         with self.hook:
             return download_for(self)
@@ -456,7 +456,7 @@ class SmartFlowsAnswerFormOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> str:
         """Answer the form, and those that follow at once."""
         del context
-        from smartflows_provider.operators.on_execution import answer_for  # noqa: PLC0415 - not at DAG parse
+        from smartflows_provider.operators.on_execution import answer_for
 
         with self.hook:
             return answer_for(self)
@@ -487,7 +487,7 @@ class SmartFlowsSendEventOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> None:
         """Send the event, once."""
         del context
-        from smartflows_provider.operators.on_execution import send_event_for  # noqa: PLC0415 - parse
+        from smartflows_provider.operators.on_execution import send_event_for
 
         with self.hook:
             send_event_for(self)
@@ -516,7 +516,7 @@ class SmartFlowsCancelExecutionOperator(_SmartFlowsOperator):
     def execute(self, context: Context) -> str:
         """Cancel, and wait for the end."""
         del context
-        from smartflows_provider.operators.on_execution import cancel_for  # noqa: PLC0415 - parse
+        from smartflows_provider.operators.on_execution import cancel_for
 
         with self.hook:
             return cancel_for(self)

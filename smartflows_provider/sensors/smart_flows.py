@@ -122,6 +122,6 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
 
     @cached_property
     def _sensor_run(self) -> SensorRun:
-        from smartflows_provider.sensors.execution_watch import SensorRun  # noqa: PLC0415 - not at DAG parse
+        from smartflows_provider.sensors.execution_watch import SensorRun
 
         return SensorRun(self)
