@@ -58,6 +58,6 @@ with DAG(
         xsd="flows/carrier_letter/carrier_letter.xsd",
         documents_path="{{ var.value.reports_path }}",
         deferrable=True,
-    ).set_upstream(ranking)
+    )
 
     load() >> ranking
