@@ -65,9 +65,10 @@ def test_leaving_the_block_ends_programs_that_ignore_sigterm_and_their_orphans(t
 
 def test_a_program_may_end_by_itself_after_sigterm(tmp_path):
     polite = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\n"
-        "print('up', flush=True)\n"
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), sys.exit(0)))\n"
+        # One write: an unbuffered print would let the signal in before the line's end.
+        "os.write(1, b'up\\n')\n"
         "time.sleep(600)"
     )
     with ProcessTree(logs=tmp_path) as tree:
