@@ -7,6 +7,7 @@ that is being stopped stops waiting, and its own cancel is never taken for the f
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,7 +25,7 @@ from smartflows_provider.lifecycle.conclude import (
     read_event,
     timeout_error,
 )
-from smartflows_provider.lifecycle.loops import wait_on_worker
+from smartflows_provider.lifecycle.loops import wait_on_worker, write_notes
 from smartflows_provider.lifecycle.record import epoch_of, store_for
 from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_now, look
@@ -37,7 +38,7 @@ from smartflows_provider.output.manifest import Manifest, build_manifest
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.event import WaitEvent
-from smartflows_provider.waiting.wait import Wait, WaitPolicy
+from smartflows_provider.waiting.wait import Note, Wait, WaitPolicy
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
 
@@ -68,15 +69,20 @@ class FlowRun:
         self._settings: ClientSettings | None = None
         self._killed = False
         self._cancel_problem: str | None = None
+        self._unsaid: Note | None = None
+        self._executing = False
         self.is_stable = False
         """Whether the run had ended before anybody waited for it."""
 
     def __enter__(self) -> Self:
+        self._executing = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._executing = False
+        self._say_unsaid()
         self._hook.close()
 
     # --- beginning ---
@@ -170,12 +176,21 @@ class FlowRun:
             return
         problem = cancel_now(self._settings, self._hook.cancel_exchange(self._execution_id))
         self._cancel_problem = problem
+        execution = f"execution {self._execution_id}"
         if problem is None:
-            self._log.info("The task is being stopped: cancelled execution %s.", self._execution_id)
+            text = f"The task is being stopped: cancelled {execution}."
+            self._unsaid = Note(level=logging.INFO, text=text)
         else:
-            self._log.error(
-                "The task is being stopped, but execution %s may still run: %s", self._execution_id, problem
-            )
+            text = f"The task is being stopped, but {execution} may still run: {problem}"
+            self._unsaid = Note(level=logging.ERROR, text=text)
+        if not self._executing:
+            self._say_unsaid()
+
+    def _say_unsaid(self) -> None:
+        """Log what became of a cancel; a signal handler must not, as the logger's lock may be taken."""
+        note, self._unsaid = self._unsaid, None
+        if note is not None:
+            write_notes(self._log, (note,))
 
     def _stop_if_killed_while_beginning(self) -> None:
         if self._killed:

@@ -156,6 +156,37 @@ def test_a_kill_of_a_task_that_never_ran_asks_for_nothing() -> None:
     operator_for("sync").on_kill()
 
 
+def test_a_kill_logs_nothing_in_the_signal_handler_whose_lock_may_be_taken_but_says_it_afterwards(
+    server: DevServer, stop: Stop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.configure(hold="ignored")
+    panel_flow(server, LONG)
+    operator = operator_for("sync")
+    lines: list[tuple[bool, str]] = []
+    handling = False
+
+    class Log:
+        def log(self, level: int, message: str, *values: object) -> None:
+            lines.append((handling, message % values))
+
+        def info(self, message: str, *values: object) -> None:
+            lines.append((handling, message % values))
+
+        error = warning = info
+
+    def kill() -> None:
+        nonlocal handling
+        handling = True
+        operator.on_kill()
+        handling = False
+
+    monkeypatch.setattr(type(operator), "log", Log())
+    with acting(server, lambda execution_id: stop(kill)), pytest.raises(FlowKilledError):
+        run_task(operator)
+    assert [line for within, line in lines if within] == []
+    assert [line for _, line in lines if line.startswith("The task is being stopped: cancelled")]
+
+
 def test_a_kill_reads_no_connection_in_the_signal_handler(
     server: DevServer, stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
