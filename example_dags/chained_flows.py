@@ -26,7 +26,7 @@ with DAG(
     ranking = SmartFlowsRunFlowOperator(
         task_id="rank_carriers",
         flow="Carrier ranking",
-        sql=f'SELECT "Code", "Name", "Flights", "MeanDelay" FROM ({MONTH_BY_CARRIER})',  # noqa: S608
+        sql=f'SELECT "Code", "Name", "Flights", "MeanDelay" FROM ({MONTH_BY_CARRIER})',  # noqa: S608 - constants
         sql_conn_id="flights_db",
         root="CarrierRanking",
         row="Carrier",

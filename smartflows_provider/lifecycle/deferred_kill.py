@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
 from smartflows_provider.lifecycle.stop import cancel_now
 from smartflows_provider.lifecycle.systems import hook_for
 
@@ -62,13 +64,8 @@ def task_is_over(task: TaskIdentity, *, states: Callable[..., dict[str, Any]] | 
     :param task: the task instance.
     :param states: asks for task states; Airflow's own by default.
     """
-    if states is None:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - heavy
-
-        states = RuntimeTaskInstance.get_task_states
-    found = states(
-        dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
-    )
+    ask = states or RuntimeTaskInstance.get_task_states
+    found = ask(dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index)
     of_run = found.get(task.run_id, {})
     key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
     return key in of_run and of_run[key] in _OVER

@@ -13,7 +13,7 @@ from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 
 import requests
 
@@ -127,7 +127,7 @@ class BlockingClient:
             yield answer
 
     def _ask(
-        self, request: Request, url: str, headers: Mapping[str, str], data: object
+        self, request: Request, url: str, headers: Mapping[str, str], data: bytes | IO[bytes] | None
     ) -> requests.Response | TransportError:
         """Return the answer or the failure; as a value, so that the library's error is not chained to it."""
         settings = self.settings
@@ -142,7 +142,7 @@ class BlockingClient:
                     **dict(request.headers),
                     **headers,
                 },
-                data=data,  # type: ignore[arg-type]
+                data=data,
                 timeout=(settings.connect_timeout, settings.read_timeout + request.hold_seconds),
                 verify=settings.ca_file if settings.verify else False,
                 cert=settings.client_cert,

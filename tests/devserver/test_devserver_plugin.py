@@ -111,7 +111,7 @@ def test_serving_writes_no_log_lines_among_the_tests_own(
     caplog.set_level(logging.INFO)
     seen: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: seen.append(record.getMessage())
     loggers = [logging.getLogger(name) for name in ("uvicorn.error", "uvicorn.access")]
     for logger in loggers:
         logger.addHandler(handler)

@@ -42,7 +42,7 @@ class Caller:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if self.mode == "sync":
-            return getattr(self.hook, name)  # type: ignore[no-any-return]
+            return getattr(self.hook, name)
 
         def call(*args: Any, **more: Any) -> Any:
             return asyncio.run(self._closing(getattr(self.hook, f"a{name}")(*args, **more)))

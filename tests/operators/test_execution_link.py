@@ -38,7 +38,7 @@ def test_the_button_leads_where_the_task_has_pushed_to(
         return pushed
 
     monkeypatch.setattr("smartflows_provider.links.XCom.get_value", get_value)
-    link = FlowExecutionLink().get_link(operator_for("sync"), ti_key="key")  # type: ignore[arg-type]
+    link = FlowExecutionLink().get_link(operator_for("sync"), ti_key="key")
     assert link == shown
     assert asked == [(EXECUTION_URL_KEY, "key")]
 

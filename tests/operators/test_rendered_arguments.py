@@ -195,7 +195,7 @@ def test_an_unattended_start_without_a_flow_is_refused_when_the_dag_is_parsed() 
 
 def test_a_wrong_option_names_the_task_when_the_dag_is_parsed() -> None:
     with pytest.raises(ValueError, match=r"^t: on_warning is 'ignore'; it takes one of 'succeed', 'fail'"):
-        SmartFlowsRunFlowOperator(task_id="t", flow="f", on_warning="ignore")  # type: ignore[arg-type]
+        SmartFlowsRunFlowOperator(task_id="t", flow="f", on_warning="ignore")
 
 
 def test_a_document_for_which_a_sign_in_page_comes_is_not_kept(server: DevServer, tmp_path: Path) -> None:
