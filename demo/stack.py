@@ -33,7 +33,7 @@ COMPONENTS = {
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
 }
-"""Arguments by component. No log servers: they listen on all addresses, and the files are on this machine."""
+"""Arguments by component, a deployment's usual four. No log servers: they listen on all addresses, and the files are on this machine."""
 
 SAFETY_STOP = 300.0
 """Seconds after which waiting for Airflow is given up: far above what a busy machine needs."""
@@ -51,6 +51,7 @@ class AirflowStack:
     :param home: folder for database, logs and generated files; made if it does not exist
     :param env: more variables for the components, such as connections and settings; they win
     :param parallelism: how many tasks run at the same time, each in a process of its own
+    :param python: interpreter of the virtual environment whose Airflow runs; None for this one
     """
 
     user = "admin"
@@ -64,9 +65,11 @@ class AirflowStack:
         home: Path,
         env: Mapping[str, str] | None = None,
         parallelism: int = 4,
+        python: str | None = None,
     ) -> None:
         self.processes = processes
         self.home = home
+        self.python = python or sys.executable
         self.password = secrets.token_urlsafe(12)
         [api_port] = free_ports(1)
         self.url = f"http://{LOOPBACK}:{api_port}"
@@ -109,11 +112,18 @@ class AirflowStack:
         self.home.mkdir(parents=True, exist_ok=True)
         self._passwords.write_text(json.dumps({self.user: self.password}) + "\n", encoding="utf-8")
         self._passwords.chmod(0o600)
-        create_database(self._database)
-        for component, arguments in COMPONENTS.items():
-            self.processes.start(
-                component, [sys.executable, "-m", "airflow", component, *arguments], env=self.env
-            )
+        create_database(self._database, python=self.python)
+        for component in COMPONENTS:
+            self.start_component(component)
+
+    def start_component(self, component: str, *, name: str | None = None) -> None:
+        """Start one component, again or as one more of its kind; return without waiting for it.
+
+        :param component: a key of `COMPONENTS`
+        :param name: what messages and its log call it; None for the component's own name
+        """
+        command = [self.python, "-m", "airflow", component, *COMPONENTS[component]]
+        self.processes.start(name or component, command, env=self.env)
 
     def wait_until_up(self, *, timeout: float = SAFETY_STOP) -> None:
         """Wait until the API server answers people and tasks.
