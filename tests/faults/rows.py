@@ -1,0 +1,144 @@
+"""What a row of the fault suite is: one fault, in one phase, in one mode, and what must come of it.
+
+Why this module exists: rows that disturb nobody run side by side against one Airflow, so a row must be
+known before its test is called: its DAG is written before Airflow starts, and its body runs in a thread.
+
+Invariant: a row says how many executions may be started for one intended run; everything else that holds
+for all rows (nothing doubled, lost, or orphaned without being named) is judged by the suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Mode = Literal["sync", "deferrable"]
+BOTH: tuple[Mode, ...] = ("sync", "deferrable")
+SYNC: tuple[Mode, ...] = ("sync",)
+DEFERRABLE: tuple[Mode, ...] = ("deferrable",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A fault and its surroundings."""
+
+    name: str
+    fault: str
+    """What the table calls it."""
+    modes: Sequence[Mode]
+    expected: int
+    """Executions that may be started."""
+    ordered: bool
+    """Whether an execution must be stable before the next one is created."""
+    group: str | None
+    """Rows of one group share one disturbance of Airflow's components; None disturbs nobody."""
+    since: str | None
+    """Airflow version from which the row makes sense."""
+    task: Mapping[str, Any]
+    """How the DAG's task differs from the plain one."""
+    extra: Mapping[str, Any]
+    """Extras of the connection."""
+    own_file: bool
+    """Whether the DAG has a file of its own, which the row rewrites."""
+
+    def dag_id(self, mode: Mode) -> str:
+        """Return the id of the row's DAG."""
+        return f"{self.name}__{mode}"
+
+    def description(self, mode: Mode) -> dict[str, Any]:
+        """Return what the DAG is made from."""
+        return {
+            "dag_id": self.dag_id(mode),
+            "deferrable": mode == "deferrable",
+            "operator": {},
+            "kind": "plain",
+            "retries": 0,
+            "retry_delay": 1,
+            "execution_timeout": None,
+            "pool": None,
+            "mapped": 0,
+            "sibling": False,
+            **self.task,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run of a row."""
+
+    row: Row
+    mode: Mode
+    number: int
+    """From 1."""
+
+    @property
+    def id(self) -> str:
+        """How pytest names it."""
+        return f"{self.mode}-{self.number}"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of one run of a row."""
+
+    fault: str
+    mode: str
+    expected: int
+    started: int = 0
+    doubled: int = 0
+    orphaned: int = 0
+    """Executions that went on although nobody waits for them."""
+    unnamed: int = 0
+    """Those of them that no message names."""
+    lost: int = 0
+    """Outputs of finished executions that did not become the task's return value."""
+    seconds: float = 0.0
+    problem: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+REGISTRY: dict[str, Row] = {}
+"""Every row, by name."""
+
+
+def row(
+    *,
+    fault: str,
+    modes: Sequence[Mode] = BOTH,
+    expected: int = 1,
+    ordered: bool = True,
+    group: str | None = None,
+    since: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    own_file: bool = False,
+    **task: Any,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Turn a function of a `Case` into a test that is a row of the table.
+
+    :param task: differences of the DAG's task, see `dags/factory.py`
+    """
+
+    def register(body: Callable[..., None]) -> Callable[..., None]:
+        name = body.__name__.removeprefix("test_")
+        made = Row(
+            name=name,
+            fault=fault,
+            modes=modes,
+            expected=expected,
+            ordered=ordered,
+            group=group,
+            since=since,
+            task=task,
+            extra=extra or {},
+            own_file=own_file,
+        )
+        REGISTRY[name] = made
+        body.row = made  # type: ignore[attr-defined]
+        return body
+
+    return register

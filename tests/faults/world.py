@@ -1,0 +1,176 @@
+"""The one Airflow and the one service that all rows of the fault suite share.
+
+Why this module exists: starting Airflow takes longer than most rows, so it is started once; rows that
+disturb nobody run side by side on it, those that kill or freeze a component run after them.
+
+Invariants: the components are the real ones, with shorter times until a dead one is noticed; the API keys
+are canaries that stand nowhere but in Airflow's connections and at the service; everything ends with the
+session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from demo.processes import ROOT, ProcessTree
+from demo.stack import AirflowStack
+from faults.airflow_rest import FaultRest
+from faults.rows import REGISTRY
+from faults.tcp_proxy import ProxyLoop
+from smartflows_provider.devserver.server import DevServer, running_server
+
+DAGS = Path(__file__).parent / "dags"
+TRIGGERER = "triggerer"
+SPARE = "triggerer-2"
+PARALLELISM = 14
+
+SETTINGS = {
+    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
+    "AIRFLOW__CORE__MAX_TASK_INSTANCES_PER_DAGRUN": "1000",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
+    # A worker that is gone is noticed after half a minute instead of five, and so on.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "3",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "20",
+}
+
+
+def new_key() -> str:
+    """Return an API key that can be told from everything else in the world, in every quoting."""
+    return f"canary/{secrets.token_hex(8)}+key={secrets.token_hex(8)}"
+
+
+@dataclass(kw_only=True)
+class World:
+    """What runs."""
+
+    folder: Path
+    airflow: AirflowStack
+    service: DevServer
+    proxies: ProxyLoop
+    keys: list[str] = field(default_factory=list)
+    """Every API key that was ever in a connection."""
+
+    def rest(self) -> FaultRest:
+        """Return a client of Airflow's own, for one thread."""
+        return FaultRest(self.airflow.url, user=self.airflow.user, password=self.airflow.password)
+
+    def key(self) -> str:
+        """Return a new key that the service takes."""
+        key = new_key()
+        self.service.add_key(key)
+        self.keys.append(key)
+        return key
+
+    @property
+    def processes(self) -> ProcessTree:
+        """The components."""
+        return self.airflow.processes
+
+    @property
+    def dags(self) -> Path:
+        """Where Airflow reads DAG files."""
+        return self.folder / "dags"
+
+    def kill(self, component: str, *, alone: bool = False) -> None:
+        """Do what the kernel does to a program for want of memory."""
+        self.processes.end(component, signal.SIGKILL, alone=alone)
+
+    def redeploy(self, component: str) -> None:
+        """End a component in order and start it again."""
+        self.processes.end(component, signal.SIGTERM)
+        self.start(component)
+
+    def start(self, component: str) -> None:
+        """Start a component, again or as a spare, and wait until Airflow knows it."""
+        kind = TRIGGERER if component == SPARE else component
+        rest = self.rest()
+        before = set(rest.triggerers()) if kind == TRIGGERER else set()
+        self.airflow.start_component(kind, name=component)
+        if kind == "api-server":
+            self.airflow.wait_until_up()
+        if kind == TRIGGERER:
+            wait_for(lambda: set(rest.triggerers()) - before, what=f"{component} to be known")
+
+
+def wait_for(
+    condition: Callable[[], object], *, what: str | Callable[[], str], timeout: float = 150.0, pause: float = 0.7
+) -> None:
+    """Wait until a condition holds.
+
+    :param what: names it in the message
+    :param timeout: a safety stop far above what a busy machine needs
+    :raises AssertionError: when the time is over
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            text = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {timeout:.0f} s for {text} in vain")
+        time.sleep(pause)
+
+
+def write_dags(folder: Path) -> None:
+    """Put the suite's DAG files into a folder."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(DAGS / "factory.py", folder / "factory.py")
+    shutil.copyfile(DAGS / "fault_dags.py", folder / "fault_dags.py")
+    (folder / ".airflowignore").write_text("factory.py\n", encoding="utf-8")
+    rows = [
+        row.description(mode) for row in REGISTRY.values() if not row.own_file for mode in row.modes
+    ]
+    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    for row in REGISTRY.values():
+        for mode in row.modes if row.own_file else ():
+            write_own_dag(folder, row.description(mode))
+
+
+def write_own_dag(folder: Path, description: dict[str, object]) -> None:
+    """Write, or write again, the file of a DAG that has one of its own."""
+    text = f"import airflow\nfrom factory import make_dag\n\ndag = make_dag({description!r})\n"
+    path = folder / f"{description['dag_id']}.py"
+    path.with_suffix(".new").write_text(text, encoding="utf-8")
+    path.with_suffix(".new").replace(path)
+
+
+@contextlib.contextmanager
+def running_world(folder: Path) -> Iterator[World]:
+    """Run Airflow and the service for the time of a `with` block."""
+    python = os.environ.get("FAULTS_PYTHON") or None
+    write_dags(folder / "dags")
+    env = {**SETTINGS, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with (
+        ProxyLoop() as proxies,
+        running_server(api_key=new_key(), state=folder / "service.sqlite") as service,
+        ProcessTree(logs=folder / "components") as processes,
+    ):
+        airflow = AirflowStack(
+            processes,
+            dags_folder=folder / "dags",
+            home=folder / "airflow",
+            env=env,
+            parallelism=PARALLELISM,
+            python=python,
+        )
+        world = World(
+            folder=folder, airflow=airflow, service=service, proxies=proxies, keys=[service.api_key]
+        )
+        airflow.start()
+        airflow.wait_until_up()
+        for row in REGISTRY.values():
+            for mode in row.modes:
+                airflow.wait_for_dag(row.dag_id(mode))
+        yield world
