@@ -33,7 +33,11 @@ COMPONENTS = {
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
 }
-"""Arguments by component, a deployment's usual four. No log servers: they listen on all addresses, and the files are on this machine."""
+"""Arguments by component. No log servers: they listen on all addresses, and the files are on this machine."""
+
+DATABASE_PATIENCE = 60
+"""Seconds for which a process waits for another that writes to the SQLite file; 5 by default, after which
+a busy machine's components end with "database is locked"."""
 
 SAFETY_STOP = 300.0
 """Seconds after which waiting for Airflow is given up: far above what a busy machine needs."""
@@ -95,7 +99,7 @@ class AirflowStack:
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
                 "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}?timeout={DATABASE_PATIENCE}",
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 "NO_PROXY": f"{LOOPBACK},localhost",

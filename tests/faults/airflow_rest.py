@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
 from demo.rest import AirflowRest, JsonObject
 
+ONE_ACT_AT_A_TIME = threading.Lock()
+"""Airflow on SQLite writes for one request at a time; more of them would wait for each other in it."""
+
 
 class FaultRest(AirflowRest):
     """The demo's client with a person's other acts: connections, pools, clears, form answers."""
 
-    def create_connection(
-        self, conn_id: str, *, port: int, password: str, extra: Mapping[str, Any]
-    ) -> None:
+    def _call(self, method: str, path: str, **kwargs: Any) -> Any:
+        if method == "GET":
+            return super()._call(method, path, **kwargs)
+        with ONE_ACT_AT_A_TIME:
+            return super()._call(method, path, **kwargs)
+
+    def create_connection(self, conn_id: str, *, port: int, password: str, extra: Mapping[str, Any]) -> None:
         """Make a connection to a port of the loopback address."""
         body = {
             "connection_id": conn_id,
@@ -30,9 +38,7 @@ class FaultRest(AirflowRest):
     def change_password(self, conn_id: str, password: str) -> None:
         """Put another key into a connection."""
         body = {"connection_id": conn_id, "conn_type": "smartflows", "password": password}
-        self._call(
-            "PATCH", f"/connections/{quote(conn_id)}", query={"update_mask": "password"}, body=body
-        )
+        self._call("PATCH", f"/connections/{quote(conn_id)}", query={"update_mask": "password"}, body=body)
 
     def create_pool(self, name: str, *, slots: int) -> None:
         """Make a pool."""

@@ -17,15 +17,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 import psutil
-
-from demo.rest import JsonObject, NotThereError
 from faults.airflow_rest import FaultRest
 from faults.rows import Outcome, Plan
 from faults.tcp_proxy import TcpProxy, Trouble
 from faults.world import World, wait_for, write_own_dag
+
+from demo.rest import JsonObject, NotThereError
 from smartflows_provider.devserver.keys import User
 
 TASK = "run_flow"
@@ -34,6 +35,7 @@ STABLE = frozenset({"Success", "Warning", "Error", "Canceled", "Interrupted"})
 START = r"^POST \S*/flows/executions"
 PROGRESS = r"^GET \S*/progress"
 READ_EXECUTION = r"^GET \S*/flows/executions/[0-9a-f-]{36}(\?\S*)? "
+BEGINNING = r"Started execution|Attached to execution|Pushing|Rendered|xcom"
 PERSON = User(id="person", name="Person", role="super user")
 UNTIL_LET_GO = {"id": "wait", "kind": "wait_for_event", "message": "Working"}
 OUTPUT = {"id": "output", "kind": "output", "values": {"answer": ANSWER}}
@@ -53,7 +55,7 @@ class Case:
         self.world = world
         self.plan = plan
         self.mode = plan.mode
-        self.dag_id = plan.row.dag_id(plan.mode)
+        self.dag_id = plan.dag_id
         self.name = f"{self.dag_id}-{plan.number}"[:190]
         self.rest: FaultRest = world.rest()
         self.proxy = TcpProxy(world.proxies, target=world.service.port)
@@ -79,6 +81,8 @@ class Case:
 
     def start(self) -> None:
         """Make the connection through the proxy, and start a run of the DAG."""
+        if self.plan.pool:
+            self.rest.create_pool(self.plan.pool, slots=4)
         extra = {"long_poll_seconds": 4, "read_timeout": 20, **self.plan.row.extra}
         self.rest.create_connection(self.name, port=self.proxy.port, password=self.key, extra=extra)
         conf = {"flow": self.flow_id, "conn_id": self.name}
@@ -118,9 +122,20 @@ class Case:
         """Let the executions go on that wait to be let go."""
         for one in self.executions():
             if one["status"] == "Waiting":
-                self.world.service.service.send_event(
-                    self.name, text="", execution_id=one["id"], user=PERSON
-                )
+                self.world.service.service.send_event(self.name, text="", execution_id=one["id"], user=PERSON)
+
+    def cancels(self) -> list[str]:
+        """Return the requests that were to cancel one of this case's executions."""
+        own = [one["id"] for one in self.executions()]
+        return [
+            one.path
+            for one in self.world.service.requests
+            if one.method == "DELETE" and any(each in one.path for each in own)
+        ]
+
+    def cancel_at_the_service(self) -> None:
+        """Cancel the latest execution as a person does in the service's own panel."""
+        self.world.service.service.cancel(self.execution()["id"], user=PERSON)
 
     def wait_until_asked_about(self, execution_id: str, *, since: float) -> None:
         """Wait until somebody has begun to ask the service about an execution after a moment."""
@@ -186,17 +201,20 @@ class Case:
                 )
         return "\n".join(texts)
 
-    def wait_for_log(self, pattern: str, *, timeout: float = 60.0, map_index: int = -1) -> None:
+    def wait_for_log(
+        self, pattern: str, *, timeout: float = 60.0, map_index: int = -1, pause: float = 2.0
+    ) -> None:
         """Wait until the log has a match of a regular expression."""
         wait_for(
             lambda: re.search(pattern, self.log(map_index=map_index)),
             what=lambda: f"{pattern!r} in the log:\n{self.log(map_index=map_index)}",
             timeout=timeout,
-            pause=2,
+            pause=pause,
         )
 
     def mark(self, state: Literal["success", "failed"]) -> None:
         """Mark the task instance as a person does."""
+        self.notes["marked"] = state
         self.rest.mark(self.dag_id, self.run_id, TASK, state=state)
 
     def clear(self, *tasks: str | tuple[str, int], **options: Any) -> None:
@@ -213,16 +231,26 @@ class Case:
 
     def rewrite(self, **changes: Any) -> None:
         """Write the DAG file again with changes, and wait until Airflow has parsed it."""
-        description = {**self.plan.row.description(self.mode), **changes}
+        description = {**self.plan.description(), **changes}
         write_own_dag(self.world.dags, description)
         wait_for(
             lambda: self.rest.task(self.dag_id, TASK)["retries"] == description["retries"],
             what=f"{self.dag_id} to be parsed again",
         )
 
-    def triggerer(self) -> int:
-        """Return the id of the triggerer job that has the task's trigger."""
-        return int(self.task()["trigger"]["triggerer_id"])
+    def close_pool(self) -> None:
+        """Let no task of the case's own pool start."""
+        self.rest.set_slots(str(self.plan.pool), 0)
+
+    def open_pool(self) -> None:
+        """Let the tasks of the case's own pool start again."""
+        self.rest.set_slots(str(self.plan.pool), 4)
+
+    def triggerer(self) -> int | None:
+        """Return the id of the triggerer job that has the task's trigger, None while none has it."""
+        trigger = self.task()["trigger"] or {}
+        found: int | None = trigger.get("triggerer_id")
+        return found
 
     # --- faults ---
 
@@ -261,16 +289,16 @@ class Case:
 
     def judge(self, outcome: Outcome) -> None:
         """Fill in what the service and Airflow say of this case at its end."""
-        row = self.plan.row
+        plan = self.plan
         with contextlib.suppress(AssertionError):
             wait_for(lambda: not self._active(), what="", timeout=1 if self._all_named() else 30)
         found = self.executions()
         outcome.started = len(found)
-        outcome.doubled = max(0, len(found) - row.expected)
-        if row.ordered:
+        outcome.doubled = max(0, len(found) - plan.expected)
+        if plan.row.ordered:
             outcome.doubled += sum(
                 older["status"] not in STABLE or _moment(older["modifiedAt"]) > _moment(newer["createdAt"])
-                for older, newer in zip(found, found[1:], strict=False)
+                for older, newer in pairwise(found)
             )
         active = self._active()
         log = self._all_logs() if active else ""
@@ -297,7 +325,9 @@ class Case:
         return [one for one in tasks if one["task_id"] == TASK]
 
     def _all_logs(self) -> str:
-        return "\n".join(self.log(map_index=one["map_index"]) for one in self._instances())
+        """Return what was logged, without the lines that only tell of a beginning."""
+        text = "\n".join(self.log(map_index=one["map_index"]) for one in self._instances())
+        return "\n".join(line for line in text.splitlines() if not re.search(BEGINNING, line))
 
     def _all_named(self) -> bool:
         active = self._active()

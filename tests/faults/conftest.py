@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packaging.version import Version
-
-from demo.database import airflow_version
 from faults import table
 from faults.rows import Outcome, Plan
 from faults.runner import Runner
 from faults.world import World, running_world
+from packaging.version import Version
 
-RUNS = int(os.environ.get("FAULT_RUNS", "1"))
+from demo.database import airflow_version
+from demo.scenario import new_folders
+
 AIRFLOW = airflow_version(os.environ.get("FAULTS_PYTHON") or sys.executable)
 
 outcomes: list[Outcome] = []
@@ -28,12 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if row is None:
         return
     fits = row.since is None or Version(AIRFLOW).release >= Version(row.since).release
-    plans = [
-        Plan(row=row, mode=mode, number=number)
-        for number in range(1, RUNS + 1)
-        for mode in row.modes
-        if fits
-    ]
+    plans = row.plans() if fits else []
     metafunc.parametrize("case", plans, ids=[plan.id for plan in plans], indirect=True)
 
 
@@ -66,10 +62,13 @@ def plan_of(item: pytest.Item) -> Plan | None:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Airflow and the service."""
-    with running_world(tmp_path_factory.mktemp("faults") / "world") as running:
+def world() -> Iterator[World]:
+    """Airflow and the service; their files stay in `.demo/runs` unless all was well."""
+    folder, _ = new_folders()
+    with running_world(folder) as running:
         yield running
+    if all(table.verdict(line) == "ok" for line in table.lines_of(outcomes)):
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +99,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     outcomes.append(outcome)
     [line] = table.lines_of([outcome])
     if (said := table.verdict(line)) != "ok":
-        pytest.fail(f"{said}; started {outcome.started}, expected {outcome.expected}\n{outcome.problem}", pytrace=False)
+        counted = f"{outcome.started} executions started, {outcome.expected} expected"
+        pytest.fail(f"{said}; {counted}\n{outcome.problem}", pytrace=False)
     return True
 
 

@@ -9,6 +9,7 @@ for all rows (nothing doubled, lost, or orphaned without being named) is judged 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,8 @@ Mode = Literal["sync", "deferrable"]
 BOTH: tuple[Mode, ...] = ("sync", "deferrable")
 SYNC: tuple[Mode, ...] = ("sync",)
 DEFERRABLE: tuple[Mode, ...] = ("deferrable",)
+RUNS = int(os.environ.get("FAULT_RUNS", "1"))
+"""How often each row is run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,8 @@ class Row:
     fault: str
     """What the table calls it."""
     modes: Sequence[Mode]
-    expected: int
-    """Executions that may be started."""
+    expected: int | Mapping[Mode, int]
+    """Executions that may be started, by mode where that differs."""
     ordered: bool
     """Whether an execution must be stable before the next one is created."""
     group: str | None
@@ -42,25 +45,15 @@ class Row:
     own_file: bool
     """Whether the DAG has a file of its own, which the row rewrites."""
 
-    def dag_id(self, mode: Mode) -> str:
-        """Return the id of the row's DAG."""
-        return f"{self.name}__{mode}"
+    @property
+    def needs_own_dags(self) -> bool:
+        """Whether each run has a DAG of its own, because the row changes the DAG or its pool."""
+        return self.own_file or bool(self.task.get("pool"))
 
-    def description(self, mode: Mode) -> dict[str, Any]:
-        """Return what the DAG is made from."""
-        return {
-            "dag_id": self.dag_id(mode),
-            "deferrable": mode == "deferrable",
-            "operator": {},
-            "kind": "plain",
-            "retries": 0,
-            "retry_delay": 1,
-            "execution_timeout": None,
-            "pool": None,
-            "mapped": 0,
-            "sibling": False,
-            **self.task,
-        }
+    def plans(self) -> list[Plan]:
+        """Return all runs of the row."""
+        numbers = range(1, RUNS + 1)
+        return [Plan(row=self, mode=mode, number=number) for number in numbers for mode in self.modes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +69,39 @@ class Plan:
     def id(self) -> str:
         """How pytest names it."""
         return f"{self.mode}-{self.number}"
+
+    @property
+    def dag_id(self) -> str:
+        """The id of its DAG."""
+        own = f"__{self.number}" if self.row.needs_own_dags else ""
+        return f"{self.row.name}__{self.mode}{own}"
+
+    @property
+    def pool(self) -> str | None:
+        """The pool of its own, None for Airflow's."""
+        return f"pool_of_{self.dag_id}" if self.row.task.get("pool") else None
+
+    @property
+    def expected(self) -> int:
+        """Executions that may be started."""
+        expected = self.row.expected
+        return expected if isinstance(expected, int) else expected[self.mode]
+
+    def description(self) -> dict[str, Any]:
+        """Return what the DAG is made from."""
+        return {
+            "dag_id": self.dag_id,
+            "deferrable": self.mode == "deferrable",
+            "operator": {},
+            "kind": "plain",
+            "retries": 0,
+            "retry_delay": 1,
+            "execution_timeout": None,
+            "mapped": 0,
+            "sibling": False,
+            **self.row.task,
+            "pool": self.pool,
+        }
 
 
 @dataclass(kw_only=True)
@@ -110,7 +136,7 @@ def row(
     *,
     fault: str,
     modes: Sequence[Mode] = BOTH,
-    expected: int = 1,
+    expected: int | Mapping[Mode, int] = 1,
     ordered: bool = True,
     group: str | None = None,
     since: str | None = None,

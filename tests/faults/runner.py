@@ -55,7 +55,7 @@ class Runner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, body: Body, plan: Plan, barrier: threading.Barrier | None) -> Outcome:
-        outcome = Outcome(fault=plan.row.fault, mode=plan.mode, expected=plan.row.expected)
+        outcome = Outcome(fault=plan.row.fault, mode=plan.mode, expected=plan.expected)
         began = time.monotonic()
         case = Case(self._world, plan, barrier=barrier)
         try:

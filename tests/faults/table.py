@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from demo.processes import ROOT
 from faults.rows import Outcome
+
+from demo.processes import ROOT
 
 RESULTS = ROOT / ".demo" / "faults"
 COLUMNS = ("fault", "mode", "runs", "started (expected)", "doubled", "orphaned (unnamed)", "lost", "verdict")
@@ -73,7 +74,7 @@ def render(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         cells = list(key)
         for lines in results.values():
             line = next((one for one in lines if (one["fault"], one["mode"]) == key), None)
-            cells += ["–"] * 5 if line is None else _cells(line)
+            cells += ["-"] * 5 if line is None else _cells(line)
         rows.append(cells)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows) + "\n" + _totals(results)
 

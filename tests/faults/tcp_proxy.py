@@ -27,11 +27,12 @@ CHUNK = 65_536
 class Trouble:
     """What happens to which requests, and what has happened so far."""
 
-    kind: Literal["reset", "blackhole", "delay", "hold", "answer"]
+    kind: Literal["reset", "blackhole", "delay", "hold", "answer", "replace"]
     """
     ``reset``: the connection is reset; with ``after`` only once so many bytes of the answer have passed.
     ``blackhole``: the request goes nowhere and nothing comes back. ``delay``: the answer comes ``seconds``
-    late. ``hold``: the answer is kept back until :meth:`release`. ``answer``: the proxy answers itself.
+    late. ``hold``: the answer is kept back until :meth:`release`. ``answer``: the proxy answers itself, and
+    the service hears of nothing. ``replace``: the service hears of it, and the proxy answers in its place.
     """
     request: str = ""
     """Regular expression that is searched in a request's first bytes; empty meets all."""
@@ -108,7 +109,7 @@ class TcpProxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def begin(self, trouble: Trouble) -> Trouble:
-        """Switch trouble on, behind what is on already, and return it; a request meets the first that fits."""
+        """Switch trouble on, behind what is on already, and return it; the first that fits is met."""
         self._troubles.append(trouble)
         return trouble
 
@@ -210,6 +211,10 @@ class _Exchange:
                         return
                 elif trouble.kind == "delay" and not self._passed:
                     await asyncio.sleep(trouble.seconds)
+                elif trouble.kind == "replace":
+                    self._to_client.write(trouble.answer)
+                    await self._to_client.drain()
+                    return
                 elif trouble.kind == "hold":
                     await _until(trouble.released)
             self._passed += len(chunk)

@@ -7,7 +7,6 @@ import time
 
 import pytest
 import requests
-
 from faults.tcp_proxy import ProxyLoop, TcpProxy, Trouble, http_answer
 
 
@@ -119,6 +118,13 @@ def test_the_proxy_answers_by_itself(proxy, ask, smart_flows_server):
     assert (refused.status_code, refused.headers["Retry-After"], refused.text) == (503, "2", "later")
     assert not smart_flows_server.requests
     assert ask().ok
+
+
+def test_the_services_answer_is_replaced(proxy, ask, flow, smart_flows_server):
+    proxy.begin(Trouble(kind="replace", request="^POST", answer=http_answer("502 Bad Gateway")))
+
+    assert start(ask, flow).status_code == 502
+    assert len(smart_flows_server.executions()) == 1
 
 
 def test_all_connections_are_reset_at_once(proxy, ask):

@@ -144,5 +144,3 @@ def test_a_retry_with_another_input_fails_where_that_is_wanted_and_names_the_run
     case.wait_for_end("failed", attempt=2)
     case.wait_for_log(f"(?s)FlowInputError.*{execution['id']}.*left as it is")
     assert case.task()["try_number"] == 2
-
-

@@ -17,15 +17,17 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from faults.airflow_rest import FaultRest
+from faults.rows import REGISTRY, Plan
+from faults.tcp_proxy import ProxyLoop
 
 from demo.processes import ROOT, ProcessTree
 from demo.stack import AirflowStack
-from faults.airflow_rest import FaultRest
-from faults.rows import REGISTRY
-from faults.tcp_proxy import ProxyLoop
 from smartflows_provider.devserver.server import DevServer, running_server
 
 DAGS = Path(__file__).parent / "dags"
@@ -36,6 +38,9 @@ PARALLELISM = 14
 SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
     "AIRFLOW__CORE__MAX_TASK_INSTANCES_PER_DAGRUN": "1000",
+    # A request of a person takes several connections at once; many requests must not wait for each other.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "60",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "60",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
     # A worker that is gone is noticed after half a minute instead of five, and so on.
@@ -63,6 +68,8 @@ class World:
     proxies: ProxyLoop
     keys: list[str] = field(default_factory=list)
     """Every API key that was ever in a connection."""
+    triggerers: dict[int, str] = field(default_factory=dict)
+    """Names of the triggerers by the id of their job."""
 
     def rest(self) -> FaultRest:
         """Return a client of Airflow's own, for one thread."""
@@ -97,17 +104,39 @@ class World:
     def start(self, component: str) -> None:
         """Start a component, again or as a spare, and wait until Airflow knows it."""
         kind = TRIGGERER if component == SPARE else component
-        rest = self.rest()
-        before = set(rest.triggerers()) if kind == TRIGGERER else set()
+        before = set(self.rest().triggerers()) if kind == TRIGGERER else set()
         self.airflow.start_component(kind, name=component)
         if kind == "api-server":
             self.airflow.wait_until_up()
         if kind == TRIGGERER:
-            wait_for(lambda: set(rest.triggerers()) - before, what=f"{component} to be known")
+            self.know_triggerer(component, before)
+
+    def know_triggerer(self, name: str, before: Collection[int]) -> None:
+        """Remember which job a triggerer is that was not there before."""
+        rest = self.rest()
+
+        def new() -> set[int]:
+            return set(rest.triggerers()) - set(before)
+
+        wait_for(new, what=f"{name} to be known")
+        self.triggerers |= dict.fromkeys(new(), name)
+
+    def need_triggerers(self, *names: str) -> None:
+        """Have these triggerers running, and no other."""
+        for name in (TRIGGERER, SPARE):
+            runs = bool(self.processes.processes_of(name))
+            if runs and name not in names:
+                self.processes.end(name, signal.SIGTERM)
+            elif not runs and name in names:
+                self.start(name)
 
 
 def wait_for(
-    condition: Callable[[], object], *, what: str | Callable[[], str], timeout: float = 150.0, pause: float = 0.7
+    condition: Callable[[], object],
+    *,
+    what: str | Callable[[], str],
+    timeout: float = 150.0,
+    pause: float = 0.7,
 ) -> None:
     """Wait until a condition holds.
 
@@ -129,16 +158,21 @@ def write_dags(folder: Path) -> None:
     shutil.copyfile(DAGS / "factory.py", folder / "factory.py")
     shutil.copyfile(DAGS / "fault_dags.py", folder / "fault_dags.py")
     (folder / ".airflowignore").write_text("factory.py\n", encoding="utf-8")
-    rows = [
-        row.description(mode) for row in REGISTRY.values() if not row.own_file for mode in row.modes
-    ]
-    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-    for row in REGISTRY.values():
-        for mode in row.modes if row.own_file else ():
-            write_own_dag(folder, row.description(mode))
+    rows: dict[str, dict[str, Any]] = {}
+    for plan in all_plans():
+        if plan.row.own_file:
+            write_own_dag(folder, plan.description())
+        else:
+            rows[plan.dag_id] = plan.description()
+    (folder / "rows.json").write_text(json.dumps(list(rows.values())), encoding="utf-8")
 
 
-def write_own_dag(folder: Path, description: dict[str, object]) -> None:
+def all_plans() -> list[Plan]:
+    """Return every run of every row."""
+    return [plan for row in REGISTRY.values() for plan in row.plans()]
+
+
+def write_own_dag(folder: Path, description: dict[str, Any]) -> None:
     """Write, or write again, the file of a DAG that has one of its own."""
     text = f"import airflow\nfrom factory import make_dag\n\ndag = make_dag({description!r})\n"
     path = folder / f"{description['dag_id']}.py"
@@ -170,7 +204,7 @@ def running_world(folder: Path) -> Iterator[World]:
         )
         airflow.start()
         airflow.wait_until_up()
-        for row in REGISTRY.values():
-            for mode in row.modes:
-                airflow.wait_for_dag(row.dag_id(mode))
+        for dag_id in {plan.dag_id for plan in all_plans()}:
+            airflow.wait_for_dag(dag_id)
+        world.know_triggerer(TRIGGERER, {})
         yield world
