@@ -46,7 +46,7 @@ class FaultRest(AirflowRest):
 
     def set_slots(self, name: str, slots: int) -> None:
         """Change how many slots a pool has."""
-        body = {"pool": name, "slots": slots}
+        body = {"pool": name, "slots": slots, "include_deferred": False}
         self._call("PATCH", f"/pools/{quote(name)}", query={"update_mask": "slots"}, body=body)
 
     def clear_task(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+from demo.stack import EXECUTION_API
 from faults.case import Case
 from faults.rows import DEFERRABLE, row
 from faults.world import SPARE, TRIGGERER, wait_for
@@ -61,9 +62,11 @@ def test_a_scheduler_that_is_killed_alone_loses_no_run(case):
 )
 def test_an_api_server_that_is_away_for_three_minutes_loses_no_run(case):
     def disturb():
-        case.world.kill("api-server")
+        for name in ("api-server", EXECUTION_API):
+            case.world.kill(name)
         time.sleep(OUTAGE)
-        case.world.start("api-server")
+        for name in (EXECUTION_API, "api-server"):
+            case.world.start(name)
 
     case.start_and_wait()
     case.once(disturb)

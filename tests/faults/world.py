@@ -197,6 +197,7 @@ def running_world(folder: Path) -> Iterator[World]:
             home=folder / "airflow",
             env=env,
             parallelism=PARALLELISM,
+            separate_execution_api=True,
             python=python,
         )
         world = World(
