@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import time
 
-from demo.stack import EXECUTION_API
 from faults.case import Case
 from faults.rows import DEFERRABLE, row
 from faults.world import SPARE, TRIGGERER, wait_for
+
+from demo.stack import EXECUTION_API
 
 OUTAGE = 180
 WATCHED = 20

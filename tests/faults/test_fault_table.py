@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from faults.rows import Outcome
 from faults.table import lines_of, load, render, verdict, write
 
