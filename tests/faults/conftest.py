@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from faults import table
+from faults.airflow_under_test import VERSION
 from faults.rows import Outcome, Plan
 from faults.runner import Runner
 from faults.world import World, running_world
 from packaging.version import Version
 
-from demo.database import airflow_version
 from demo.scenario import new_folders
-
-AIRFLOW = airflow_version(os.environ.get("FAULTS_PYTHON") or sys.executable)
 
 outcomes: list[Outcome] = []
 
@@ -28,7 +24,7 @@ def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | Non
     row = getattr(obj, "row", None)
     if not name.startswith("test_") or row is None or row.since is None:
         return None
-    return None if Version(AIRFLOW).release >= Version(row.since).release else []
+    return None if Version(VERSION).release >= Version(row.since).release else []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -114,7 +110,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Write the table down and print it."""
     if not outcomes:
         return
-    path = table.write(AIRFLOW, outcomes)
+    path = table.write(VERSION, outcomes)
     terminalreporter.section("faults")
-    terminalreporter.write(table.render({AIRFLOW: table.lines_of(outcomes)}))
+    terminalreporter.write(table.render({VERSION: table.lines_of(outcomes)}))
     terminalreporter.write_line(f"Written to {path}; one column per Airflow is in {path.with_suffix('.md')}")

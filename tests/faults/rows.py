@@ -34,6 +34,9 @@ class Row:
     """Executions that may be started, by mode where that differs."""
     ordered: bool
     """Whether an execution must be stable before the next one is created."""
+    discards_state: bool
+    """Whether the row clears single tasks. Where Airflow then forgets what they have recorded, the new
+    attempt cannot know of the old run, and the order of the two is not judged."""
     group: str | None
     """Rows of one group share one disturbance of Airflow's components; None disturbs nobody."""
     since: str | None
@@ -138,6 +141,7 @@ def row(
     modes: Sequence[Mode] = BOTH,
     expected: int | Mapping[Mode, int] = 1,
     ordered: bool = True,
+    discards_state: bool = False,
     group: str | None = None,
     since: str | None = None,
     extra: Mapping[str, Any] | None = None,
@@ -157,6 +161,7 @@ def row(
             modes=modes,
             expected=expected,
             ordered=ordered,
+            discards_state=discards_state,
             group=group,
             since=since,
             task=task,

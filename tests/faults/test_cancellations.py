@@ -46,7 +46,7 @@ def test_a_task_marked_success_while_it_submits_cancels_its_run(case):
     is_cancelled(case, "success")
 
 
-@row(fault="cleared during submission", expected=2, retries=2)
+@row(fault="cleared during submission", expected=2, discards_state=True, retries=2)
 def test_a_task_cleared_while_it_submits_cancels_its_run_and_starts_anew(case):
     during_submission(case, case.clear)
     runs_anew(case)
@@ -114,6 +114,7 @@ def test_a_task_marked_failed_between_event_and_resume_cancels_a_run_that_goes_o
     modes=DEFERRABLE,
     pool="own",
     expected=2,
+    discards_state=True,
     operator={"on_user_input": "answer", "answers": {"ok": "yes"}},
 )
 def test_a_task_cleared_between_event_and_resume_supersedes_its_run(case):

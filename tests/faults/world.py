@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.airflow_rest import FaultRest
+from faults.airflow_under_test import PYTHON
 from faults.rows import REGISTRY, Plan
 from faults.tcp_proxy import ProxyLoop
 
@@ -183,7 +183,6 @@ def write_own_dag(folder: Path, description: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def running_world(folder: Path) -> Iterator[World]:
     """Run Airflow and the service for the time of a `with` block."""
-    python = os.environ.get("FAULTS_PYTHON") or None
     write_dags(folder / "dags")
     env = {**SETTINGS, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with (
@@ -198,7 +197,7 @@ def running_world(folder: Path) -> Iterator[World]:
             env=env,
             parallelism=PARALLELISM,
             separate_execution_api=True,
-            python=python,
+            python=PYTHON,
         )
         world = World(
             folder=folder, airflow=airflow, service=service, proxies=proxies, keys=[service.api_key]
