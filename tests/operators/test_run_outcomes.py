@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.execution_time.timeout import timeout
 from support.outcomes import both, operator_for, outcome
-from support.service import LONG, asked, cancels, panel_flow, starts, statuses
+from support.service import LONG, START, asked, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, Mode, run_task
 
 from smartflows_provider.devserver.faults import Fault
@@ -26,6 +27,7 @@ from smartflows_provider.exceptions import (
     FlowExecutionWarningError,
     FlowOutputError,
     FlowStateUnknownError,
+    FlowSubmissionUnclearError,
     FlowTimeoutError,
     FlowUserInputRequiredError,
 )
@@ -410,6 +412,61 @@ def test_the_execution_timeout_counts_while_deferred_too(server: DevServer) -> N
     run = both(server, execution_timeout=timedelta(seconds=0.2))
     assert type(run.error) is FlowTimeoutError
     assert statuses(server) == ["Canceled", "Canceled"]
+
+
+def as_airflow_limits(operator: Any, attempt: Attempt) -> Any:
+    """Execute as Airflow does on a worker: ``execution_timeout`` interrupts, and ``on_kill`` follows."""
+    try:
+        with timeout(operator.execution_timeout.total_seconds()):
+            return operator.execute(attempt.context())
+    except AirflowTaskTimeout:
+        operator.on_kill()
+        raise
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+@pytest.mark.parametrize("hold", ["honoured", "ignored"])
+def test_airflows_own_execution_timeout_ends_the_wait_as_the_deadline_does(
+    server: DevServer, cancel: bool, hold: Any
+) -> None:
+    server.configure(hold=hold)
+    panel_flow(server, LONG)
+    operator = operator_for("sync", execution_timeout=timedelta(seconds=1), cancel_on_timeout=cancel)
+    with pytest.raises(FlowTimeoutError) as caught:
+        as_airflow_limits(operator, Attempt())
+    (execution,) = server.executions()
+    assert execution["status"] == ("Canceled" if cancel else "Running")
+    assert len(cancels(server)) == int(cancel)
+    assert f"Execution {execution['id']} is " in str(caught.value)
+    assert cancel or "It was not cancelled, as cancel_on_timeout=False asks." in str(caught.value)
+
+
+def test_a_run_that_is_finished_when_airflows_execution_timeout_passes_counts_as_finished(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, LONG, OUTPUT)
+
+    def late(*_: Any, **__: Any) -> Any:
+        server.advance(3600)
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr("smartflows_provider.operators.run_flow.wait_on_worker", late)
+    value = as_airflow_limits(operator_for("sync", execution_timeout=timedelta(seconds=60)), Attempt())
+    assert value["status"] == "Success"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_execution_timeout_while_the_start_is_not_answered_leaves_it_open_and_lists_the_candidates(
+    server: DevServer, mode: Mode
+) -> None:
+    panel_flow(server, LONG)
+    server.inject(Fault(action="delay", seconds=4, path=START, method="POST", taken=True))
+    with pytest.raises(FlowSubmissionUnclearError) as caught:
+        as_airflow_limits(operator_for(mode, execution_timeout=timedelta(seconds=1)), Attempt())
+    (execution,) = server.executions()
+    assert "execution_timeout passed while the start was not answered" in str(caught.value)
+    assert f"  {execution['id']}, Running" in str(caught.value)
+    assert len(starts(server)) == 1
 
 
 def test_a_retry_after_a_timeout_that_left_the_run_alive_has_a_new_deadline(server: DevServer) -> None:
