@@ -286,6 +286,7 @@ class RunBeginning:
             correlation=request.correlation,
         )
         self._store.save(intent)
+        self._log.info("Starting flow %r.", request.flow)
         snapshot = self._send(send, request, now)
         execution_id = snapshot.execution_id
         try:
