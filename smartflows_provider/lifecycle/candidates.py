@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from smartflows_provider.wire.smart_flows import Execution, find_executions
+from smartflows_provider.wire.smart_flows import Execution, find_executions, read_moment
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
@@ -33,8 +32,5 @@ def executions_since(hook: SmartFlowsHook, flow_id: str | None, since: float) ->
 
 def _created(execution: Execution) -> float:
     """Return when an execution was created; one that does not tell may be recent."""
-    try:
-        moment = datetime.fromisoformat(execution.created_at)
-    except ValueError:
-        return float("inf")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    created = read_moment(execution.created_at)
+    return float("inf") if created is None else created
