@@ -23,8 +23,8 @@ SETTLE_SECONDS = 30.0
 """How long cancelled executions may take to stop, unless ``--settle-seconds`` says otherwise."""
 EXIT_CODES = """exit codes:
   0    done
-  1    something was not found or not cancelled, or there was an error
-  2    the arguments cannot be used
+  1    something was not found or not cancelled, you said no, or there was an error
+  2    the arguments cannot be used, or nobody can be asked
   130  interrupted with Ctrl-C; what was done is said
 """
 

@@ -64,8 +64,8 @@ def cancel_all(
     with ThreadPoolExecutor(max_workers=AT_A_TIME, thread_name_prefix="cancel") as pool:
         asking = {pool.submit(cancel_and_settle, hook, one, seconds=0.0): one for one in execution_ids}
         try:
-            for future in as_completed(list(asking)):
-                _note(done, asking.pop(future), future.result(), tell)
+            for future in as_completed(asking):
+                _note(done, asking[future], future.result(), tell)
             _settle(hook, done, pool, give_up=clock() + settle_seconds, tell=tell, clock=clock, sleep=sleep)
         except KeyboardInterrupt:
             done.interrupted = True
@@ -89,7 +89,10 @@ def _note(done: Cancellation, execution_id: str, stopped: Stopped, tell: Callabl
 
 
 def _note_rest(done: Cancellation, asking: dict[Future[Stopped], str], tell: Callable[[str], None]) -> None:
+    noted = {*done.over, *done.asked, *done.failed}
     for future, execution_id in asking.items():
+        if execution_id in noted:
+            continue
         if future.cancelled():
             done.untouched.append(execution_id)
         else:

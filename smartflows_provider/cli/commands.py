@@ -72,7 +72,7 @@ def _list(options: ListOptions, hook: OnCallHook, screen: Screen) -> int:
             screen.show(*table(executions, now=now, width=screen.width), "")
         screen.show(_found(selected, options.selection, user, hook.conn_id))
     if len(executions) < len(selected.executions):
-        screen.note(f"{len(selected.executions) - len(executions)} more are not shown because of --limit.")
+        screen.note(f"Not shown because of --limit: {len(selected.executions) - len(executions)} more.")
     _note_left_out(selected, screen)
     return DONE
 
@@ -210,9 +210,9 @@ def _summary(done: Cancellation) -> list[str]:
     number = len(done.over) + len(done.asked) + len(done.failed) + len(done.untouched)
     told = [f"{len(done.over)} of {count(number, 'execution')} {'is' if number == 1 else 'are'} over."]
     if done.asked:
-        told.append(f"{len(done.asked)} were asked to stop and have not yet; `executions list` shows them.")
+        told.append(f"Asked to stop, and not over yet: {len(done.asked)}; `executions list` shows them.")
     if done.failed:
-        told.append(f"{len(done.failed)} could not be cancelled; the lines above say why.")
+        told.append(f"Not cancelled, for the reasons above: {len(done.failed)}.")
     if done.untouched:
-        told.append(f"{len(done.untouched)} were not asked to stop; run the command again for them.")
+        told.append(f"Not asked to stop: {len(done.untouched)}; run the command again for them.")
     return told

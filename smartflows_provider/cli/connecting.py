@@ -9,8 +9,9 @@ database that cannot be read is told apart from a connection that does not exist
 from __future__ import annotations
 
 from airflow.models.connection import Connection as StoredConnection
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, Connection
 from airflow.secrets.metastore import MetastoreBackend
+from cryptography.fernet import InvalidToken
 from sqlalchemy.exc import SQLAlchemyError
 
 from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
@@ -62,7 +63,7 @@ def _check_database(conn_id: str) -> None:
     where = RunIdentity(system=SMART_FLOWS_LABEL, conn_id=conn_id)
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     try:
-        held = MetastoreBackend().get_connection(conn_id) is not None
+        unreadable = MetastoreBackend().get_connection(conn_id) is not None
     except SQLAlchemyError as error:
         # The error's own text may quote the database's address, and with it a password.
         raise FlowConfigurationError(
@@ -73,7 +74,9 @@ def _check_database(conn_id: str) -> None:
             "(if it is set, it cannot be read), or run this where Airflow's scheduler or API server runs; "
             "`airflow db check` tells whether the database can be reached.",
         ) from None
-    if held:
+    except (InvalidToken, AirflowException):
+        unreadable = True
+    if unreadable:
         raise FlowConfigurationError(
             f"Airflow's metadata database holds the connection {conn_id!r}, but it cannot be read here.",
             where=where,

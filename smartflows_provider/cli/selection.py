@@ -85,19 +85,16 @@ def select(
             continue
         if flow_id is not None and execution.flow.id.casefold() != flow_id.casefold():
             continue
-        if not selection.everyone:
-            if execution.created_by is None or not user_id:
-                unclaimed += 1
-                continue
-            if execution.created_by.id != user_id:
-                continue
-        age = age_of(execution, now=now)
-        if age is None and (selection.older_than is not None or selection.newer_than is not None):
+        claimed = _is_claimed(execution, selection, user_id)
+        aged = _is_in_span(age_of(execution, now=now), selection)
+        if claimed is False or aged is False:
+            continue
+        if claimed is None:
+            unclaimed += 1
+        elif aged is None:
             undated += 1
-            continue
-        if age is not None and not _in_span(age, selection):
-            continue
-        kept.append(execution)
+        else:
+            kept.append(execution)
     kept.sort(key=lambda one: (read_moment(one.created_at) or 0.0, one.id))
     return Selected(executions=tuple(kept), unclaimed=unclaimed, undated=undated)
 
@@ -108,7 +105,20 @@ def age_of(execution: Execution, *, now: float) -> float | None:
     return None if created is None else max(0.0, now - created)
 
 
-def _in_span(age: float, selection: Selection) -> bool:
-    if selection.older_than is not None and age < selection.older_than:
-        return False
-    return selection.newer_than is None or age <= selection.newer_than
+def _is_claimed(execution: Execution, selection: Selection, user_id: str) -> bool | None:
+    """Return whether the creator is wanted; None if the service does not tell."""
+    if selection.everyone:
+        return True
+    if execution.created_by is None or not user_id:
+        return None
+    return execution.created_by.id == user_id
+
+
+def _is_in_span(age: float | None, selection: Selection) -> bool | None:
+    """Return whether the age is wanted; None if the service does not tell and it matters."""
+    older, newer = selection.older_than, selection.newer_than
+    if older is None and newer is None:
+        return True
+    if age is None:
+        return None
+    return (older is None or age >= older) and (newer is None or age <= newer)
