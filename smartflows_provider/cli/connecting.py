@@ -28,12 +28,19 @@ class OnCallHook(SmartFlowsHook):
         Return a connection from the environment, a secrets backend or Airflow's metadata database.
 
         :raises AirflowNotFoundException: if there is none.
-        :raises FlowConfigurationError: if there may be one in the database, but it cannot be read.
+        :raises FlowConfigurationError: if there may be one in the database or in a secrets backend, but it
+            cannot be read.
         """
         try:
             return super().get_connection(conn_id)
         except AirflowNotFoundException:
             return _stored(conn_id)
+        except PermissionError:
+            raise FlowConfigurationError(
+                f"A secrets backend denies access to the Airflow connection {conn_id!r}.",
+                where=_where(conn_id),
+                advice="Run this as a user, or on a host, that may read it.",
+            ) from None
 
 
 def _stored(conn_id: str) -> Connection:
@@ -60,7 +67,6 @@ def _check_database(conn_id: str) -> None:
 
     The look-up passes over whatever fails, so what failed is found out by asking the database again.
     """
-    where = RunIdentity(system=SMART_FLOWS_LABEL, conn_id=conn_id)
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     try:
         unreadable = MetastoreBackend().get_connection(conn_id) is not None
@@ -69,7 +75,7 @@ def _check_database(conn_id: str) -> None:
         raise FlowConfigurationError(
             f"The Airflow connection {conn_id!r} is neither in the environment nor in a secrets backend, and "
             f"Airflow's metadata database cannot be read from this host ({type(error).__name__}).",
-            where=where,
+            where=_where(conn_id),
             advice=f"Set the environment variable {variable} to the JSON or the URI form of the connection "
             "(if it is set, it cannot be read), or run this where Airflow's scheduler or API server runs; "
             "`airflow db check` tells whether the database can be reached.",
@@ -79,7 +85,11 @@ def _check_database(conn_id: str) -> None:
     if unreadable:
         raise FlowConfigurationError(
             f"Airflow's metadata database holds the connection {conn_id!r}, but it cannot be read here.",
-            where=where,
+            where=_where(conn_id),
             advice="Most often this host's [core] fernet_key is not the one that the connection was stored "
             f"with. Run this with that key, or set the environment variable {variable}.",
         )
+
+
+def _where(conn_id: str) -> RunIdentity:
+    return RunIdentity(system=SMART_FLOWS_LABEL, conn_id=conn_id)

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with redirect_stdout(sys.stderr):
             return _carry_out(options, screen)
     except KeyboardInterrupt:
-        screen.note("Interrupted.")
+        screen.note("\nInterrupted; nothing more is done.")
         return 130
 
 

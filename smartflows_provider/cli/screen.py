@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
+from io import StringIO
 from typing import TextIO
 
 from smartflows_provider.cli.text import printable
@@ -32,11 +33,12 @@ class Screen:
 
     @classmethod
     def of_process(cls) -> Screen:
-        """Return the screen of this process."""
+        """Return the screen of this process; a stream that its caller has closed goes nowhere."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
-        return cls(out=sys.stdout, notes=sys.stderr, answers=sys.stdin)
+        out, notes, answers = (stream or StringIO() for stream in (sys.stdout, sys.stderr, sys.stdin))
+        return cls(out=out, notes=notes, answers=answers)
 
     @property
     def width(self) -> int | None:

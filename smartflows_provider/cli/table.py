@@ -58,9 +58,13 @@ def as_object(execution: Execution, *, now: float) -> dict[str, Any]:
 def moment(text: str) -> str:
     """Return a time of the service to the minute in UTC, and as it came where it cannot be read."""
     seconds = read_moment(text)
-    if seconds is None:
-        return printable(text) or UNKNOWN
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+    try:
+        if seconds is not None:
+            return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+    except ValueError:
+        # The last microsecond of the year 9999 is rounded into a year that there is not.
+        pass
+    return printable(text) or UNKNOWN
 
 
 def name_of(reference: Reference | None) -> str:

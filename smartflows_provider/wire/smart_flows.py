@@ -100,9 +100,9 @@ def read_moment(text: str) -> float | None:
     """Return a time of the service as epoch seconds; one without a zone is UTC, None for what is no time."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True, kw_only=True)

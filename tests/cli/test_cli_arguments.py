@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from smartflows_provider.cli.arguments import CancelOptions, ListOptions, ShowOptions, parse
@@ -120,3 +123,13 @@ def test_the_help_tells_the_exit_codes(command: str, capsys: pytest.CaptureFixtu
     told = capsys.readouterr().out
     for line in ("0    done", "1    something was not found or not cancelled", "2    the arguments", "130  "):
         assert line in told
+
+
+def test_the_documentation_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "oncall.md").read_text()
+    for command in ("list", "show", "cancel"):
+        with pytest.raises(SystemExit):
+            parse(["executions", command, "--help"])
+        options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert len(options) > 3
+        assert {option for option in options if option not in text} == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from cli_driving import Caller, answer_list_with, begin
+from cli_driving import Caller, Terminal, answer_list_with, begin
 from support.service import LONG, cancels, panel_flow, statuses
 
 from smartflows_provider.cli.cancelling import Cancellation, cancel_all
@@ -233,6 +233,19 @@ def test_ctrl_c_while_waiting_tells_what_was_asked(
     assert sorted(sentences) == sorted(
         f"The service was asked to cancel execution {one}, still Running." for one in letters
     )
+
+
+def test_ctrl_c_at_the_question_cancels_nothing(
+    server: DevServer, executions: Caller, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Terminal) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Terminal, "readline", interrupt)
+    told = executions("cancel", *letters, answer="")
+    assert told.code == 130
+    assert told.err == "Cancel 3 executions? [y/N] \nInterrupted; nothing more is done.\n"
+    assert cancels(server) == []
 
 
 def test_ctrl_c_has_an_exit_code_of_its_own(

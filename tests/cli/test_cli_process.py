@@ -183,6 +183,22 @@ def test_ctrl_c_tells_what_was_done(server: DevServer) -> None:
     )
 
 
+def test_closed_streams_are_no_error(server: DevServer) -> None:
+    execution_id = begin(server, panel_flow(server, LONG))
+    command = " ".join([*COMMAND, "cancel", execution_id])
+    for streams, code in (("<&-", 2), ("--yes <&- >&- 2>&-", 0)):
+        told = subprocess.run(
+            ["/bin/sh", "-c", f"{command} {streams}"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (told.returncode, "Traceback" in told.stderr) == (code, False)
+    assert statuses(server) == ["Canceled"]
+
+
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:
     """Both ends of a terminal: the person's and the command's."""

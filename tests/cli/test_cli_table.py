@@ -73,6 +73,11 @@ def test_a_time_that_cannot_be_read_is_shown_as_it_came() -> None:
     assert "last \\x1bTuesday" in lines(execution("7", created_at="last \x1bTuesday"))[1]
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999Z"])
+def test_a_time_at_the_end_of_all_calendars_is_shown_as_it_came(text: str) -> None:
+    assert text in lines(execution("7", created_at=text))[1]
+
+
 def test_foreign_signs_are_escaped_in_every_column() -> None:
     evil = "\x1b[2J\n"
     odd = execution(
