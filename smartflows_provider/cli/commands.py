@@ -134,7 +134,8 @@ def _cancel(options: CancelOptions, hook: OnCallHook, screen: Screen) -> int:
 
 
 def _show_json(value: Any, screen: Screen) -> None:
-    screen.show(*json.dumps(value, indent=2).splitlines())
+    # DEL is the one control character that JSON leaves as it is.
+    screen.show(*json.dumps(value, indent=2).replace("\x7f", "\\u007f").splitlines())
 
 
 def _find(hook: OnCallHook, selection: Selection) -> tuple[Selected, User | None]:

@@ -179,6 +179,17 @@ def test_hundreds_are_cancelled(server: DevServer, executions: Caller) -> None:
     assert len(cancels(server)) == 300
 
 
+def test_what_ends_before_its_turn_is_told_to_be_over_and_not_cancelled(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    done = begin(server, panel_flow(server, {"kind": "work"}, name="Quick"), ago=60)
+    sentences: list[str] = []
+    outcome = cancel_all(hook, [done], settle_seconds=0, tell=sentences.append, on_interrupt=pytest.fail)
+    assert outcome == Cancellation(over=[done])
+    assert sentences == [f"Execution {done} is Success."]
+    assert cancels(server) == []
+
+
 class Interruption:
     """Raises what Ctrl-C raises, after so many sentences or at a pause."""
 

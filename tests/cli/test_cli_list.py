@@ -202,6 +202,14 @@ def test_odd_data_is_shown_as_far_as_it_goes_and_escaped(server: DevServer, exec
     assert [entry["id"] for entry in executions("list", "--everyone", "--json").json] == ["7", "e2", "e4"]
 
 
+def test_json_stays_json_whatever_names_hold(server: DevServer, executions: Caller) -> None:
+    name = "".join(map(chr, range(0x100))) + "\u202e\u2028\ud800\U0001f600"
+    answer_list_with(server, raw(1, flow={"id": "f", "displayName": name}))
+    told = executions("list", "--everyone", "--json")
+    assert told.json[0]["flow"]["name"] == name
+    assert all(line.isprintable() for line in told.out.splitlines())
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
