@@ -21,7 +21,7 @@ from smartflows_provider.cli.cancelling import AT_A_TIME, Cancellation, cancel_a
 from smartflows_provider.cli.connecting import OnCallHook
 from smartflows_provider.cli.details import details, lines
 from smartflows_provider.cli.screen import Screen
-from smartflows_provider.cli.selection import Selected, Selection, select, unwanted_statuses
+from smartflows_provider.cli.selection import Selected, Selection, is_too_old, select, unwanted_statuses
 from smartflows_provider.cli.table import as_object, table
 from smartflows_provider.cli.text import count
 from smartflows_provider.exceptions import (
@@ -32,7 +32,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.waiting.schedule import SHORT_POLL
 from smartflows_provider.wire.run import RunSnapshot
-from smartflows_provider.wire.smart_flows import Execution, User, current_user
+from smartflows_provider.wire.smart_flows import Execution, User, current_user, find_executions
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes; ``arguments.EXIT_CODES`` explains them."""
@@ -141,25 +141,30 @@ def _show_json(value: Any, screen: Screen) -> None:
 def _find(hook: OnCallHook, selection: Selection) -> tuple[Selected, User | None]:
     user = None if selection.everyone else hook.run(current_user())
     flow_id = None if selection.flow is None else hook.find_flow(selection.flow).id
+    now = time.time()
     found = select(
-        _ask_for(hook, selection, flow_id),
+        _ask_for(hook, selection, flow_id, now=now),
         selection,
         flow_id=flow_id,
         user_id=user.id if user else "",
-        now=time.time(),
+        now=now,
     )
     return found, user
 
 
-def _ask_for(hook: OnCallHook, selection: Selection, flow_id: str | None) -> list[Execution]:
-    """Return what the service has; a service that does not take the filter is asked for everything."""
-    where = unwanted_statuses(selection)
+def _ask_for(hook: OnCallHook, selection: Selection, flow_id: str | None, *, now: float) -> list[Execution]:
+    """
+    Return what the service has, the newest first until they are too old.
+
+    A service that does not take the filter is asked for everything.
+    """
+    where, until = unwanted_statuses(selection), partial(is_too_old, selection=selection, now=now)
     if where is not None:
         try:
-            return hook.find_executions(where=where)
+            return hook.run(find_executions(where=where, until=until))
         except (FlowRequestRefusedError, FlowNotFoundError):
             pass
-    return hook.find_executions(flow_id)
+    return hook.run(find_executions(flow=flow_id, until=until))
 
 
 def _named(hook: OnCallHook, execution_ids: Sequence[str], screen: Screen) -> tuple[list[Execution], bool]:

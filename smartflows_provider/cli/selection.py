@@ -105,6 +105,12 @@ def age_of(execution: Execution, *, now: float) -> float | None:
     return None if created is None else max(0.0, now - created)
 
 
+def is_too_old(execution: Execution, *, selection: Selection, now: float) -> bool:
+    """Return whether neither this execution nor any older one is meant."""
+    age = age_of(execution, now=now)
+    return age is not None and selection.newer_than is not None and age > selection.newer_than
+
+
 def _is_claimed(execution: Execution, selection: Selection, user_id: str) -> bool | None:
     """Return whether the creator is wanted; None if the service does not tell."""
     if selection.everyone:

@@ -133,6 +133,16 @@ def test_hundreds_are_listed_over_all_pages(
     assert len(executions("list").out.splitlines()) == 350 + 3
 
 
+def test_no_page_is_read_that_holds_only_what_is_too_old(server: DevServer, executions: Caller) -> None:
+    letter = panel_flow(server, LONG)
+    for _ in range(450):
+        begin(server, letter, ago=HOUR)
+    young = [begin(server, letter, ago=ago) for ago in (60, 30)]
+    listed = executions("list", "--all", "--newer-than", "5m", "--json").json
+    assert [entry["id"] for entry in listed] == young
+    assert len(asked(server, "GET", "/flows/executions")) == 2
+
+
 def test_what_is_over_is_not_asked_for(server: DevServer, executions: Caller) -> None:
     done = panel_flow(server, {"kind": "work"}, name="Quick")
     for _ in range(250):
