@@ -121,11 +121,11 @@ def _look(run: WaitedRun, since: float) -> Ownership:
 
 
 def _ownership_of(run: WaitedRun, since: float) -> Ownership:
-    states = _states_of(run.task.dag_id, run.task.run_id).after(since)
-    if states is None:
-        # Not one task instance is left: somebody has deleted the DAG run.
-        return "ended"
     task = run.task
+    states = _states_of(task.dag_id, task.run_id, task.task_id).after(since)
+    if states is None:
+        # No instance of the task is left: somebody has deleted the DAG run.
+        return "ended"
     key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
     if key not in states:
         raise LookupError(f"Airflow tells no state of {key}")
@@ -146,32 +146,40 @@ def _stop(run: WaitedRun, why: Ownership) -> None:
 
 
 @dataclass
-class _RunStates:
-    """The states of a DAG run's task instances: one question for all who ask at the same time."""
+class _TaskStates:
+    """
+    The states of a task's instances in a DAG run: one question for all who ask at the same time.
+
+    Airflow answers in names such as ``load_1``, which is instance 1 of a mapped task ``load`` as well as a task
+    ``load_1``: so it is asked about one task at a time.
+    """
 
     dag_id: str
     run_id: str
+    task_id: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _asked_at: float = float("-inf")
     _states: Mapping[str, str | None] | None = None
 
     def after(self, since: float) -> Mapping[str, str | None] | None:
         """
-        Return states that were asked for after a moment, None where the DAG run has no task instances.
+        Return states that were asked for after a moment, None where there are no instances.
 
         :param since: seconds of the steady clock.
         """
         with self._lock:
             if self._asked_at < since:
                 asked_at = time.monotonic()
-                found = RuntimeTaskInstance.get_task_states(dag_id=self.dag_id, run_ids=[self.run_id])
+                found = RuntimeTaskInstance.get_task_states(
+                    dag_id=self.dag_id, run_ids=[self.run_id], task_ids=[self.task_id]
+                )
                 self._states, self._asked_at = found.get(self.run_id), asked_at
             return self._states
 
 
 @lru_cache(maxsize=64)
-def _states_of(dag_id: str, run_id: str) -> _RunStates:
-    return _RunStates(dag_id, run_id)
+def _states_of(dag_id: str, run_id: str, task_id: str) -> _TaskStates:
+    return _TaskStates(dag_id, run_id, task_id)
 
 
 @cache

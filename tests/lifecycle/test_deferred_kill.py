@@ -111,7 +111,7 @@ async def test_a_person_who_ends_the_task_stops_its_run(
     await trigger(execution_id).on_kill()
     assert statuses(server) == ["Canceled"]
     assert len(cancels(server)) == 1
-    assert airflow.questions == [{"dag_id": "d", "run_ids": ["r"]}]
+    assert airflow.questions == [{"dag_id": "d", "run_ids": ["r"], "task_ids": ["t"]}]
 
 
 async def test_a_trigger_that_moves_to_another_triggerer_stops_nothing(
