@@ -150,8 +150,8 @@ class _TaskStates:
     """
     The states of a task's instances in a DAG run: one question for all who ask at the same time.
 
-    Airflow answers in names such as ``load_1``, which is instance 1 of a mapped task ``load`` as well as a task
-    ``load_1``: so it is asked about one task at a time.
+    Airflow answers in names such as ``load_1``, which is instance 1 of a mapped task ``load`` as well as a
+    task ``load_1``: so it is asked about one task at a time.
     """
 
     dag_id: str
