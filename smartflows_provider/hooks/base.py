@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError, RunIdentity
 from smartflows_provider.hooks.connection import ConnectionReader
-from smartflows_provider.hooks.translation import NOTHING_TAKEN, translate
+from smartflows_provider.hooks.translation import NOTHING_SENT, NOTHING_TAKEN, translate
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
@@ -191,6 +191,7 @@ class FlowSystemHook(BaseHook):
         raise FlowConfigurationError(
             f"The Airflow connection {self.conn_id!r} does not exist.",
             where=self.identity(),
+            fate=NOTHING_SENT,
             advice=f"Create it under Admin > Connections with the type {self.system!r}, or set the "
             f"environment variable AIRFLOW_CONN_{self.conn_id.upper()}; if it is set, it cannot be read: it "
             "must be the JSON or the URI form of a connection.",
