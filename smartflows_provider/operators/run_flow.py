@@ -37,6 +37,7 @@ from smartflows_provider.output.extractor import Output
 from smartflows_provider.output.manifest import Manifest, build_manifest
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import Note, Wait, WaitPolicy
 from smartflows_provider.wire.run import RunPhase
@@ -205,7 +206,7 @@ class FlowRun:
             hold_seconds=self._hook.settings.long_poll_seconds,
             stop_for_person=self._options.on_user_input != "wait",
         )
-        wait = Wait(policy, execution_id=self._execution_id, began_at=time.time())
+        wait = Wait(policy, execution_id=self._execution_id, began=read_clocks())
         end = wait_on_worker(wait, hook=self._hook, log=self._log, sleep=self._sleep)
         self._raise_if_killed()
         return WaitEvent(

@@ -26,6 +26,7 @@ from smartflows_provider.links import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import text_argument
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import AskAgain, Decision, Wait, WaitPolicy
 
@@ -55,7 +56,7 @@ class SensorRun:
             hold_seconds=0.0,
             stop_for_person=sensor.on_user_input == "fail",
         )
-        self._wait = Wait(policy, execution_id=sensor.execution_id, began_at=time.time())
+        self._wait = Wait(policy, execution_id=sensor.execution_id, began=read_clocks())
 
     def close(self) -> None:
         """Close the connection."""

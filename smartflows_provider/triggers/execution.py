@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, cancel_if_
 from smartflows_provider.lifecycle.loops import wait_in_trigger
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
 from smartflows_provider.waiting.wait import DEFAULT_HOLD, Wait, WaitPolicy
 from smartflows_provider.wire.errors import WireError
@@ -109,7 +109,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 hold_seconds=hold_seconds,
                 stop_for_person=self.stop_for_person,
             )
-            wait = Wait(policy, execution_id=self.execution_id, began_at=time.time())
+            wait = Wait(policy, execution_id=self.execution_id, began=read_clocks())
             end = await wait_in_trigger(wait, hook=hook, log=self.log)
             canceled = end.reason == "deadline" and self.cancel_on_timeout and await self._cancel(hook)
         event = self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
