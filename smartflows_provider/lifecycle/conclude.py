@@ -26,7 +26,7 @@ from smartflows_provider.exceptions import (
     FlowUserInputRequiredError,
     RunIdentity,
 )
-from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.event import FormAnswer, WaitEvent, read_resumption
 from smartflows_provider.wire.run import RunPhase
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 KEPT = "The execution was kept."
 
 
-def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEvent:
+def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEvent | FormAnswer:
     """
-    Read what the triggerer has sent.
+    Read what the task was resumed with.
 
-    :raises FlowEventError: if it is not an event of ours; the remote run is kept.
+    :raises FlowEventError: if it is of no known shape; the remote run is kept.
     """
     try:
-        return WaitEvent.from_dict(event)
+        return read_resumption(event)
     except ValueError as error:
         raise FlowEventError(
             f"The task was resumed, but {error}.",

@@ -111,6 +111,11 @@ class Wait:
         self._refused_before = False
         self._can_hold = True
 
+    @property
+    def last_status(self) -> str | None:
+        """The status seen last, in the service's word; None before the first answer."""
+        return self._last.status if self._last else None
+
     def next_hold(self, now: Moment) -> float:
         """
         Return the seconds for which the next question lets the service keep its answer back.
@@ -191,12 +196,11 @@ class Wait:
         return self.policy.deadline - now.wall
 
     def _end(self, reason: EndReason, *, notes: tuple[Note, ...], detail: str = "") -> End:
-        last = self._last
         return End(
             reason=reason,
             execution_id=self.execution_id,
-            status=last.status if last else None,
-            phase=last.phase if last else None,
+            status=self.last_status,
+            phase=self._last.phase if self._last else None,
             detail=detail[:MAX_DETAIL],
             notes=notes,
         )

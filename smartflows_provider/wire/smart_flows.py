@@ -374,6 +374,7 @@ def find_executions(
     where: Mapping[str, Any] | None = None,
     sort: str = "createdAt,desc",
     limit: int | None = None,
+    until: Callable[[Execution], bool] | None = None,
 ) -> Exchange[list[Execution]]:
     """
     List executions, page by page.
@@ -383,6 +384,7 @@ def find_executions(
         with ``flow``.
     :param sort: ``field,asc`` or ``field,desc``.
     :param limit: stop after so many; None brings all.
+    :param until: stop after a page on which this holds for every execution, as one that is too old does.
     :raises ValueError: if both ``flow`` and ``where`` are given.
     """
     if flow is not None and where is not None:
@@ -403,8 +405,14 @@ def find_executions(
             body=_json(where),
         )
 
-    found = yield from _all_pages(page, limit=limit)
-    return [_execution(entry, request_label="the list of executions") for entry in found]
+    def read(entry: Any) -> Execution:
+        return _execution(entry, request_label="the list of executions")
+
+    def is_last(entries: list[Any]) -> bool:
+        return until is not None and all(until(read(entry)) for entry in entries)
+
+    found = yield from _all_pages(page, limit=limit, is_last=is_last)
+    return [read(entry) for entry in found]
 
 
 def send_event(
@@ -704,7 +712,10 @@ def _unreadable(response: Response, what: str) -> UnreadableAnswer:
 
 
 def _all_pages(
-    page: Callable[[int, int], Request], *, limit: int | None
+    page: Callable[[int, int], Request],
+    *,
+    limit: int | None,
+    is_last: Callable[[list[Any]], bool] = lambda _: False,
 ) -> Generator[Request, Response, list[Any]]:
     """
     Collect a list over its pages.
@@ -712,6 +723,8 @@ def _all_pages(
     The last page is one that brings nothing new (also where a service ignores paging and repeats itself),
     or is shorter than the pages before it. A first page with fewer entries than were asked for may come
     from a service with a limit of its own, and is the last only if it is shorter than any such limit.
+
+    :param is_last: tells of a page's entries whether no later page matters.
     """
     size = PAGE_SIZE if limit is None else min(PAGE_SIZE, max(limit, 1))
     found: dict[str, Any] = {}
@@ -721,6 +734,8 @@ def _all_pages(
         fresh = {key: entry for entry in entries if (key := _identifier(entry)) and key not in found}
         found.update(fresh)
         if len(entries) < full or not fresh or (limit is not None and len(found) >= limit):
+            break
+        if is_last(entries):
             break
         full = max(full, len(entries))
     return list(found.values())[:limit]

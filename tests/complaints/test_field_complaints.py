@@ -21,7 +21,6 @@ from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowSensorTimeout
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.serde import deserialize, serialize
 from support.outcomes import acting, both, operator_for, outcome
 from support.service import CONN_VARIABLE, LONG, START, asked, cancels, panel_flow, starts, statuses
@@ -40,7 +39,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle import loops
+from smartflows_provider.lifecycle import deferred_kill, loops
 from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.transport.blocking import BlockingClient
@@ -92,13 +91,19 @@ async def nothing() -> None:
     """What a triggerer does for its triggers when it dies."""
 
 
-@pytest.fixture
-def airflow_says(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
-    """Give a function that sets which state Airflow's API server tells of the task."""
+Says = Callable[[str | None, Attempt], None]
 
-    def say(state: str | None) -> None:
-        answer = {"run": {"task": state}}
-        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: answer))
+
+@pytest.fixture
+def airflow_says(monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Give a function that sets what Airflow's API server tells of the task: its state, and its XComs."""
+
+    def say(state: str | None, attempt: Attempt) -> None:
+        states = {"run": {"task": state}}
+        asked_for_states = SimpleNamespace(get_task_states=lambda **_: states)
+        asked_for_xcoms = SimpleNamespace(get_one=lambda *, key, **_: attempt.xcoms.get(key))
+        monkeypatch.setattr(deferred_kill, "RuntimeTaskInstance", asked_for_states)
+        monkeypatch.setattr(deferred_kill, "XCom", asked_for_xcoms)
 
     return say
 
@@ -108,22 +113,24 @@ def airflow_says(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None
 
 @pytest.mark.parametrize("state", ["failed", "success", None])
 def test_36090_a_deferred_task_that_is_marked_failed_or_cleared_stops_its_remote_run(
-    server: DevServer, airflow_says: Callable[[str | None], None], state: str | None
+    server: DevServer, airflow_says: Says, state: str | None
 ) -> None:
     panel_flow(server, LONG)
-    trigger = deferred(operator_for("deferrable"), Attempt())
-    airflow_says(state)
+    attempt = Attempt()
+    trigger = deferred(operator_for("deferrable"), attempt)
+    airflow_says(state, attempt)
     in_triggerer(trigger, server, end=trigger.on_kill)
     assert statuses(server) == ["Canceled"]
     assert len(cancels(server)) == 1
 
 
 def test_36090_a_triggerer_that_restarts_or_hands_over_stops_nothing(
-    server: DevServer, airflow_says: Callable[[str | None], None]
+    server: DevServer, airflow_says: Says
 ) -> None:
     panel_flow(server, LONG)
-    trigger = deferred(operator_for("deferrable"), Attempt())
-    airflow_says("deferred")
+    attempt = Attempt()
+    trigger = deferred(operator_for("deferrable"), attempt)
+    airflow_says("deferred", attempt)
     in_triggerer(trigger, server, end=nothing)
     in_triggerer(revive(trigger), server, end=nothing)
     in_triggerer(trigger, server, end=trigger.on_kill)
@@ -132,16 +139,16 @@ def test_36090_a_triggerer_that_restarts_or_hands_over_stops_nothing(
 
 
 def test_19929_a_deferred_task_that_is_killed_says_so_in_its_log_and_its_next_run_is_a_new_one(
-    server: DevServer, airflow_says: Callable[[str | None], None], caplog: pytest.LogCaptureFixture
+    server: DevServer, airflow_says: Says, caplog: pytest.LogCaptureFixture
 ) -> None:
     panel_flow(server, LONG)
-    store = FakeStateStore()
-    trigger = deferred(operator_for("deferrable"), Attempt(store=store))
-    airflow_says(None)
+    attempt = Attempt()
+    trigger = deferred(operator_for("deferrable"), attempt)
+    airflow_says(None, attempt)
     with caplog.at_level(logging.INFO):
         in_triggerer(trigger, server, end=trigger.on_kill)
     assert f"The task was ended: cancelled execution {trigger.execution_id}" in caplog.text
-    cleared = Attempt(store=store, clear_number=1)
+    cleared = Attempt(store=attempt.store, clear_number=1)
     run = outcome(server, "deferrable", attempt=cleared, meanwhile=lambda _: server.advance(3600))
     assert run.value["execution_id"] != trigger.execution_id
     assert statuses(server) == ["Canceled", "Success"]

@@ -28,9 +28,9 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.begin import BegunRun, RunBeginning, RunRequest
-from smartflows_provider.lifecycle.candidates import executions_since
+from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
 from smartflows_provider.lifecycle.options import RunOptions
-from smartflows_provider.lifecycle.record import RECORD_KEY, Epoch, RunRecord, TaskStateStore
+from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, Epoch, RunRecord, TaskStateStore
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
 from smartflows_provider.wire.smart_flows import start_flow
 
@@ -71,6 +71,8 @@ class Task:
         self.flow = panel_flow(server, *steps)
         self.store = Store(server)
         self.epoch = Epoch(max_tries=1, clear_number=0)
+        self.number = 0
+        self.correlation: str | None = None
         self.now: Callable[[], float] | None = None
         self.sleep: Callable[[float], None] = lambda seconds: None
 
@@ -82,11 +84,12 @@ class Task:
             flow_id = self.hook.find_flow("Letter").id
             return lambda: self.hook.client.run(start_flow(flow_id))
 
+        self.number += 1
         clock = {} if self.now is None else {"clock": self.now}
         beginning = RunBeginning(
             hook=self.hook,
             store=self.store,
-            epoch=self.epoch,
+            attempt=AttemptIdentity(epoch=self.epoch, number=self.number),
             options=RunOptions(**options),
             log=log,
             sleep=self.sleep,
@@ -96,7 +99,11 @@ class Task:
             flow="Letter",
             fingerprint=fingerprint,
             prepare=prepare,
-            candidates=lambda since: executions_since(self.hook, self.flow.id, since),
+            candidates=lambda since: describe(executions_since(self.hook, self.flow.id, since)),
+            proven=lambda since, value: proven(
+                self.hook, executions_since(self.hook, self.flow.id, since), value
+            ),
+            correlation=self.correlation,
         )
         return beginning.begin(request)
 

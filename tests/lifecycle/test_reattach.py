@@ -9,7 +9,7 @@ import pytest
 
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import after_look, first_step
-from smartflows_provider.lifecycle.record import Epoch, RunRecord
+from smartflows_provider.lifecycle.record import AttemptIdentity, Epoch, RunRecord
 from smartflows_provider.wire.run import RunPhase
 
 EPOCH = Epoch(max_tries=1, clear_number=0)
@@ -22,12 +22,13 @@ def record(*, execution_id: str | None = "e1", epoch: Epoch = EPOCH) -> RunRecor
 
 
 def step(known: RunRecord | None, *, fingerprint: str = "same", **options: Any) -> str:
-    return first_step(known, epoch=EPOCH, fingerprint=fingerprint, options=RunOptions(**options))
+    attempt = AttemptIdentity(epoch=EPOCH, number=2)
+    return first_step(known, attempt=attempt, fingerprint=fingerprint, options=RunOptions(**options))
 
 
 @pytest.mark.parametrize(
     ("on_clear", "on_input_changed", "on_ambiguous_submission"),
-    [*product(["restart", "resume"], ["attach", "restart", "fail"], ["fail", "resubmit"])],
+    [*product(["restart", "resume"], ["attach", "restart", "fail"], ["look_up", "fail", "resubmit"])],
 )
 def test_without_a_record_a_run_is_started(
     on_clear: str, on_input_changed: str, on_ambiguous_submission: str
