@@ -253,6 +253,7 @@ def test_69678_no_deferral_gives_the_execution_timeout_anew(server: DevServer) -
 
 
 def test_40018_a_triggerer_that_restarts_does_not_begin_the_time_limit_again(server: DevServer) -> None:
+    server.configure(hold="ignored")
     panel_flow(server, LONG)
     trigger = deferred(operator_for("deferrable", timeout=0.6), Attempt())
     in_triggerer(trigger, server, end=nothing)
@@ -266,6 +267,7 @@ def test_40018_a_triggerer_that_restarts_does_not_begin_the_time_limit_again(ser
 def test_62306_the_timeout_of_a_deferred_sensor_is_that_of_its_first_triggerer(
     server: DevServer, hook: SmartFlowsHook
 ) -> None:
+    server.configure(hold="ignored")
     execution_id = hook.start(panel_flow(server, LONG).id).execution_id
     sensor = SmartFlowsExecutionSensor(
         task_id="s", execution_id=execution_id, timeout=0.6, poke_interval=0.05, deferrable=True
@@ -273,7 +275,9 @@ def test_62306_the_timeout_of_a_deferred_sensor_is_that_of_its_first_triggerer(
     trigger = deferred(sensor, Attempt())
     in_triggerer(trigger, server, end=nothing)
     time.sleep(max(0.0, trigger.deadline - time.time()))
+    known = len(asked(server, "GET", "/progress"))
     event = first_event(revive(trigger))
+    assert len(asked(server, "GET", "/progress")) == known + 1
     with pytest.raises(AirflowSensorTimeout, match=r"not finished within 0\.6 seconds"):
         sensor.execute_complete(Attempt().context(), event)
     assert cancels(server) == []
