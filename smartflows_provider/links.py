@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
-
-EXECUTION_ID_KEY = "execution_id"
-EXECUTION_URL_KEY = "execution_url"
 
 
 class FlowExecutionLink(BaseOperatorLink):

@@ -2,7 +2,8 @@
 
 The order of steps is the whole point. Invariants: an intent is on record before the request that starts a
 run leaves, the run's id right after; the request is repeated only after errors that prove that nothing was
-taken; what is unclear fails with what to check, instead of starting a second run.
+taken; what is unclear is looked up by a value of ours, and fails with what to check if no run proves to be
+the one, instead of starting a second.
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
 from smartflows_provider.exceptions import (
     FlowException,
     FlowExecutionGoneError,
     FlowInputError,
     FlowNotFoundError,
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     RunIdentity,
 )
-from smartflows_provider.hooks.translation import translate
+from smartflows_provider.hooks.translation import seconds_asked, translate
+from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import after_look, first_step
-from smartflows_provider.lifecycle.record import RECORD_KEY, Epoch, RunRecord, RunStore
+from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, RunRecord, RunStore
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle
-from smartflows_provider.transport.errors import NotSent, TransportError
+from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
+from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.failures import read_failure
 from smartflows_provider.waiting.schedule import SHORT_POLL
 from smartflows_provider.wire.errors import (
     NotFound,
@@ -44,6 +51,8 @@ if TYPE_CHECKING:
 
 
 NOTHING_STARTED = "Nothing was started."
+LOOK_UP_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between looks for a run whose start was not answered: it may appear a little later."""
 CHECK = "Find this task's among them, cancel it or take its output; then clear the task to start a new one."
 UNREADABLE = (
     f"Find this task's among them, cancel it or take its output; then delete the task state {RECORD_KEY!r}, "
@@ -64,6 +73,10 @@ class RunRequest:
     Preparing raises errors of the error tree, sending raises errors of the wire and the transport."""
     candidates: Callable[[float], list[str]]
     """Describes the runs that the service has started since an epoch second, a line each."""
+    correlation: str | None = None
+    """A value of ours in the input; None where the author has named no place for one."""
+    proven: Callable[[float, str], list[RunSnapshot]] | None = None
+    """Finds the runs since an epoch second that echo a value of ours."""
     hide_words: bool = False
     """Whether the service's own words, which may quote the input, are left out of messages."""
 
@@ -85,7 +98,7 @@ class RunBeginning:
 
     :param hook: the connection.
     :param store: where the task's record is kept.
-    :param epoch: of this attempt.
+    :param attempt: which one this is.
     :param options: the author's decisions.
     :param log: the task's logger.
     :param clock: gives epoch seconds.
@@ -97,7 +110,7 @@ class RunBeginning:
         *,
         hook: FlowSystemHook,
         store: RunStore,
-        epoch: Epoch,
+        attempt: AttemptIdentity,
         options: RunOptions,
         log: Any,
         clock: Callable[[], float] = time.time,
@@ -105,7 +118,7 @@ class RunBeginning:
     ) -> None:
         self._hook = hook
         self._store = store
-        self._epoch = epoch
+        self._attempt = attempt
         self._options = options
         self._log = log
         self._clock = clock
@@ -130,7 +143,9 @@ class RunBeginning:
         if record is None or record.execution_id is None:
             return None
         self.earlier_run = record.execution_id
-        step = first_step(record, epoch=self._epoch, fingerprint=record.fingerprint, options=self._options)
+        step = first_step(
+            record, attempt=self._attempt, fingerprint=record.fingerprint, options=self._options
+        )
         if step != "look" or self._options.on_input_changed != "attach":
             return None
         return self._attach(record, record.execution_id, flow)
@@ -150,7 +165,10 @@ class RunBeginning:
         except ValueError as error:
             why = f"What an earlier attempt has recorded cannot be read: {error}."
             raise self._unclear(request, 0.0, why, advice=UNREADABLE) from None
-        step = first_step(record, epoch=self._epoch, fingerprint=request.fingerprint, options=self._options)
+        record = self._resolved(record, request)
+        step = first_step(
+            record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
+        )
         if record is None or step == "submit":
             return self._submit(request)
         if step == "unclear":
@@ -171,6 +189,35 @@ class RunBeginning:
             )
         return self._attach(record, record.execution_id, request.flow) or self._submit(request)
 
+    def _resolved(self, record: RunRecord | None, request: RunRequest) -> RunRecord | None:
+        """Return the record, with the id of the run whose start an attempt did not live to see answered."""
+        if record is None or record.execution_id is not None or record.correlation is None:
+            return record
+        started = self._look_up(request, record.submitted_at, record.correlation)
+        if started is None:
+            return record
+        found = replace(record, execution_id=started.execution_id)
+        self._store.save(found)
+        return found
+
+    def _look_up(self, request: RunRequest, since: float, correlation: str) -> RunSnapshot | None:
+        """Return the one run that proves to be ours, None where there is none or it cannot be told."""
+        if self._options.on_ambiguous_submission != "look_up" or request.proven is None:
+            return None
+        for pause in (*LOOK_UP_PAUSES, None):
+            try:
+                found = request.proven(since, correlation)
+            except (WireError, TransportError) as error:
+                self._log.warning("Could not look for the execution that was started: %s.", error)
+                found = []
+            if len(found) == 1:
+                self._log.info("Found execution %s by the value of ours in its input.", found[0].execution_id)
+                return found[0]
+            if found or pause is None:
+                break
+            self._sleep(pause)
+        return None
+
     def _attach(self, record: RunRecord, execution_id: str, flow: str) -> BegunRun | None:
         """Return the recorded run, None if it ended badly, so that a new one is to be started."""
         where = self._hook.identity(flow=flow, execution_id=execution_id)
@@ -184,11 +231,16 @@ class RunBeginning:
                 advice="Clear the task to start a new execution.",
             ) from None
         except (WireError, TransportError) as error:
+            failure = read_failure(error)
+            if failure.kind in {"refused", "denied"}:
+                event = WaitEvent(reason=failure.kind, execution_id=execution_id, detail=failure.text)
+                raise error_of_unfinished_wait(event, where=where) from None
             raise FlowStateUnknownError(
                 f"The execution that an earlier attempt started could not be asked about: {error}.",
                 where=where,
                 fate="The execution was kept; no other was started.",
                 advice="A retry asks again.",
+                retry_after=seconds_asked(error),
             ) from None
         if after_look(snapshot.phase) == "submit":
             self._log.info(
@@ -202,7 +254,7 @@ class RunBeginning:
             execution_id,
             snapshot.status,
         )
-        attached = replace(record, epoch=self._epoch)
+        attached = replace(record, epoch=self._attempt.epoch, ended_try=None)
         if record.deadline <= self._clock() and not snapshot.phase.is_stable:
             # An earlier attempt gave up on it and left it alive: this attempt has its own time.
             attached = replace(attached, deadline=self._clock() + self._options.timeout)
@@ -230,11 +282,14 @@ class RunBeginning:
             execution_id=None,
             flow=request.flow,
             fingerprint=request.fingerprint,
-            epoch=self._epoch,
+            epoch=self._attempt.epoch,
             submitted_at=now,
             deadline=now + self._options.timeout,
+            correlation=request.correlation,
+            started_try=self._attempt.number,
         )
         self._store.save(intent)
+        self._log.info("Starting flow %r.", request.flow)
         snapshot = self._send(send, request, now)
         execution_id = snapshot.execution_id
         try:
@@ -244,14 +299,14 @@ class RunBeginning:
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
         return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase)
 
-    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> FlowException:
+    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> FlowRecordError:
         """Stop a run that no later attempt could find again, and return the error that names it."""
         stopped = cancel_and_look(self._hook, execution_id)
         if stopped.is_over:
             # An intent that stayed would make the next attempt look for a run that is no longer there.
             with suppress(Exception):
                 self._store.discard()
-        return FlowException(
+        return FlowRecordError(
             f"The execution was started, but Airflow could not record it: {type(error).__name__}: {error}",
             where=self._where(request, execution_id),
             fate=stopped.fate,
@@ -262,19 +317,22 @@ class RunBeginning:
         """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
         try:
             return send()
-        except (WireError, TransportError) as caught:
-            error = _silenced(caught) if request.hide_words else caught
+        except (WireError, TransportError, AirflowTaskTimeout) as caught:
+            error = _failure(caught, hide_words=request.hide_words)
             if not _may_have_started(error):
                 self._store.discard()
                 raise self._refusal(error, request) from None
             if self._options.on_ambiguous_submission != "resubmit":
+                found = request.correlation and self._look_up(request, since, request.correlation)
+                if found:
+                    return found
                 raise self._unclear(request, since, f"{error}.") from None
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
             first = error
         try:
             return send()
-        except (WireError, TransportError) as caught:
-            error = _silenced(caught) if request.hide_words else caught
+        except (WireError, TransportError, AirflowTaskTimeout) as caught:
+            error = _failure(caught, hide_words=request.hide_words)
             raise self._unclear(request, since, f"{first}. It was sent once more: {error}.") from None
 
     def _refusal(self, error: WireError | TransportError, request: RunRequest) -> FlowException:
@@ -296,7 +354,7 @@ class RunBeginning:
                 advice="Ids differ between environments: check the id, or give the flow's name, which is "
                 "looked up.",
             )
-        return translate(error, where=where)
+        return translate(error, where=where, fate=NOTHING_STARTED)
 
     def _unclear(
         self, request: RunRequest, since: float, why: str, *, advice: str = CHECK
@@ -321,8 +379,13 @@ class RunBeginning:
         return self._hook.identity(flow=request.flow, execution_id=execution_id)
 
 
-def _silenced(error: WireError | TransportError) -> WireError | TransportError:
-    return error.without_detail() if isinstance(error, WireError) else error
+def _failure(
+    error: WireError | TransportError | AirflowTaskTimeout, *, hide_words: bool
+) -> WireError | TransportError:
+    """Return what became of the request that starts a run, for people to read."""
+    if isinstance(error, AirflowTaskTimeout):
+        return AnswerLost("execution_timeout passed while the start was not answered", kind="timeout")
+    return error.without_detail() if hide_words and isinstance(error, WireError) else error
 
 
 def _may_have_started(error: WireError | TransportError) -> bool:

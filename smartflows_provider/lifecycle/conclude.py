@@ -20,13 +20,14 @@ from smartflows_provider.exceptions import (
     FlowExecutionGoneError,
     FlowExecutionInterruptedError,
     FlowExecutionWarningError,
+    FlowKilledError,
     FlowPermissionError,
     FlowStateUnknownError,
     FlowTimeoutError,
     FlowUserInputRequiredError,
     RunIdentity,
 )
-from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.event import FormAnswer, WaitEvent, read_resumption
 from smartflows_provider.wire.run import RunPhase
 
 if TYPE_CHECKING:
@@ -35,14 +36,14 @@ if TYPE_CHECKING:
 KEPT = "The execution was kept."
 
 
-def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEvent:
+def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEvent | FormAnswer:
     """
-    Read what the triggerer has sent.
+    Read what the task was resumed with.
 
-    :raises FlowEventError: if it is not an event of ours; the remote run is kept.
+    :raises FlowEventError: if it is of no known shape; the remote run is kept.
     """
     try:
-        return WaitEvent.from_dict(event)
+        return read_resumption(event)
     except ValueError as error:
         raise FlowEventError(
             f"The task was resumed, but {error}.",
@@ -80,6 +81,7 @@ def error_of_ended_run(
             f"The execution ended in {status}, and on_warning='fail'.{_listed(warnings)}",
             where=where,
             fate="It is finished; its documents may exist.",
+            advice="Mend what the flow warns of, or allow for it with on_warning='succeed'.",
         )
     if phase is RunPhase.FAILED:
         block = f" in block {failing_block!r}" if failing_block else ""
@@ -109,6 +111,17 @@ def error_of_ended_run(
         where=where,
         fate=KEPT,
         advice="A retry asks again.",
+    )
+
+
+def canceled_by_earlier_attempt(*, where: RunIdentity) -> FlowKilledError:
+    """Return the error for a run of an earlier attempt that was cancelled, perhaps by that attempt itself."""
+    return FlowKilledError(
+        "The execution, which an earlier attempt has started, was cancelled: by that attempt, as it was "
+        "being stopped, or by somebody at the service.",
+        where=where,
+        fate="It is finished.",
+        advice="A retry starts a new execution.",
     )
 
 

@@ -1,31 +1,39 @@
 """Stopping the remote run of a deferred task that a person has ended.
 
-Airflow calls a trigger's ``on_kill`` also when no person did anything (a trigger that moves to another
-triggerer, a form answer), and cancels the call after about a second. Invariants: the run is cancelled only
-where the task instance's own state says that the task is over; the work runs in threads of its own, which
-the framework's cancellation does not reach.
+Airflow ends a trigger also when no person did anything, and gives the trigger about a second to react.
+Invariants: a run is cancelled only where :mod:`smartflows_provider.lifecycle.ownership` finds that nobody
+answers for it; the work runs in threads of its own, which the framework's cancellation does not reach;
+nothing here raises, and a run that is left alive is named in the log.
 """
 
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Any
 
+from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from smartflows_provider.lifecycle.ownership import Ownership, ownership
 from smartflows_provider.lifecycle.stop import cancel_now
 from smartflows_provider.lifecycle.systems import hook_for
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 log = logging.getLogger(__name__)
 
-_OVER = frozenset({None, "failed", "success", "skipped", "upstream_failed", "removed"})
-"""States of a task instance in which nobody waits for its run any more; None is a cleared one."""
+PATIENCE = 600.0
+"""Seconds for which it is looked again where it cannot be told yet who answers for a run."""
+SHORTEST_PAUSE = 1.0
+"""Seconds between the first looks; the pause grows to :data:`LONGEST_PAUSE`."""
+LONGEST_PAUSE = 10.0
+"""Seconds between later looks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,50 +58,213 @@ class TaskIdentity:
             map_index=-1 if index is None else index,
         )
 
+    def xcom(self, key: str) -> object:
+        """Return an XCom of the task instance, None if there is none; asks Airflow."""
+        value: object = XCom.get_one(
+            key=key,
+            dag_id=self.dag_id,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            map_index=self.map_index,
+        )
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitedRun:
+    """The run that a trigger has waited for, and what its author wants of it."""
+
+    system: str
+    conn_id: str
+    execution_id: str
+    task: TaskIdentity
+    cancel: bool
+    """Whether it is cancelled where a person has ended the task."""
+    handing_over: bool = False
+    """Whether the trigger has sent its event, so that the task is to go on elsewhere."""
+
+    def __str__(self) -> str:
+        return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
+
 
 @cache
-def kill_threads() -> ThreadPoolExecutor:
-    """Return the threads that cancel runs; made when the first one is needed."""
+def get_ready() -> None:
+    """
+    Have Airflow ready for the question that a kill depends on; does nothing after the first time.
+
+    A triggerer builds its way to Airflow's API when it is first used, which takes some five seconds: too long
+    for a kill, and for a triggerer that is about to end.
+    """
+    _threads().submit(_ask_for_nothing)
+
+
+def _ask_for_nothing() -> None:
+    with suppress(Exception):
+        RuntimeTaskInstance.get_task_states(dag_id="", run_ids=[""], task_ids=[""])
+
+
+def release(run: WaitedRun) -> Future[None]:
+    """
+    Cancel a run in the background if nobody answers for it any more.
+
+    May be called on an event loop that is about to be torn down: what is begun here goes on without it.
+
+    :param run: the run.
+    :returns: done once the first look at the task is over.
+    """
+    # Airflow tells by a context variable which task's log a line belongs to.
+    return _threads().submit(copy_context().run, _look_first, run, time.monotonic())
+
+
+def _look_first(run: WaitedRun, since: float) -> None:
+    if _look(run, since) == "open":
+        _later().add(run)
+
+
+def _look(run: WaitedRun, since: float) -> Ownership:
+    """Find out who answers for the run, and cancel it if nobody does."""
+    try:
+        found = _ownership_of(run, since)
+        if found in {"ended", "replaced"}:
+            _stop(run, found)
+    except Exception as error:  # noqa: BLE001 - this is the end of a thread
+        text = (
+            "The wait for %s was ended, and it was not cancelled: whether the task was ended, or how to "
+            "reach the service, could not be found out (%s: %s). If the task was ended, cancel it there."
+        )
+        log.log(logging.ERROR, text, run, type(error).__name__, error)
+        return "kept"
+    return found
+
+
+def _ownership_of(run: WaitedRun, since: float) -> Ownership:
+    task = run.task
+    states = _states_of(task.dag_id, task.run_id, task.task_id).after(since)
+    if states is None:
+        # No instance of the task is left: somebody has deleted the DAG run.
+        return "ended"
+    key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
+    if key not in states:
+        raise LookupError(f"Airflow tells no state of {key}")
+    return ownership(run.execution_id, state=states[key], xcom=task.xcom, handing_over=run.handing_over)
+
+
+def _stop(run: WaitedRun, why: Ownership) -> None:
+    reason = "The task was ended" if why == "ended" else "The task has begun anew with another execution"
+    if not run.cancel:
+        log.info("%s: %s was not cancelled, as cancel_on_kill=False asks.", reason, run)
+        return
+    hook = hook_for(run.system, run.conn_id)
+    problem = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id))
+    if problem is None:
+        log.info("%s: cancelled %s.", reason, run)
+    else:
+        log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, problem)
+
+
+@dataclass
+class _TaskStates:
+    """
+    The states of a task's instances in a DAG run: one question for all who ask at the same time.
+
+    Airflow answers in names such as ``load_1``, which is instance 1 of a mapped task ``load`` as well as a
+    task ``load_1``: so it is asked about one task at a time.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asked_at: float = float("-inf")
+    _states: Mapping[str, str | None] | None = None
+
+    def after(self, since: float) -> Mapping[str, str | None] | None:
+        """
+        Return states that were asked for after a moment, None where there are no instances.
+
+        :param since: seconds of the steady clock.
+        """
+        with self._lock:
+            if self._asked_at < since:
+                asked_at = time.monotonic()
+                found = RuntimeTaskInstance.get_task_states(
+                    dag_id=self.dag_id, run_ids=[self.run_id], task_ids=[self.task_id]
+                )
+                self._states, self._asked_at = found.get(self.run_id), asked_at
+            return self._states
+
+
+@lru_cache(maxsize=64)
+def _states_of(dag_id: str, run_id: str, task_id: str) -> _TaskStates:
+    return _TaskStates(dag_id, run_id, task_id)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix="flow-cancel")
 
 
-def task_is_over(task: TaskIdentity, *, states: Callable[..., dict[str, Any]] | None = None) -> bool:
-    """
-    Ask Airflow whether a task instance has been ended.
+@dataclass(kw_only=True)
+class _Pending:
+    """A run of which it cannot be told yet who answers for it."""
 
-    :param task: the task instance.
-    :param states: asks for task states; Airflow's own by default.
-    """
-    ask = states or RuntimeTaskInstance.get_task_states
-    found = ask(dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index)
-    of_run = found.get(task.run_id, {})
-    key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
-    return key in of_run and of_run[key] in _OVER
+    run: WaitedRun
+    context: Context
+    until: float
+    due: float
+    pause: float = SHORTEST_PAUSE
 
 
-def cancel_if_task_is_over(*, system: str, conn_id: str, execution_id: str, task: TaskIdentity) -> None:
-    """Cancel a run, unless its task still waits for it; runs in a thread, so what fails is logged here."""
-    try:
-        if not task_is_over(task):
-            return
-        hook = hook_for(system, conn_id)
-        problem = cancel_now(hook.settings, hook.cancel_exchange(execution_id))
-    except Exception:
-        log.exception(
-            "The task was ended or moved, and execution %s (%s, %s) was not cancelled: which of the two, or "
-            "how to reach the service, could not be found out. If the task was ended, cancel it there.",
-            execution_id,
-            system,
-            conn_id,
-        )
-        return
-    if problem is None:
-        log.info("The task was ended: cancelled execution %s (%s, %s).", execution_id, hook.system, conn_id)
-    else:
-        log.error(
-            "The task was ended, but execution %s (%s, %s) could not be cancelled and may still run: %s",
-            execution_id,
-            hook.system,
-            conn_id,
-            problem,
+class _Later:
+    """Looks again at open runs, in one thread that does not keep its process alive."""
+
+    def __init__(self) -> None:
+        self._pending: list[_Pending] = []
+        self._changed = threading.Condition()
+        threading.Thread(target=self._keep_looking, name="flow-cancel-later", daemon=True).start()
+
+    def add(self, run: WaitedRun) -> None:
+        """Look at a run again until it can be told who answers for it."""
+        now = time.monotonic()
+        pending = _Pending(run=run, context=copy_context(), until=now + PATIENCE, due=now + SHORTEST_PAUSE)
+        with self._changed:
+            self._pending.append(pending)
+            self._changed.notify()
+
+    def _keep_looking(self) -> None:
+        while True:
+            pending = self._next()
+            found = pending.context.run(_look, pending.run, time.monotonic())
+            now = time.monotonic()
+            if found != "open":
+                continue
+            if now >= pending.until:
+                pending.context.run(_give_up, pending.run)
+                continue
+            pending.pause = min(pending.pause * 1.5, LONGEST_PAUSE)
+            pending.due = now + pending.pause
+            with self._changed:
+                self._pending.append(pending)
+
+    def _next(self) -> _Pending:
+        """Wait for the next look that is due, and take it off the list."""
+        with self._changed:
+            while True:
+                soonest = min(self._pending, key=lambda one: one.due, default=None)
+                wait = None if soonest is None else soonest.due - time.monotonic()
+                if soonest is not None and wait is not None and wait <= 0:
+                    self._pending.remove(soonest)
+                    return soonest
+                self._changed.wait(wait)
+
+
+_later = cache(_Later)
+
+
+def _give_up(run: WaitedRun) -> None:
+    if not run.handing_over:
+        log.warning(
+            "The wait for %s was ended, and it cannot be told whether the task goes on with it; it was left "
+            "as it is. If the task was ended, cancel it at the service.",
+            run,
         )

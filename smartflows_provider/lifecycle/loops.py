@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
+from smartflows_provider.waiting.clock import Clock, Moment, read_clocks
 from smartflows_provider.waiting.failures import PollFailure, read_failure
 from smartflows_provider.waiting.wait import Decision, End, Note, Wait
 from smartflows_provider.wire.errors import WireError
@@ -21,15 +22,13 @@ from smartflows_provider.wire.run import RunSnapshot
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
 
-Clock = Callable[[], float]
-
 
 def wait_on_worker(
     wait: Wait,
     *,
     hook: FlowSystemHook,
     log: Any,
-    clock: Clock = time.time,
+    clock: Clock = read_clocks,
     sleep: Callable[[float], None] = time.sleep,
 ) -> End:
     """
@@ -38,7 +37,7 @@ def wait_on_worker(
     :param wait: the decisions.
     :param hook: the connection.
     :param log: the task's logger.
-    :param clock: gives epoch seconds.
+    :param clock: gives the present moment.
     :param sleep: pauses for seconds.
     """
     while True:
@@ -51,9 +50,10 @@ def wait_on_worker(
         sleep(decision.seconds)
 
 
-def look_once(wait: Wait, *, hook: FlowSystemHook, clock: Clock = time.time) -> Decision:
+def look_once(wait: Wait, *, hook: FlowSystemHook, clock: Clock = read_clocks) -> Decision:
     """Ask for the run's status once, on a worker, and return what the wait decides."""
-    hold, asked_at = wait.next_hold(clock()), clock()
+    asked = clock()
+    hold = wait.next_hold(asked)
     seen: RunSnapshot | PollFailure
     try:
         exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
@@ -64,7 +64,7 @@ def look_once(wait: Wait, *, hook: FlowSystemHook, clock: Clock = time.time) -> 
         seen = _misconfigured(error)
     except FlowConnectionError as error:
         seen = _not_looked_up(error)
-    return _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
+    return _decide(wait, seen, asked=asked, hold=hold, now=clock())
 
 
 async def wait_in_trigger(
@@ -72,7 +72,7 @@ async def wait_in_trigger(
     *,
     hook: FlowSystemHook,
     log: Any,
-    clock: Clock = time.time,
+    clock: Clock = read_clocks,
 ) -> End:
     """
     Wait in the triggerer until the wait says it is over.
@@ -80,10 +80,11 @@ async def wait_in_trigger(
     :param wait: the decisions.
     :param hook: the connection.
     :param log: the trigger's logger.
-    :param clock: gives epoch seconds.
+    :param clock: gives the present moment.
     """
     while True:
-        hold, asked_at = wait.next_hold(clock()), clock()
+        asked = clock()
+        hold = wait.next_hold(asked)
         seen: RunSnapshot | PollFailure
         try:
             exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
@@ -94,7 +95,7 @@ async def wait_in_trigger(
             seen = _misconfigured(error)
         except FlowConnectionError as error:
             seen = _not_looked_up(error)
-        decision = _decide(wait, seen, asked_at=asked_at, hold=hold, now=clock())
+        decision = _decide(wait, seen, asked=asked, hold=hold, now=clock())
         write_notes(log, decision.notes)
         if isinstance(decision, End):
             return decision
@@ -120,8 +121,8 @@ def _not_looked_up(error: FlowConnectionError) -> PollFailure:
 
 
 def _decide(
-    wait: Wait, seen: RunSnapshot | PollFailure, *, asked_at: float, hold: float, now: float
+    wait: Wait, seen: RunSnapshot | PollFailure, *, asked: Moment, hold: float, now: Moment
 ) -> Decision:
     if isinstance(seen, RunSnapshot):
-        return wait.saw(seen, asked_at=asked_at, hold=hold, now=now)
-    return wait.failed(seen, asked_at=asked_at, now=now)
+        return wait.saw(seen, asked=asked, hold=hold, now=now)
+    return wait.failed(seen, asked=asked, now=now)

@@ -9,7 +9,7 @@ OnUserInput = Literal["wait", "fail", "answer"]
 OnWarning = Literal["succeed", "fail"]
 OnClear = Literal["restart", "resume"]
 OnInputChanged = Literal["attach", "restart", "fail"]
-OnAmbiguousSubmission = Literal["fail", "resubmit"]
+OnAmbiguousSubmission = Literal["look_up", "fail", "resubmit"]
 
 DEFAULT_TIMEOUT = 7 * 24 * 3600.0
 """Seconds, seven days."""
@@ -33,7 +33,7 @@ class RunOptions:
     """What a cleared task does with the run it had."""
     on_input_changed: OnInputChanged = "attach"
     """What a retry does whose input differs from the run's."""
-    on_ambiguous_submission: OnAmbiguousSubmission = "fail"
+    on_ambiguous_submission: OnAmbiguousSubmission = "look_up"
     """What to do where it is open whether the service started a run."""
     cancel_on_kill: bool = True
     """Whether a person who stops the task stops the remote run."""

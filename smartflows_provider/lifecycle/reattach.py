@@ -1,6 +1,6 @@
 """What an attempt does about a run that an earlier attempt has left: pure decisions.
 
-A retry and a clear look alike to a task but mean opposite things; the epoch tells them apart. Invariant:
+A retry and a clear look alike to a task but mean opposite things; the record tells them apart. Invariant:
 with the same record and the same status, the same decision.
 """
 
@@ -9,26 +9,29 @@ from __future__ import annotations
 from typing import Literal
 
 from smartflows_provider.lifecycle.options import RunOptions
-from smartflows_provider.lifecycle.record import Epoch, RunRecord
+from smartflows_provider.lifecycle.record import AttemptIdentity, RunRecord
 from smartflows_provider.wire.run import RunPhase
 
 FirstStep = Literal["submit", "look", "supersede", "unclear", "input_changed"]
 
 
-def first_step(record: RunRecord | None, *, epoch: Epoch, fingerprint: str, options: RunOptions) -> FirstStep:
+def first_step(
+    record: RunRecord | None, *, attempt: AttemptIdentity, fingerprint: str, options: RunOptions
+) -> FirstStep:
     """
     Decide before the service is asked.
 
     ``submit``: start a run. ``look``: ask for the recorded run's status, then see :func:`after_look`.
-    ``supersede``: cancel the recorded run, wait until it is stable, start a new one. ``unclear``: an
+    ``supersede``: cancel the recorded run, wait until it is stable, start a new one; also where an attempt
+    that was told to stop has cancelled it already, which the service may still be busy with. ``unclear``: an
     attempt died while it was starting a run. ``input_changed``: fail, because the author wants that.
     """
     if record is None:
         return "submit"
-    cleared = record.epoch != epoch
+    cleared = attempt.was_cleared(record)
     if record.execution_id is None:
         return "submit" if cleared or options.on_ambiguous_submission == "resubmit" else "unclear"
-    if cleared and options.on_clear == "restart":
+    if record.stopped or (cleared and options.on_clear == "restart"):
         return "supersede"
     if record.fingerprint != fingerprint and options.on_input_changed != "attach":
         return "input_changed" if options.on_input_changed == "fail" else "supersede"

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
+"""1 had none of the optional fields; it is read as if they had their defaults."""
+_READABLE = frozenset({1, RECORD_SCHEMA})
 RECORD_KEY = "flow_run"
 
 
@@ -28,6 +30,31 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttemptIdentity:
+    """Which attempt of a task instance this is."""
+
+    epoch: Epoch
+    number: int
+    """Airflow's try number; grows by one with each attempt, whatever has brought it about."""
+
+    def was_cleared(self, record: RunRecord) -> bool:
+        """
+        Tell whether somebody has cleared the task since the attempt that a record is of.
+
+        A clear number that has grown alone is no proof of that: it also grows when another task of the DAG
+        run is cleared. Then this attempt is a retry only if the one before it is known to have failed by
+        itself; what is in doubt counts as a clear, which stops the old run before it starts a new one.
+
+        :param record: of an earlier attempt.
+        """
+        if record.epoch == self.epoch:
+            return False
+        if record.epoch.max_tries != self.epoch.max_tries:
+            return True
+        return record.ended_try is None or record.ended_try != self.number - 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One run, or the intent to start one."""
 
@@ -38,11 +65,19 @@ class RunRecord:
     fingerprint: str
     """Of the input: SHA-256, hexadecimal."""
     epoch: Epoch
-    """When it was started."""
+    """Of the attempt that was with it last."""
     submitted_at: float
     """Epoch seconds."""
     deadline: float
     """Epoch seconds."""
+    correlation: str | None = None
+    """A value of ours in the run's input, None where the author has named no place for one."""
+    started_try: int | None = None
+    """The attempt that has started the run."""
+    ended_try: int | None = None
+    """The attempt that has failed by itself with this record, so that the next one is its retry."""
+    stopped: bool = False
+    """Whether an attempt that was told to stop has asked the service to cancel the run."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -56,9 +91,10 @@ class RunRecord:
         :raises ValueError: if it is not of a known shape.
         """
         try:
-            if raw["schema_version"] != RECORD_SCHEMA:
+            if raw["schema_version"] not in _READABLE:
                 raise ValueError(f"schema version {raw['schema_version']!r} is not known")
-            execution_id = raw["execution_id"]
+            execution_id, correlation = raw["execution_id"], raw.get("correlation")
+            started_try, ended_try = raw.get("started_try"), raw.get("ended_try")
             return cls(
                 execution_id=None if execution_id is None else str(execution_id),
                 flow=str(raw["flow"]),
@@ -66,6 +102,10 @@ class RunRecord:
                 epoch=Epoch(**raw["epoch"]),
                 submitted_at=float(raw["submitted_at"]),
                 deadline=float(raw["deadline"]),
+                correlation=None if correlation is None else str(correlation),
+                started_try=None if started_try is None else int(started_try),
+                ended_try=None if ended_try is None else int(ended_try),
+                stopped=raw.get("stopped") is True,
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a run record: {error!r}") from None
@@ -139,9 +179,11 @@ def store_for(context: Mapping[str, Any], *, durable: bool) -> RunStore:
     return TaskStateStore(accessor, retention=NEVER_EXPIRE)
 
 
-def epoch_of(context: Mapping[str, Any]) -> Epoch:
-    """Return the epoch of the task of a context; what an Airflow does not tell counts as 0."""
-    return Epoch(
-        max_tries=int(getattr(context.get("ti"), "max_tries", 0) or 0),
+def attempt_of(context: Mapping[str, Any]) -> AttemptIdentity:
+    """Return which attempt a context is of; what an Airflow does not tell counts as 0."""
+    task_instance = context.get("ti")
+    epoch = Epoch(
+        max_tries=int(getattr(task_instance, "max_tries", 0) or 0),
         clear_number=int(getattr(context.get("dag_run"), "clear_number", 0) or 0),
     )
+    return AttemptIdentity(epoch=epoch, number=int(getattr(task_instance, "try_number", 0) or 0))

@@ -20,7 +20,7 @@ from smartflows_provider.lifecycle.results import (
     take_output,
 )
 from smartflows_provider.lifecycle.stop import cancel_and_settle
-from smartflows_provider.links import EXECUTION_URL_KEY
+from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.documents import document_dir
@@ -77,6 +77,7 @@ def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[Document
         raise FlowConfigurationError(
             "The argument documents_path is empty.",
             where=hook.identity(),
+            fate="Nothing was fetched.",
             advice="Set it to a path or URL that documents can go to.",
         )
     if operator.document_ids is None:

@@ -28,6 +28,7 @@ from smartflows_provider.payload.build import (
     XmlInput,
     prepare,
 )
+from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.payload.errors import PayloadError, UnsupportedInput
 from smartflows_provider.payload.tables import cursor_rows
 
@@ -50,6 +51,7 @@ class InputArguments:
     row: str | None = None
     xsd: Any = None
     hide_values: bool = False
+    correlation: Correlation | None = None
 
 
 @contextmanager
@@ -76,7 +78,12 @@ def prepare_input(
         try:
             source = _source(arguments, context=context, dag_file=dag_file, stack=stack)
             payload = stack.enter_context(
-                prepare(source, xsd=_located(arguments.xsd, dag_file), hide_values=arguments.hide_values)
+                prepare(
+                    source,
+                    xsd=_located(arguments.xsd, dag_file),
+                    hide_values=arguments.hide_values,
+                    correlation=arguments.correlation,
+                )
             )
         except PayloadError as error:
             raise _refused(str(error), where, fate) from None

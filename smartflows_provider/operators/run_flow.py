@@ -7,47 +7,56 @@ that is being stopped stops waiting, and its own cancel is never taken for the f
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
-from smartflows_provider.exceptions import FlowConfigurationError, FlowKilledError, RunIdentity
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from smartflows_provider.exceptions import (
+    FlowConfigurationError,
+    FlowEventError,
+    FlowExecutionCanceledError,
+    RunIdentity,
+)
 from smartflows_provider.lifecycle.answering import answer_forms
+from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.lifecycle.begin import NOTHING_STARTED, RunBeginning, RunRequest
-from smartflows_provider.lifecycle.candidates import executions_since
+from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
 from smartflows_provider.lifecycle.conclude import (
+    canceled_by_earlier_attempt,
     error_of_unfinished_wait,
     person_needed_error,
     read_event,
     timeout_error,
 )
-from smartflows_provider.lifecycle.loops import wait_on_worker, write_notes
-from smartflows_provider.lifecycle.record import epoch_of, store_for
+from smartflows_provider.lifecycle.loops import wait_on_worker
 from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
-from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_now, look
-from smartflows_provider.links import EXECUTION_ID_KEY, EXECUTION_URL_KEY
+from smartflows_provider.lifecycle.stop import cancel_and_look, look
+from smartflows_provider.lifecycle.worker_kill import WorkerKill
 from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
 from smartflows_provider.operators.payload_source import InputArguments, prepare_input
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.extractor import Output
 from smartflows_provider.output.manifest import Manifest, build_manifest
+from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
-from smartflows_provider.waiting.event import WaitEvent
-from smartflows_provider.waiting.wait import Note, Wait, WaitPolicy
+from smartflows_provider.waiting.clock import read_clocks
+from smartflows_provider.waiting.event import FormAnswer, WaitEvent
+from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
 from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
+from smartflows_provider.wire.smart_flows import Execution, find_flow, start_flow_by_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
     from smartflows_provider.payload.prepared import PreparedPayload
-    from smartflows_provider.transport.settings import ClientSettings
     from smartflows_provider.wire.run import RunSnapshot
 
 
@@ -56,67 +65,89 @@ class FlowRun:
     One attempt: begin, wait, conclude.
 
     :param operator: the task, its templates rendered.
+    :param context: the task's context.
     """
 
-    def __init__(self, operator: SmartFlowsRunFlowOperator) -> None:
+    def __init__(self, operator: SmartFlowsRunFlowOperator, context: Context) -> None:
         self._operator = operator
         self._options = operator.options
         self._hook = operator.hook
         self._log = operator.log
+        self._context = context
+        self._attempt = TaskAttempt(context, durable=operator.durable, log=operator.log)
         self._execution_id = ""
+        self._earlier_run: str | None = None
+        self._has_started_it = True
         self._deadline = 0.0
         self._ended: WaitEvent | None = None
-        self._settings: ClientSettings | None = None
-        self._killed = False
-        self._cancel_problem: str | None = None
-        self._unsaid: Note | None = None
-        self._executing = False
-        self.is_stable = False
-        """Whether the run had ended before anybody waited for it."""
+        self._kill = WorkerKill(
+            self._hook.cancel_exchange,
+            where=self._where,
+            cancels=self._options.cancel_on_kill,
+            log=operator.log,
+        )
+        self.kill = self._kill.kill
 
     def __enter__(self) -> Self:
-        self._executing = True
+        self._kill.executing = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._executing = False
-        self._say_unsaid()
+        self._kill.executing = False
+        self._kill.say()
+        if self._kill.cancelled:
+            self._attempt.stopped()
+        elif isinstance(error, Exception) and not self._kill.killed:
+            left = self._execution_id or self._earlier_run
+            self._attempt.failed(error, left=None if self._kill.over else left)
         self._hook.close()
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether it is still to be waited for the run's end."""
+        return self._ended is None and not self._kill.over
 
     # --- beginning ---
 
-    def begin(self, context: Context) -> None:
+    def begin(self) -> None:
         """Attach to the execution of an earlier attempt, or start one; push its id and address."""
-        operator = self._operator
-        self._settings = self._hook.settings
+        self._kill.settings = self._hook.settings
         beginning = RunBeginning(
             hook=self._hook,
-            store=store_for(context, durable=operator.durable),
-            epoch=epoch_of(context),
+            store=self._attempt.store,
+            attempt=self._attempt.identity,
             options=self._options,
             log=self._log,
+            sleep=self._sleep,
         )
-        begun = beginning.attach(self._flow_label)
+        try:
+            begun = beginning.attach(self._flow_label)
+        finally:
+            self._earlier_run = beginning.earlier_run
         if begun is None:
-            kept = beginning.earlier_run
+            kept = self._earlier_run
             fate = f"Execution {kept} of an earlier attempt was left as it is." if kept else NOTHING_STARTED
             unattended = self._check_arguments(fate)
-            with self._payload(context, fate) as payload:
+            with self._payload(fate) as payload:
                 self._log.info("Input: %s", payload.description)
                 begun = beginning.begin(self._request(payload, unattended=unattended))
-        self._execution_id = begun.execution_id
-        self._deadline = begun.deadline
-        self.is_stable = begun.phase.is_stable
-        if operator.execution_timeout is not None:
-            # Airflow does not watch execution_timeout while a task is deferred.
-            self._deadline = min(begun.deadline, time.time() + operator.execution_timeout.total_seconds())
-        self._stop_if_killed_while_beginning()
-        task_instance = context["ti"]
-        task_instance.xcom_push(key=EXECUTION_ID_KEY, value=self._execution_id)
-        task_instance.xcom_push(key=EXECUTION_URL_KEY, value=self._hook.execution_url(self._execution_id))
-        self._raise_if_killed()
+        self._wait_for(begun.execution_id)
+        self._has_started_it = begun.execution_id != self._earlier_run
+        self._kill.over = begun.phase.is_stable
+        self._deadline = self._within_execution_timeout(begun.deadline, since=time.time())
+        self._kill.check()
+        self._attempt.announce(self._execution_id, url=self._hook.execution_url(self._execution_id))
+        self._kill.check()
+
+    def _wait_for(self, execution_id: str) -> None:
+        self._execution_id = self._kill.execution_id = execution_id
+
+    def _within_execution_timeout(self, deadline: float, *, since: float) -> float:
+        """Return the attempt's deadline: of a deferred task Airflow does not watch ``execution_timeout``."""
+        limit = self._operator.execution_timeout
+        return deadline if limit is None else min(deadline, since + limit.total_seconds())
 
     def manifest_at_start(self) -> Manifest:
         """Return the manifest of a run that nobody waits for: what is known of it now, no values yet."""
@@ -135,18 +166,44 @@ class FlowRun:
         """
         Take up the run that the triggerer has waited for.
 
-        :param event: a :class:`WaitEvent` as a dict.
-        :raises FlowEventError: if it is not one.
+        :param event: a :class:`WaitEvent` as a dict, or the answer to a form of Airflow's.
+        :raises FlowEventError: if it is neither; the run is kept.
         """
-        self._settings = self._hook.settings
-        self._ended = read_event(event, where=self._where())
-        self._execution_id = self._ended.execution_id
-        self._deadline = self._ended.deadline or time.time() + self._options.timeout
+        self._kill.settings = self._hook.settings
+        found = read_event(event, where=self._where())
+        if isinstance(found, FormAnswer):
+            self._go_on()
+            return
+        self._ended = found
+        self._wait_for(found.execution_id)
+        self._kill.over = found.reason in {"finished", "gone"}
+        self._deadline = found.deadline or time.time() + self._options.timeout
+        self._has_started_it = self._attempt.rejoin(found.execution_id)
+
+    def _go_on(self) -> None:
+        """Wait on for the run of this attempt: a form's answer has ended the trigger, and not the run."""
+        record = self._attempt.recorded()
+        execution_id = (record and record.execution_id) or self._attempt.announced()
+        if execution_id is None:
+            raise FlowEventError(
+                "The task was resumed by the answer to a form, but its execution is not known.",
+                where=self._where(),
+                fate="If there is one, it was kept.",
+                advice="Look at the service's executions of the flow, and clear the task to start a new one.",
+            )
+        now = time.time()
+        deadline = record.deadline if record else now + self._options.timeout
+        self._wait_for(execution_id)
+        self._has_started_it = record is None or self._attempt.has_started(record)
+        self._deadline = self._within_execution_timeout(deadline, since=self._attempt.started_at or now)
+        self._log.info("A form was answered; still waiting for execution %s.", execution_id)
 
     # --- waiting ---
 
     def trigger(self) -> FlowExecutionTrigger:
         """Return what waits in the triggerer."""
+        self._kill.check()
+        self._kill.handed_over = True
         options = self._options
         return FlowExecutionTrigger(
             system=SMART_FLOWS,
@@ -158,44 +215,8 @@ class FlowRun:
             stop_for_person=options.on_user_input != "wait",
             cancel_on_kill=options.cancel_on_kill,
             cancel_on_timeout=options.cancel_on_timeout,
+            cancel_for_person=options.on_user_input == "fail" and options.cancel_on_timeout,
         )
-
-    def kill(self) -> None:
-        """
-        Cancel the run with one hurried request; the wait, if there is one, ends by itself.
-
-        Runs in a signal handler: the connection was looked up before, as that would ask the supervisor. A run
-        that is just being started is cancelled as soon as its id is known.
-        """
-        self._killed = True
-        if self._execution_id:
-            self._cancel_now()
-
-    def _cancel_now(self) -> None:
-        if self._settings is None or not self._options.cancel_on_kill:
-            return
-        problem = cancel_now(self._settings, self._hook.cancel_exchange(self._execution_id))
-        self._cancel_problem = problem
-        execution = f"execution {self._execution_id}"
-        if problem is None:
-            text = f"The task is being stopped: cancelled {execution}."
-            self._unsaid = Note(level=logging.INFO, text=text)
-        else:
-            text = f"The task is being stopped, but {execution} may still run: {problem}"
-            self._unsaid = Note(level=logging.ERROR, text=text)
-        if not self._executing:
-            self._say_unsaid()
-
-    def _say_unsaid(self) -> None:
-        """Log what became of a cancel; a signal handler must not, as the logger's lock may be taken."""
-        note, self._unsaid = self._unsaid, None
-        if note is not None:
-            write_notes(self._log, (note,))
-
-    def _stop_if_killed_while_beginning(self) -> None:
-        if self._killed:
-            self._cancel_now()
-            self._raise_if_killed()
 
     def _wait(self) -> WaitEvent:
         policy = WaitPolicy(
@@ -205,9 +226,14 @@ class FlowRun:
             hold_seconds=self._hook.settings.long_poll_seconds,
             stop_for_person=self._options.on_user_input != "wait",
         )
-        wait = Wait(policy, execution_id=self._execution_id, began_at=time.time())
-        end = wait_on_worker(wait, hook=self._hook, log=self._log, sleep=self._sleep)
-        self._raise_if_killed()
+        wait = Wait(policy, execution_id=self._execution_id, began=read_clocks())
+        try:
+            end = wait_on_worker(wait, hook=self._hook, log=self._log, sleep=self._sleep)
+        except AirflowTaskTimeout:
+            # Airflow's clock for execution_timeout was a little ahead; what it interrupted is not used again.
+            self._hook.close()
+            end = End(reason="deadline", execution_id=self._execution_id, status=wait.last_status, phase=None)
+        self._kill.check()
         return WaitEvent(
             reason=end.reason,
             execution_id=end.execution_id,
@@ -219,30 +245,12 @@ class FlowRun:
     def _sleep(self, seconds: float) -> None:
         """Sleep in short pieces, so that a task that is being stopped stops waiting."""
         # A kill must use the connection as the wait last read it.
-        self._settings = self._hook.known_settings or self._settings
-        self._raise_if_killed()
+        self._kill.settings = self._hook.known_settings or self._kill.settings
+        self._kill.check()
         wake_at = time.monotonic() + seconds
         while (left := wake_at - time.monotonic()) > 0:
             time.sleep(min(left, 0.5))
-            self._raise_if_killed()
-
-    def _raise_if_killed(self) -> None:
-        if self._killed:
-            raise FlowKilledError(
-                "The task was stopped before the execution was finished.",
-                where=self._where(),
-                fate=self._fate_of_killed(),
-                advice="The next attempt starts anew if the execution has ended, and else attaches to it.",
-            )
-
-    def _fate_of_killed(self) -> str:
-        if not self._execution_id:
-            return "No execution was started."
-        if not self._options.cancel_on_kill:
-            return "The execution was not cancelled, as cancel_on_kill=False asks."
-        if self._cancel_problem is not None:
-            return f"The execution may still be running: it could not be cancelled ({self._cancel_problem})."
-        return "The service was asked to cancel it."
+            self._kill.check()
 
     # --- concluding ---
 
@@ -264,15 +272,22 @@ class FlowRun:
             if not ended_by_itself:
                 raise timeout_error(where=where, status=ended.status, fate=fate)
         elif ended.reason != "finished":
+            self._kill.over = ended.reason == "gone"
             raise error_of_unfinished_wait(ended, where=where)
-        return take_output(
-            self._hook,
-            ended.execution_id,
-            options=self._result_options(),
-            on_warning=self._options.on_warning,
-            where=where,
-            log=self._log,
-        )
+        self._kill.over = True
+        try:
+            return take_output(
+                self._hook,
+                ended.execution_id,
+                options=self._result_options(),
+                on_warning=self._options.on_warning,
+                where=where,
+                log=self._log,
+            )
+        except FlowExecutionCanceledError:
+            if self._has_started_it:
+                raise
+            raise canceled_by_earlier_attempt(where=where) from None
 
     def _meet_person(self, ended: WaitEvent, where: RunIdentity) -> None:
         """Answer the form, or fail, as the author decided."""
@@ -294,6 +309,7 @@ class FlowRun:
         else:
             stopped = look(self._hook, ended.execution_id, after_cancel=ended.canceled)
         fate = stopped.fate
+        self._kill.over = stopped.is_over
         if not self._options.cancel_on_timeout:
             fate += " It was not cancelled, as cancel_on_timeout=False asks."
         ended_by_itself = stopped.phase is not None and stopped.phase.is_stable
@@ -323,10 +339,10 @@ class FlowRun:
         outputs = mapping_argument(operator.outputs, "outputs", where=where)
         check_outputs(outputs, where=where, fate=fate)
         mapping_argument(operator.payload_argument("answers"), "answers", where=where)
-        storage_path(operator.documents_path, where=where)
+        storage_path(operator.documents_path, where=where, fate=fate)
         return unattended
 
-    def _payload(self, context: Context, fate: str) -> AbstractContextManager[PreparedPayload]:
+    def _payload(self, fate: str) -> AbstractContextManager[PreparedPayload]:
         operator = self._operator
         names = ("xml", "data", "rows", "sql", "records")
         header = operator.payload_argument("header")
@@ -338,10 +354,13 @@ class FlowRun:
             row=operator.row,
             xsd=operator.xsd,
             hide_values=operator.hide_payload,
+            correlation=self._correlation,
         )
         dag = operator.get_dag()
         dag_file = dag.fileloc if dag is not None else None
-        return prepare_input(arguments, context=context, dag_file=dag_file, where=self._where(), fate=fate)
+        return prepare_input(
+            arguments, context=self._context, dag_file=dag_file, where=self._where(), fate=fate
+        )
 
     def _request(self, payload: PreparedPayload, *, unattended: bool) -> RunRequest:
         """Return how the service is asked for the run; a flow's name is looked up before anything is sent."""
@@ -350,7 +369,7 @@ class FlowRun:
 
         def prepare() -> Callable[[], RunSnapshot]:
             flow_id = None if flow is None else hook.find_flow(flow).id
-            self._raise_if_killed()
+            self._kill.check()
             start = partial(
                 start_flow_by_id,
                 flow_id,
@@ -359,9 +378,14 @@ class FlowRun:
                 unattended=unattended,
                 dataset_id=operator.dataset_id or None,
             )
-            return lambda: hook.client.run(start())
 
-        def candidates(since: float) -> list[str]:
+            def send() -> RunSnapshot:
+                self._kill.sent = True
+                return hook.client.run(start())
+
+            return send
+
+        def executions(since: float) -> list[Execution]:
             flow_id = None if flow is None else hook.client.run(find_flow(flow)).id
             return executions_since(hook, flow_id, since)
 
@@ -369,9 +393,17 @@ class FlowRun:
             flow=self._flow_label,
             fingerprint=payload.fingerprint,
             prepare=prepare,
-            candidates=candidates,
+            candidates=lambda since: describe(executions(since)),
+            proven=lambda since, value: proven(hook, executions(since), value),
+            correlation=self._correlation.value if self._correlation else None,
             hide_words=operator.hide_payload,
         )
+
+    @cached_property
+    def _correlation(self) -> Correlation | None:
+        """A value of our own for the input, new in each attempt."""
+        path = self._operator.correlation_path
+        return None if path is None else Correlation(path=path, value=uuid4().hex)
 
     def _result_options(self) -> ResultOptions:
         operator = self._operator

@@ -106,8 +106,13 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         with it (``resume``).
     :param on_input_changed: a retry whose input has changed goes on with the execution (``attach``),
         cancels it and starts anew (``restart``), or fails (``fail``).
-    :param on_ambiguous_submission: where it is open whether an execution was started, ``fail`` with what
-        to check, or ``resubmit`` once, which may start a second one.
+    :param on_ambiguous_submission: where it is open whether an execution was started, ``look_up`` the one
+        that echoes a value of this task's own (with ``correlation_path``) and go on with it, or ``fail``
+        with what to check, as ``look_up`` does where none proves to be it; or ``resubmit`` once, which may
+        start a second one.
+    :param correlation_path: the element of the input in which the task writes a value of its own, new in each
+        attempt: names below the root element, with slashes between them, the last may be an ``@attribute``
+        (``header/reference``). It is left empty by the input, and must be there if that is ``xml``.
     :param durable: remember the execution between attempts (Airflow 3.3 and later).
     :param cancel_on_kill: cancel the execution when a person stops the task.
     :param cancel_on_timeout: cancel an execution that this task gives up on.
@@ -183,7 +188,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         on_warning: OnWarning = "succeed",
         on_clear: OnClear = "restart",
         on_input_changed: OnInputChanged = "attach",
-        on_ambiguous_submission: OnAmbiguousSubmission = "fail",
+        on_ambiguous_submission: OnAmbiguousSubmission = "look_up",
+        correlation_path: str | None = None,
         durable: bool = True,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
@@ -212,6 +218,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.answers = answers
+        self.correlation_path = correlation_path
         self.durable = durable
         self.outputs = outputs
         self.values_by_title = values_by_title
@@ -236,12 +243,10 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
 
     def execute(self, context: Context) -> Manifest:
         """Start the flow or attach to its execution, wait, and return the manifest."""
-        with self._new_run() as run:
-            run.begin(context)
+        with self._new_run(context) as run:
+            run.begin()
             if not self.wait_for_completion:
                 return run.manifest_at_start()
-            if self.deferrable and not run.is_stable:
-                self.defer(trigger=run.trigger(), method_name="execute_complete")
             return self._conclude(run)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
@@ -249,11 +254,11 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         Go on after the triggerer's event.
 
         :param context: the task's context.
-        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict.
-        :raises FlowEventError: if it is not one; the remote run is kept.
+        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or the answer to a
+            form of Airflow's, after which the wait goes on.
+        :raises FlowEventError: if it is neither; the remote run is kept.
         """
-        del context
-        with self._new_run() as run:
+        with self._new_run(context) as run:
             run.resume(event)
             return self._conclude(run)
 
@@ -267,16 +272,18 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         return self._hidden.get(name, getattr(self, name))
 
     def _conclude(self, run: FlowRun) -> Manifest:
-        """Return the manifest; wait on after a form was answered."""
-        while (manifest := run.conclude()) is None:
-            if self.deferrable:
+        """Return the manifest; wait for the end first, and once more after each answered form."""
+        while True:
+            if self.deferrable and run.must_wait:
                 self.defer(trigger=run.trigger(), method_name="execute_complete")
-        return manifest
+            manifest = run.conclude()
+            if manifest is not None:
+                return manifest
 
-    def _new_run(self) -> FlowRun:
+    def _new_run(self, context: Context) -> FlowRun:
         from smartflows_provider.operators.run_flow import FlowRun
 
-        self._run = FlowRun(self)
+        self._run = FlowRun(self, context)
         return self._run
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
@@ -325,6 +332,10 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
             )
         if self.unattended is True and (self.flow is None or self.dataset_id is not None):
             raise ValueError(f"{self.task_id}: an unattended start needs flow and takes no dataset_id.")
+        if self.correlation_path is not None and (not given or self.records is not None):
+            raise ValueError(
+                f"{self.task_id}: correlation_path names a place in XML; it goes with xml, data, rows or sql."
+            )
         if self.options.on_user_input == "answer" and self.answers is None:
             raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from smartflows_provider.payload.documents import Style, write_mapping, write_rows
+from smartflows_provider.payload.correlation import Correlation, in_mapping, in_xml
+from smartflows_provider.payload.documents import Style, root_of, write_mapping, write_rows
 from smartflows_provider.payload.errors import UnsupportedInput
 from smartflows_provider.payload.prepared import MEMORY_LIMIT, PayloadSink, PreparedPayload, empty_payload
 from smartflows_provider.payload.records import records_json
@@ -82,6 +83,7 @@ def prepare(
     *,
     xsd: str | os.PathLike[str] | PathLike | Schema | None = None,
     hide_values: bool = False,
+    correlation: Correlation | None = None,
     memory_limit: int = MEMORY_LIMIT,
     folder: Path | None = None,
 ) -> PreparedPayload:
@@ -91,6 +93,7 @@ def prepare(
     :param source: one of the input values.
     :param xsd: path of the XSD to follow, or a loaded one; only for XML, mappings and rows.
     :param hide_values: leave data values out of the messages about the schema.
+    :param correlation: a value to write into the XML, which the fingerprint leaves out.
     :param memory_limit: bytes up to which the payload stays in memory; a larger one is a temporary file.
     :param folder: where a temporary file goes; None for the system's place.
     :returns: the payload; close it, or use it as a context manager, to remove its file.
@@ -98,13 +101,23 @@ def prepare(
     """
     if isinstance(source, NoInput | RecordsInput) and xsd is not None:
         raise UnsupportedInput("`xsd` checks XML, but the input is plug-in records or nothing; leave it out")
+    if isinstance(source, NoInput | RecordsInput) and correlation is not None:
+        raise UnsupportedInput(
+            "`correlation_path` names a place in XML, but the input is plug-in records or nothing; leave it "
+            "out"
+        )
     if isinstance(source, NoInput):
         return empty_payload()
     schema = xsd if xsd is None or isinstance(xsd, Schema) else load_schema(xsd)
     content_type = JSON_TYPE if isinstance(source, RecordsInput) else XML_TYPE
-    sink = PayloadSink(content_type=content_type, memory_limit=memory_limit, folder=folder)
+    sink = PayloadSink(
+        content_type=content_type,
+        memory_limit=memory_limit,
+        folder=folder,
+        unhashed=correlation.value.encode() if correlation else b"",
+    )
     try:
-        description = _fill(sink, source, schema)
+        description = _fill(sink, source, schema, correlation)
         if isinstance(source, XmlInput) or schema is not None:
             check_chunks(sink, schema, hide_values=hide_values)
         return sink.finish(description=description)
@@ -114,16 +127,24 @@ def prepare(
 
 
 def _fill(
-    sink: PayloadSink, source: XmlInput | MappingInput | RowsInput | RecordsInput, schema: Schema | None
+    sink: PayloadSink,
+    source: XmlInput | MappingInput | RowsInput | RecordsInput,
+    schema: Schema | None,
+    correlation: Correlation | None,
 ) -> str:
     """Write the content into the sink and return what it is."""
     match source:
         case XmlInput():
-            for chunk in xml_chunks(source.xml):
+            xml = in_xml(source.xml, correlation) if correlation else source.xml
+            for chunk in xml_chunks(xml):
                 sink.write(chunk)
             return "XML"
         case MappingInput():
-            write_mapping(sink, source.data, root=source.root, schema=schema, style=source.style)
+            root, data = source.root, source.data
+            if correlation:
+                root, content = root_of(data, root=root, schema=schema)
+                data = in_mapping(content, correlation)
+            write_mapping(sink, data, root=root, schema=schema, style=source.style)
             return "XML from a mapping"
         case RowsInput():
             count = write_rows(
@@ -131,7 +152,7 @@ def _fill(
                 read_rows(source.rows) if hasattr(source.rows, "open") else source.rows,
                 root=source.root,
                 row=source.row,
-                header=source.header,
+                header=in_mapping(source.header, correlation) if correlation else source.header,
                 columns=source.columns,
                 schema=schema,
                 style=source.style,

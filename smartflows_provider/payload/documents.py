@@ -50,7 +50,7 @@ def write_mapping(
     :raises PayloadError: if the mapping cannot be XML.
     """
     prefixes = _prefixes(schema, style)
-    key, content = (root, data) if root is not None else _own_root(data, schema)
+    key, content = root_of(data, root=root, schema=schema)
     name, shape = _root(key, schema, {**prefixes, **declarations(content, where=f"/{key}")})
     out = XmlWriter(sink, prefixes=prefixes)
     writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
@@ -215,8 +215,15 @@ def _root(key: str, schema: Schema | None, prefixes: Mapping[str, str]) -> tuple
     return meant[0], known[meant[0]]
 
 
-def _own_root(data: Mapping[str, Any], schema: Schema | None) -> tuple[str, Any]:
-    """Return the root's name and content of a mapping that came without a name for its root."""
+def root_of(data: Mapping[str, Any], *, root: str | None, schema: Schema | None) -> tuple[str, Any]:
+    """
+    Return the root's name and content of a mapping.
+
+    :param root: the root element's name. None: the mapping's only key names it, or the schema's only root.
+    :raises UnsupportedInput: if nothing names it.
+    """
+    if root is not None:
+        return root, data
     only = next(iter(data.items())) if len(data) == 1 else None
     if only is not None and (
         schema is None or any(only[0] in {one.local, one.clark} for one in root_shapes(schema))

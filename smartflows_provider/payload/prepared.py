@@ -57,14 +57,22 @@ class PayloadSink:
     """Takes bytes, hashes them, and keeps them in memory or in a temporary file."""
 
     def __init__(
-        self, *, content_type: str, memory_limit: int = MEMORY_LIMIT, folder: Path | None = None
+        self,
+        *,
+        content_type: str,
+        memory_limit: int = MEMORY_LIMIT,
+        folder: Path | None = None,
+        unhashed: bytes = b"",
     ) -> None:
         """
         Begin empty.
 
         :param memory_limit: bytes up to which the content stays in memory.
         :param folder: where a temporary file goes; None for the system's place.
+        :param unhashed: a value that is different in each start, so that the fingerprint leaves it out.
         """
+        self._unhashed = unhashed
+        self._tail = b""
         self._content_type = content_type
         self._memory_limit = memory_limit
         self._folder = folder
@@ -76,7 +84,7 @@ class PayloadSink:
 
     def write(self, data: bytes, /) -> None:
         """Take the next bytes."""
-        self._hash.update(data)
+        self._fingerprint(data)
         self.size += len(data)
         if self._file is not None:
             self._file.write(data)
@@ -109,7 +117,7 @@ class PayloadSink:
         return PreparedPayload(
             body=body,
             content_type=self._content_type,
-            fingerprint=self._hash.hexdigest(),
+            fingerprint=self._finished_fingerprint(),
             size=self.size,
             description=f"{description}, {self.size:,} bytes",
         )
@@ -120,6 +128,20 @@ class PayloadSink:
             self._file.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    def _fingerprint(self, data: bytes) -> None:
+        if not self._unhashed:
+            self._hash.update(data)
+            return
+        # The value may lie across two writes: what could be its beginning waits for the next one.
+        seen = (self._tail + data).replace(self._unhashed, b"")
+        kept = min(len(seen), len(self._unhashed) - 1)
+        self._tail = seen[len(seen) - kept :]
+        self._hash.update(seen[: len(seen) - kept])
+
+    def _finished_fingerprint(self) -> str:
+        self._hash.update(self._tail)
+        return self._hash.hexdigest()
 
     def _spill(self) -> None:
         # Closed by finish() or discard(): the file outlives this call, and so does the payload that takes it.

@@ -80,7 +80,7 @@ class Schema:
         self._documents = documents
         with documents.on_disk() as main:
             try:
-                self.validator = etree.XMLSchema(etree.parse(str(main), _safe_parser()))
+                self.validator = etree.XMLSchema(etree.parse(str(main), safe_parser()))
             except etree.XMLSchemaParseError as error:
                 raise SchemaUnreadable(
                     f"{documents.origins[0]} is not a usable XSD 1.0: {self._explain(error)}"
@@ -161,7 +161,7 @@ def _read(path: Any) -> etree._Element:
     except (OSError, ValueError) as error:
         raise SchemaUnreadable(f"the XSD {path} cannot be read: {error}") from error
     try:
-        root = etree.fromstring(content, _safe_parser())
+        root = etree.fromstring(content, safe_parser())
     except etree.XMLSyntaxError as error:
         raise SchemaUnreadable(f"the XSD {path} is not well-formed: {error.msg}") from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -195,5 +195,6 @@ def _resolve(base: Any, location: str, *, namespace: str | None) -> Any:
     return folder / steps[-1]
 
 
-def _safe_parser() -> etree.XMLParser:
+def safe_parser() -> etree.XMLParser:
+    """Return a parser that reads no entities, no DTD and nothing over the network."""
     return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)

@@ -19,14 +19,16 @@ from smartflows_provider.lifecycle.conclude import (
     error_of_unfinished_wait,
     person_needed_error,
     read_event,
+    timeout_error,
 )
 from smartflows_provider.lifecycle.loops import look_once, write_notes
 from smartflows_provider.lifecycle.results import judge
-from smartflows_provider.links import EXECUTION_URL_KEY
+from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import text_argument
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
-from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.clock import read_clocks
+from smartflows_provider.waiting.event import FormAnswer, WaitEvent
 from smartflows_provider.waiting.wait import AskAgain, Decision, Wait, WaitPolicy
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class SensorRun:
             hold_seconds=0.0,
             stop_for_person=sensor.on_user_input == "fail",
         )
-        self._wait = Wait(policy, execution_id=sensor.execution_id, began_at=time.time())
+        self._wait = Wait(policy, execution_id=sensor.execution_id, began=read_clocks())
 
     def close(self) -> None:
         """Close the connection."""
@@ -89,31 +91,41 @@ class SensorRun:
         write_notes(self._sensor.log, decision.notes)
         return decision
 
-    def trigger(self) -> FlowExecutionTrigger:
+    def trigger(self, context: Context) -> FlowExecutionTrigger:
         """Return what waits in the triggerer; it never cancels what the sensor did not start."""
         sensor = self._sensor
+        began = getattr(context["ti"], "start_date", None)
         return FlowExecutionTrigger(
             system=SMART_FLOWS,
             conn_id=sensor.smart_flows_conn_id,
             execution_id=sensor.execution_id,
-            deadline=time.time() + sensor.timeout,
+            deadline=(time.time() if began is None else began.timestamp()) + self._time_limit,
             poll_interval=sensor.poke_interval,
             max_outage=sensor.max_outage,
             stop_for_person=sensor.on_user_input == "fail",
             cancel_on_kill=False,
             cancel_on_timeout=False,
+            owns_run=False,
         )
 
-    def complete(self, event: dict[str, Any] | None) -> dict[str, Any]:
-        """Judge the triggerer's event."""
-        return self._judge(
-            read_event(event, where=self._hook.identity(execution_id=self._sensor.execution_id))
-        )
+    def complete(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Judge the triggerer's event; None where a form was answered and the wait goes on."""
+        found = read_event(event, where=self._hook.identity(execution_id=self._sensor.execution_id))
+        return None if isinstance(found, FormAnswer) else self._judge(found)
+
+    @property
+    def _time_limit(self) -> float:
+        """Seconds of an attempt; of a deferred task Airflow does not watch ``execution_timeout``."""
+        limit = self._sensor.execution_timeout
+        timeout = float(self._sensor.timeout)
+        return timeout if limit is None else min(timeout, limit.total_seconds())
 
     def _judge(self, ended: WaitEvent) -> dict[str, Any]:
         sensor, execution_id = self._sensor, ended.execution_id
         url = self._hook.execution_url(execution_id)
         where = self._hook.identity(execution_id=execution_id, url=url)
+        if ended.reason == "deadline" and self._time_limit < sensor.timeout:
+            raise timeout_error(where=where, status=ended.status, fate=NOT_OURS)
         if ended.reason == "deadline":
             raise AirflowSensorTimeout(
                 f"The execution was not finished within {sensor.timeout:g} seconds; its last status was "

@@ -40,7 +40,9 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``. Else
         ``mode`` counts, ``poke`` or ``reschedule``, with ``poke_interval``.
     :returns: ``{"execution_id", "status", "url"}``.
-    :raises AirflowSensorTimeout: at the sensor's ``timeout``.
+    :raises AirflowSensorTimeout: at the sensor's ``timeout``; no retry follows.
+    :raises FlowTimeoutError: at its ``execution_timeout``, if that is shorter and the sensor is deferred; a
+        retry has a new time limit.
     :raises FlowException: one of its kinds; each class says whether a retry helps.
     """
 
@@ -91,19 +93,22 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
                 return super().execute(context)
             if found := self.poke(context):
                 return found.xcom_value
-            return self.defer(trigger=run.trigger(), method_name="execute_complete")
+            return self._defer(run, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
         Judge the triggerer's event.
 
         :param context: the task's context.
-        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict.
-        :raises FlowEventError: if it is not one.
+        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or the answer to a
+            form of Airflow's, after which the wait goes on.
+        :raises FlowEventError: if it is neither.
         """
-        del context
         with self._soft(), closing(self._sensor_run) as run:
-            return run.complete(event)
+            return run.complete(event) or self._defer(run, context)
+
+    def _defer(self, run: SensorRun, context: Context) -> Any:
+        return self.defer(trigger=run.trigger(context), method_name="execute_complete")
 
     @contextmanager
     def _soft(self) -> Iterator[None]:

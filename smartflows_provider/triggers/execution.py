@@ -8,24 +8,25 @@ secrets; ``run`` can start from scratch at any time; a dying triggerer cancels n
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import time
 from collections.abc import AsyncIterator
-from functools import partial
+from concurrent.futures import Future
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
-from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, cancel_if_task_is_over, kill_threads
+from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, get_ready, release
 from smartflows_provider.lifecycle.loops import wait_in_trigger
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
+from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
 from smartflows_provider.waiting.wait import DEFAULT_HOLD, Wait, WaitPolicy
 from smartflows_provider.wire.errors import WireError
 
-TRIGGER_SCHEMA = 1
+TRIGGER_SCHEMA = 2
+"""1 had neither ``cancel_for_person`` nor ``owns_run``; their defaults are what it meant."""
 
 
 class FlowExecutionTrigger(BaseTrigger):
@@ -43,6 +44,8 @@ class FlowExecutionTrigger(BaseTrigger):
     :param stop_for_person: whether the wait ends where a person is needed.
     :param cancel_on_kill: whether the run is cancelled when a person ends the task.
     :param cancel_on_timeout: whether the run is cancelled at the deadline.
+    :param cancel_for_person: whether the run is cancelled where the wait ends because a person is needed.
+    :param owns_run: whether the task has started the run; one that it has not is never its to stop.
     :param schema_version: of these arguments.
     """
 
@@ -58,6 +61,8 @@ class FlowExecutionTrigger(BaseTrigger):
         stop_for_person: bool = False,
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
+        cancel_for_person: bool = False,
+        owns_run: bool = True,
         schema_version: int = TRIGGER_SCHEMA,
     ) -> None:
         super().__init__()
@@ -70,6 +75,8 @@ class FlowExecutionTrigger(BaseTrigger):
         self.stop_for_person = stop_for_person
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
+        self.cancel_for_person = cancel_for_person
+        self.owns_run = owns_run
         self.schema_version = schema_version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -86,12 +93,29 @@ class FlowExecutionTrigger(BaseTrigger):
                 "stop_for_person": self.stop_for_person,
                 "cancel_on_kill": self.cancel_on_kill,
                 "cancel_on_timeout": self.cancel_on_timeout,
+                "cancel_for_person": self.cancel_for_person,
+                "owns_run": self.owns_run,
                 "schema_version": self.schema_version,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield how it ended."""
+        if self.task_instance is not None and self.owns_run:
+            get_ready()
+        try:
+            event = await self._wait()
+        except asyncio.CancelledError:
+            if not AIRFLOW_V_3_3_PLUS:
+                # There is no on_kill yet, and the reason is as unknown here as it is there.
+                self._release()
+            raise
+        yield TriggerEvent(event.as_dict())
+        if event.reason not in {"finished", "gone"} and not event.canceled:
+            # Until a worker takes the run up, a person may still end the task.
+            self._release(handing_over=True)
+
+    async def _wait(self) -> WaitEvent:
         async with hook_for(self.system, self.conn_id) as hook:
             try:
                 hold_seconds = (await hook.asettings()).long_poll_seconds
@@ -100,8 +124,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 hold_seconds = DEFAULT_HOLD
             except FlowConfigurationError as error:
                 # The worker has just used this connection: it was changed or removed meanwhile.
-                yield TriggerEvent(self._event("misconfigured", detail=str(error)).as_dict())
-                return
+                return self._event("misconfigured", detail=str(error))
             policy = WaitPolicy(
                 deadline=self.deadline,
                 poll_interval=self.poll_interval,
@@ -109,32 +132,37 @@ class FlowExecutionTrigger(BaseTrigger):
                 hold_seconds=hold_seconds,
                 stop_for_person=self.stop_for_person,
             )
-            wait = Wait(policy, execution_id=self.execution_id, began_at=time.time())
+            wait = Wait(policy, execution_id=self.execution_id, began=read_clocks())
             end = await wait_in_trigger(wait, hook=hook, log=self.log)
-            canceled = end.reason == "deadline" and self.cancel_on_timeout and await self._cancel(hook)
-        event = self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
-        yield TriggerEvent(event.as_dict())
+            gives_up = (end.reason == "deadline" and self.cancel_on_timeout) or (
+                end.reason == "needs_person" and self.cancel_for_person
+            )
+            canceled = gives_up and await self._cancel(hook)
+        return self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
 
     async def on_kill(self) -> None:
-        """Cancel the remote run if a person has ended the task (Airflow 3.3 and later call this)."""
+        """Cancel the remote run if nobody answers for it any more (Airflow 3.3 and later call this)."""
+        if (released := self._release()) is not None:
+            await asyncio.shield(asyncio.wrap_future(released))
+
+    def _release(self, *, handing_over: bool = False) -> Future[None] | None:
+        """Leave the run to its task, or stop it where the task was ended; in the background."""
         task = TaskIdentity.of(self.task_instance)
-        if not self.cancel_on_kill or task is None:
-            return
-        cancel = partial(
-            cancel_if_task_is_over,
-            system=self.system,
-            conn_id=self.conn_id,
-            execution_id=self.execution_id,
-            task=task,
+        if task is None or not self.owns_run:
+            return None
+        return release(
+            WaitedRun(
+                system=self.system,
+                conn_id=self.conn_id,
+                execution_id=self.execution_id,
+                task=task,
+                cancel=self.cancel_on_kill,
+                handing_over=handing_over,
+            )
         )
-        # Airflow tells by a context variable which task's log a line belongs to.
-        work = asyncio.get_running_loop().run_in_executor(
-            kill_threads(), contextvars.copy_context().run, cancel
-        )
-        await asyncio.shield(work)
 
     async def _cancel(self, hook: Any) -> bool:
-        """Ask the service to cancel at the deadline; whether it took that is the worker's to verify."""
+        """Ask the service to cancel; whether it took that is the worker's to verify."""
         try:
             await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id))
         except (WireError, TransportError) as error:

@@ -1,4 +1,4 @@
-"""How a wait's end travels from the triggerer to the worker.
+"""What a task is resumed with: how a wait ended, or what a person answered.
 
 Events are stored as plain text in Airflow's database, so they are small and hold no secrets. Invariant:
 what does not have the known shape is refused, never guessed at.
@@ -70,6 +70,37 @@ class WaitEvent:
             canceled=event.get("canceled") is True,
             deadline=_moment(event.get("deadline")),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormAnswer:
+    """What a person answered in Airflow's own form, as Airflow hands it to the task that it resumes."""
+
+    chosen: tuple[str, ...]
+    """The options that were chosen."""
+    values: Mapping[str, Any]
+    """By the names of the form's fields; not checked by Airflow."""
+    timed_out: bool = False
+    """Whether nobody answered, so that these are the form's defaults."""
+
+
+def read_resumption(event: Any) -> WaitEvent | FormAnswer:
+    """
+    Read what a task was resumed with.
+
+    :raises ValueError: if it is of no known shape; the text says what is wrong.
+    """
+    if isinstance(event, Mapping) and "chosen_options" in event:
+        return _form_answer(event)
+    return WaitEvent.from_dict(event)
+
+
+def _form_answer(event: Mapping[str, Any]) -> FormAnswer:
+    chosen, values = event["chosen_options"], event.get("params_input")
+    options = chosen if isinstance(chosen, list | tuple) else (None,)
+    if not all(isinstance(option, str) for option in options) or not isinstance(values, Mapping):
+        raise ValueError("the event is not the answer to a form, although it names chosen options")
+    return FormAnswer(chosen=tuple(chosen), values=values, timed_out=event.get("timedout") is True)
 
 
 def _moment(deadline: Any) -> float | None:

@@ -15,6 +15,8 @@ SHORTEST_PAUSE = 1.0
 """Seconds between two questions that the service answers at once."""
 LONGEST_BACKOFF = 60.0
 """Seconds between two questions during an outage, unless the service asks for more."""
+DEADLINE_GRACE = 30.0
+"""Seconds after the deadline for which a question that fails is asked again."""
 LONGEST_RETRY_AFTER = 300.0
 """Seconds; what Retry-After asks beyond this is not honoured."""
 

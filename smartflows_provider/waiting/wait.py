@@ -2,7 +2,8 @@
 
 The worker's loop, the trigger and the sensor feed a :class:`Wait` with what they saw and do what it says;
 only sleeping and I/O differ between them. Invariants: a stable status wins over the deadline; a status
-nobody knows is waited for and never taken as an end; failing to find out never ends as "failed".
+nobody knows is waited for and never taken as an end; failing to find out never ends as "failed"; a clock
+that jumps moves nothing but the deadline.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from smartflows_provider.waiting.clock import Moment
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason
 from smartflows_provider.waiting.failures import PollFailure
 from smartflows_provider.waiting.schedule import (
+    DEADLINE_GRACE,
     SHORT_POLL,
     hold_for,
     pause_after_answer,
@@ -85,7 +88,7 @@ class Wait:
 
     :param policy: what was set.
     :param execution_id: the run.
-    :param began_at: epoch seconds when this wait began.
+    :param began: when this wait began.
     :param draw: gives random numbers between 0 and 1.
     """
 
@@ -94,12 +97,12 @@ class Wait:
         policy: WaitPolicy,
         *,
         execution_id: str,
-        began_at: float,
+        began: Moment,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.policy = policy
         self.execution_id = execution_id
-        self._began_at = began_at
+        self._began = began
         self._draw = draw
         self._last: RunSnapshot | None = None
         self._warned_of: str | None = None
@@ -108,7 +111,12 @@ class Wait:
         self._refused_before = False
         self._can_hold = True
 
-    def next_hold(self, now: float) -> float:
+    @property
+    def last_status(self) -> str | None:
+        """The status seen last, in the service's word; None before the first answer."""
+        return self._last.status if self._last else None
+
+    def next_hold(self, now: Moment) -> float:
         """
         Return the seconds for which the next question lets the service keep its answer back.
 
@@ -116,17 +124,17 @@ class Wait:
         """
         if not self._can_hold:
             return 0.0
-        waited, remaining = now - self._began_at, self.policy.deadline - now
+        waited, remaining = self._waited(now), self._remaining(now)
         return hold_for(waited, longest=self.policy.hold_seconds, remaining=remaining)
 
-    def saw(self, snapshot: RunSnapshot, *, asked_at: float, hold: float, now: float) -> Decision:
+    def saw(self, snapshot: RunSnapshot, *, asked: Moment, hold: float, now: Moment) -> Decision:
         """
         Decide after an answer.
 
         :param snapshot: what the service showed.
-        :param asked_at: epoch seconds when the question left.
+        :param asked: when the question left.
         :param hold: seconds the service was allowed to hold the answer.
-        :param now: epoch seconds.
+        :param now: the present moment.
         """
         notes = self._notes_on(snapshot)
         changed = self._last != snapshot
@@ -138,29 +146,28 @@ class Wait:
             return self._end("finished", notes=notes)
         if snapshot.phase is RunPhase.NEEDS_PERSON and self.policy.stop_for_person:
             return self._end("needs_person", notes=notes)
-        if now >= self.policy.deadline:
+        if self._remaining(now) <= 0:
             return self._end("deadline", notes=notes)
-        held = hold > SHORT_POLL and (now - asked_at) >= 0.8 * hold
-        waited = now - self._began_at
+        held = hold > SHORT_POLL and (now.steady - asked.steady) >= 0.8 * hold
         pause = 0.0 if held else pause_after_answer(
-            waited, poll_interval=self.policy.poll_interval, draw=self._draw()
+            self._waited(now), poll_interval=self.policy.poll_interval, draw=self._draw()
         )  # fmt: skip
         if changed and not held:
             # Something moves: the next change is likely to be near.
             pause = min(pause, 2.0)
-        return AskAgain(seconds=min(pause, self.policy.deadline - now), notes=notes)
+        return AskAgain(seconds=min(pause, self._remaining(now)), notes=notes)
 
-    def failed(self, failure: PollFailure, *, asked_at: float, now: float) -> Decision:
+    def failed(self, failure: PollFailure, *, asked: Moment, now: Moment) -> Decision:
         """
         Decide after a question that brought no status.
 
         :param failure: what happened.
-        :param asked_at: epoch seconds when the question left.
-        :param now: epoch seconds.
+        :param asked: when the question left.
+        :param now: the present moment.
         """
         self._failures += 1
         if self._failing_since is None:
-            self._failing_since = asked_at
+            self._failing_since = asked.steady
         warning = (Note(level=logging.WARNING, text=f"Could not ask for the status: {failure.text}"),)
         match failure.kind:
             case "gone" | "misconfigured" as reason:
@@ -172,20 +179,28 @@ class Wait:
                 return AskAgain(seconds=0.0, refresh=True, notes=warning)
             case "passing":
                 pass
-        outage = now - self._failing_since
-        if outage > self.policy.max_outage or now >= self.policy.deadline:
+        outage = now.steady - self._failing_since
+        # The question at the deadline decides what becomes of the run, so it gets more than one try.
+        remaining = self._remaining(now)
+        left = remaining if remaining > 0 else remaining + DEADLINE_GRACE
+        if outage > self.policy.max_outage or left <= 0:
             detail = f"no status for {outage:.0f} s, last: {failure.text}"
             return self._end("unreachable", detail=detail, notes=warning)
         pause = pause_after_failure(self._failures, retry_after=failure.retry_after, draw=self._draw())
-        return AskAgain(seconds=max(0.0, min(pause, self.policy.deadline - now)), notes=warning)
+        return AskAgain(seconds=min(pause, left), notes=warning)
+
+    def _waited(self, now: Moment) -> float:
+        return now.steady - self._began.steady
+
+    def _remaining(self, now: Moment) -> float:
+        return self.policy.deadline - now.wall
 
     def _end(self, reason: EndReason, *, notes: tuple[Note, ...], detail: str = "") -> End:
-        last = self._last
         return End(
             reason=reason,
             execution_id=self.execution_id,
-            status=last.status if last else None,
-            phase=last.phase if last else None,
+            status=self.last_status,
+            phase=self._last.phase if self._last else None,
             detail=detail[:MAX_DETAIL],
             notes=notes,
         )

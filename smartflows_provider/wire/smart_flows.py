@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -93,6 +94,15 @@ def read_status(word: str) -> str:
 def phase_of(status: str) -> RunPhase:
     """Return what a status word means to a waiter; ``RunPhase.UNKNOWN`` for an undocumented one."""
     return _PHASES.get(read_status(status), RunPhase.UNKNOWN)
+
+
+def read_moment(text: str) -> float | None:
+    """Return a time of the service as epoch seconds; one without a zone is UTC, None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,6 +384,7 @@ def find_executions(
     where: Mapping[str, Any] | None = None,
     sort: str = "createdAt,desc",
     limit: int | None = None,
+    until: Callable[[Execution], bool] | None = None,
 ) -> Exchange[list[Execution]]:
     """
     List executions, page by page.
@@ -383,13 +394,14 @@ def find_executions(
         with ``flow``.
     :param sort: ``field,asc`` or ``field,desc``.
     :param limit: stop after so many; None brings all.
+    :param until: stop after a page on which this holds for every execution, as one that is too old does.
     :raises ValueError: if both ``flow`` and ``where`` are given.
     """
-    if flow and where is not None:
+    if flow is not None and where is not None:
         raise ValueError(
             "executions are listed by flow or by filter, not by both: put the flow in the filter"
         )
-    path = f"/flows/{segment(flow)}/executions" if flow else "/flows/executions"
+    path = "/flows/executions" if flow is None else f"/flows/{segment(flow)}/executions"
 
     def page(number: int, size: int) -> Request:
         query = _query(page=str(number), size=str(size), sort=sort)
@@ -403,8 +415,14 @@ def find_executions(
             body=_json(where),
         )
 
-    found = yield from _all_pages(page, limit=limit)
-    return [_execution(entry, request_label="the list of executions") for entry in found]
+    def read(entry: Any) -> Execution:
+        return _execution(entry, request_label="the list of executions")
+
+    def is_last(entries: list[Any]) -> bool:
+        return until is not None and all(until(read(entry)) for entry in entries)
+
+    found = yield from _all_pages(page, limit=limit, is_last=is_last)
+    return [read(entry) for entry in found]
 
 
 def send_event(
@@ -704,7 +722,10 @@ def _unreadable(response: Response, what: str) -> UnreadableAnswer:
 
 
 def _all_pages(
-    page: Callable[[int, int], Request], *, limit: int | None
+    page: Callable[[int, int], Request],
+    *,
+    limit: int | None,
+    is_last: Callable[[list[Any]], bool] = lambda _: False,
 ) -> Generator[Request, Response, list[Any]]:
     """
     Collect a list over its pages.
@@ -712,6 +733,8 @@ def _all_pages(
     The last page is one that brings nothing new (also where a service ignores paging and repeats itself),
     or is shorter than the pages before it. A first page with fewer entries than were asked for may come
     from a service with a limit of its own, and is the last only if it is shorter than any such limit.
+
+    :param is_last: tells of a page's entries whether no later page matters.
     """
     size = PAGE_SIZE if limit is None else min(PAGE_SIZE, max(limit, 1))
     found: dict[str, Any] = {}
@@ -721,6 +744,8 @@ def _all_pages(
         fresh = {key: entry for entry in entries if (key := _identifier(entry)) and key not in found}
         found.update(fresh)
         if len(entries) < full or not fresh or (limit is not None and len(found) >= limit):
+            break
+        if is_last(entries):
             break
         full = max(full, len(entries))
     return list(found.values())[:limit]

@@ -20,7 +20,7 @@ from smartflows_provider.hooks.connection import ConnectionReader
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.transport.settings import ClientSettings
 
-WHERE = "[Smart Flows, connection 'smartflows_default']"
+WHERE = "[Smart Flows, connection 'smartflows_default']\nNothing was sent."
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -335,6 +335,7 @@ def test_extras_may_come_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_connection_is_named_with_how_to_make_it(mode: Mode) -> None:
     assert mistake(SmartFlowsHook("flows_prod"), mode) == (
         "The Airflow connection 'flows_prod' does not exist. [Smart Flows, connection 'flows_prod']\n"
+        "Nothing was sent.\n"
         "Create it under Admin > Connections with the type 'Smart Flows', or set the environment variable "
         "AIRFLOW_CONN_FLOWS_PROD; if it is set, it cannot be read: it must be the JSON or the URI form of a "
         "connection."

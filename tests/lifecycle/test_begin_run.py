@@ -20,6 +20,7 @@ from smartflows_provider.exceptions import (
     FlowInputError,
     FlowNotFoundError,
     FlowPermissionError,
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowServiceError,
     FlowStateUnknownError,
@@ -27,9 +28,9 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.begin import BegunRun, RunBeginning, RunRequest
-from smartflows_provider.lifecycle.candidates import executions_since
+from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
 from smartflows_provider.lifecycle.options import RunOptions
-from smartflows_provider.lifecycle.record import RECORD_KEY, Epoch, RunRecord, TaskStateStore
+from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, Epoch, RunRecord, TaskStateStore
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
 from smartflows_provider.wire.smart_flows import start_flow
 
@@ -70,6 +71,8 @@ class Task:
         self.flow = panel_flow(server, *steps)
         self.store = Store(server)
         self.epoch = Epoch(max_tries=1, clear_number=0)
+        self.number = 0
+        self.correlation: str | None = None
         self.now: Callable[[], float] | None = None
         self.sleep: Callable[[float], None] = lambda seconds: None
 
@@ -81,11 +84,12 @@ class Task:
             flow_id = self.hook.find_flow("Letter").id
             return lambda: self.hook.client.run(start_flow(flow_id))
 
+        self.number += 1
         clock = {} if self.now is None else {"clock": self.now}
         beginning = RunBeginning(
             hook=self.hook,
             store=self.store,
-            epoch=self.epoch,
+            attempt=AttemptIdentity(epoch=self.epoch, number=self.number),
             options=RunOptions(**options),
             log=log,
             sleep=self.sleep,
@@ -95,7 +99,11 @@ class Task:
             flow="Letter",
             fingerprint=fingerprint,
             prepare=prepare,
-            candidates=lambda since: executions_since(self.hook, self.flow.id, since),
+            candidates=lambda since: describe(executions_since(self.hook, self.flow.id, since)),
+            proven=lambda since, value: proven(
+                self.hook, executions_since(self.hook, self.flow.id, since), value
+            ),
+            correlation=self.correlation,
         )
         return beginning.begin(request)
 
@@ -160,7 +168,7 @@ def test_a_refused_request_leaves_no_record_and_no_execution(
 
 def test_a_service_that_cannot_be_reached_leaves_no_record(task: Task) -> None:
     task.store.fail_when = lambda record: task.server.stop() is not None
-    with pytest.raises(FlowConnectionError, match="The service has taken nothing"):
+    with pytest.raises(FlowConnectionError, match="Nothing was started"):
         task.attempt()
     assert task.store.load() is None
     task.server.start()
@@ -247,10 +255,9 @@ def test_resubmit_that_fails_before_it_is_sent_still_is_unclear(task: Task) -> N
 
 def test_a_run_that_cannot_be_recorded_is_cancelled_and_named(task: Task) -> None:
     task.store.fail_when = lambda record: record.execution_id is not None
-    with pytest.raises(FlowException) as unrecorded:
+    with pytest.raises(FlowRecordError) as unrecorded:
         task.attempt()
     (started,) = ids(task.server)
-    assert type(unrecorded.value) is FlowException
     assert str(unrecorded.value) == (
         "The execution was started, but Airflow could not record it: RuntimeError: the API server does not "
         f"answer [Smart Flows, connection 'smartflows_default', flow 'Letter', execution {started}]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import after_look, first_step
-from smartflows_provider.lifecycle.record import Epoch, RunRecord
+from smartflows_provider.lifecycle.record import AttemptIdentity, Epoch, RunRecord
 from smartflows_provider.wire.run import RunPhase
 
 EPOCH = Epoch(max_tries=1, clear_number=0)
@@ -22,12 +23,13 @@ def record(*, execution_id: str | None = "e1", epoch: Epoch = EPOCH) -> RunRecor
 
 
 def step(known: RunRecord | None, *, fingerprint: str = "same", **options: Any) -> str:
-    return first_step(known, epoch=EPOCH, fingerprint=fingerprint, options=RunOptions(**options))
+    attempt = AttemptIdentity(epoch=EPOCH, number=2)
+    return first_step(known, attempt=attempt, fingerprint=fingerprint, options=RunOptions(**options))
 
 
 @pytest.mark.parametrize(
     ("on_clear", "on_input_changed", "on_ambiguous_submission"),
-    [*product(["restart", "resume"], ["attach", "restart", "fail"], ["fail", "resubmit"])],
+    [*product(["restart", "resume"], ["attach", "restart", "fail"], ["look_up", "fail", "resubmit"])],
 )
 def test_without_a_record_a_run_is_started(
     on_clear: str, on_input_changed: str, on_ambiguous_submission: str
@@ -99,6 +101,15 @@ def test_the_first_step_follows_from_record_epoch_input_and_options(
 def test_an_intent_without_an_id_is_started_anew_where_the_author_wants_that(cleared: bool) -> None:
     known = record(execution_id=None, epoch=Epoch(max_tries=9, clear_number=9) if cleared else EPOCH)
     assert step(known, on_ambiguous_submission="resubmit") == "submit"
+
+
+@pytest.mark.parametrize("on_clear", ["restart", "resume"])
+@pytest.mark.parametrize("fingerprint", ["same", "other"])
+def test_a_run_that_an_attempt_has_cancelled_when_it_was_stopped_is_superseded(
+    on_clear: str, fingerprint: str
+) -> None:
+    known = replace(record(), stopped=True)
+    assert step(known, on_clear=on_clear, fingerprint=fingerprint) == "supersede"
 
 
 @pytest.mark.parametrize("phase", RunPhase)

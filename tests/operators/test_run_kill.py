@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from support.outcomes import acting, operator_for, outcome
-from support.service import LONG, cancels, panel_flow, starts, statuses
-from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
+from support.service import LONG, START, cancels, panel_flow, starts, statuses
+from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowKilledError
+from smartflows_provider.operators import run_flow
+from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
 Stop = Callable[[Callable[[], object]], None]
@@ -205,3 +210,84 @@ def test_a_kill_reads_no_connection_in_the_signal_handler(
     with acting(server, lambda execution_id: stop(kill)), pytest.raises(FlowKilledError):
         run_task(operator)
     assert statuses(server) == ["Canceled"]
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_kill_while_the_task_is_about_to_defer_keeps_it_from_deferring(
+    server: DevServer, answers: bool
+) -> None:
+    """Else the trigger would take the cancel for the flow's end."""
+    form = {"id": "ask", "kind": "form", "fields": [{"key": "f1", "title": "Way", "required": True}]}
+    panel_flow(server, *([form] if answers else []), LONG)
+    operator = operator_for("deferrable", on_user_input="answer", answers={"f1": "mail"})
+    attempt = Attempt()
+    step = partial(operator.execute, attempt.context())
+    if answers:
+        with pytest.raises(TaskDeferred) as first:
+            step()
+        event = first_event(first.value.trigger)
+        operator = operator_for("deferrable", on_user_input="answer", answers={"f1": "mail"})
+        step = partial(operator.execute_complete, attempt.context(), event)
+    with pytest.raises(TaskDeferred):
+        step()
+    with pytest.raises(FlowKilledError, match="The service was asked to cancel it"):
+        operator.on_kill()
+    assert statuses(server) == ["Canceled"]
+
+
+def test_a_kill_between_a_forms_answer_and_the_next_wait_is_no_end_of_the_flow(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = {"id": "ask", "kind": "form", "fields": [{"key": "f1", "title": "Way", "required": True}]}
+    panel_flow(server, form, LONG)
+    operator = operator_for("deferrable", on_user_input="answer", answers={"f1": "mail"})
+    real = run_flow.answer_forms
+
+    def answer_and_be_killed(*args: Any, **kwargs: Any) -> Any:
+        answered = real(*args, **kwargs)
+        operator.on_kill()
+        return answered
+
+    monkeypatch.setattr(run_flow, "answer_forms", answer_and_be_killed)
+    with pytest.raises(FlowKilledError):
+        run_task(operator)
+    assert statuses(server) == ["Canceled"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_kill_after_the_run_has_ended_cancels_nothing_and_lets_the_output_be_taken(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    panel_flow(server, {"id": "work", "kind": "work", "duration": 0.1})
+    operator = operator_for(mode)
+    real = run_flow.take_output
+
+    def be_killed_and_take(*args: Any, **kwargs: Any) -> Any:
+        operator.on_kill()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(run_flow, "take_output", be_killed_and_take)
+    assert run_task(operator)["status"] == "Success"
+    assert cancels(server) == []
+
+
+def test_a_kill_while_the_start_is_not_answered_says_that_it_is_open(
+    server: DevServer, stop: Stop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, LONG)
+    monkeypatch.setattr("smartflows_provider.lifecycle.begin.LOOK_UP_PAUSES", (5.0,))
+    server.inject(Fault(action="reset", path=START, method="POST", taken=True))
+    server.inject(Fault(action="status", status=503, path=r"/flows/[^/]+/executions$", count=None))
+    operator = operator_for("sync")
+    request = FlowRun._request
+
+    def with_value(run: Any, payload: Any, *, unattended: bool) -> Any:
+        return replace(request(run, payload, unattended=unattended), correlation="c0ffee")
+
+    monkeypatch.setattr(FlowRun, "_request", with_value)
+    timer = threading.Timer(1.0, stop, [operator.on_kill])
+    timer.start()
+    with pytest.raises(FlowKilledError, match="It is open whether an execution was started"):
+        run_task(operator)
+    timer.join()
+    assert cancels(server) == []

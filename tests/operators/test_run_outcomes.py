@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.execution_time.timeout import timeout
 from support.outcomes import both, operator_for, outcome
-from support.service import LONG, asked, cancels, panel_flow, starts, statuses
+from support.service import LONG, START, asked, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, Mode, run_task
 
 from smartflows_provider.devserver.faults import Fault
@@ -26,6 +27,7 @@ from smartflows_provider.exceptions import (
     FlowExecutionWarningError,
     FlowOutputError,
     FlowStateUnknownError,
+    FlowSubmissionUnclearError,
     FlowTimeoutError,
     FlowUserInputRequiredError,
 )
@@ -93,7 +95,8 @@ def test_warnings_can_fail_the_task(server: DevServer) -> None:
     assert isinstance(run.error, AirflowFailException)
     assert run.message == (
         "The execution ended in Warning, and on_warning='fail'.\n  - The logo is missing "
-        f"{shown(run, server.url)}\nIt is finished; its documents may exist."
+        f"{shown(run, server.url)}\nIt is finished; its documents may exist.\n"
+        "Mend what the flow warns of, or allow for it with on_warning='succeed'."
     )
 
 
@@ -167,14 +170,81 @@ def test_an_outage_that_lasts_keeps_the_run_and_a_retry_attaches_to_it(server: D
     assert len(starts(server)) == 2
 
 
+OUR_EVENT = {"schema_version": 1, "reason": "finished", "execution_id": "e1"}
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_an_event_that_is_not_ours_keeps_the_run(server: DevServer, mode: Mode) -> None:
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (None, "the event is not one of schema version 1"),
+        ({}, "the event is not one of schema version 1"),
+        ("finished", "the event is not one of schema version 1"),
+        ({"status": "success"}, "the event is not one of schema version 1"),
+        ({**OUR_EVENT, "schema_version": 2}, "the event is not one of schema version 1"),
+        ({**OUR_EVENT, "reason": "won"}, "the event has the unknown reason 'won'"),
+        ({**OUR_EVENT, "execution_id": ""}, "the event names no execution"),
+        ({**OUR_EVENT, "deadline": "soon"}, "the event's deadline is no time"),
+        ({"chosen_options": ["OK"]}, "is not the answer to a form, although it names chosen options"),
+        ({"chosen_options": "OK", "params_input": {}}, "is not the answer to a form"),
+        ({"chosen_options": [1], "params_input": {}}, "is not the answer to a form"),
+        ({"chosen_options": ["OK"], "params_input": "x"}, "is not the answer to a form"),
+    ],
+)
+def test_an_event_of_no_known_shape_keeps_the_run_and_fails_closed(
+    server: DevServer, mode: Mode, event: Any, message: str
+) -> None:
     panel_flow(server, LONG)
-    run = operator_for(mode)
-    attempt = Attempt()
-    with pytest.raises(FlowEventError, match="the event is not one of schema version 1"):
-        run.execute_complete(attempt.context(), {"chosen_options": ["Approve"]})
+    with pytest.raises(FlowEventError, match=message) as caught:
+        operator_for(mode).execute_complete(Attempt().context(), event)
+    assert "The execution was kept." in str(caught.value)
+    assert isinstance(caught.value, AirflowFailException)
     assert cancels(server) == []
+
+
+FORM_ANSWER = {
+    "chosen_options": ["OK"],
+    "params_input": {},
+    "responded_by_user": {"id": "1", "name": "ann"},
+    "timedout": False,
+}
+"""As Airflow resumes a task that somebody has answered a form of."""
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_answer_to_a_form_of_airflows_resumes_the_task_which_waits_on_for_its_run(
+    server: DevServer, durable: bool
+) -> None:
+    panel_flow(server, WORK, OUTPUT)
+    answered = []
+
+    def answer_first(event: dict[str, Any]) -> dict[str, Any]:
+        answered.append(event)
+        return FORM_ANSWER if len(answered) == 1 else event
+
+    attempt = Attempt(before_resume=answer_first)
+    run = outcome(server, "deferrable", attempt=attempt, durable=durable)
+    assert run.value["status"] == "Success"
+    assert [trigger.execution_id for trigger in attempt.deferrals] == [run.execution_id] * 2
+    if durable:
+        assert len({trigger.deadline for trigger in attempt.deferrals}) == 1
+    assert len(starts(server)) == 1
+
+
+def test_the_answer_to_a_form_keeps_to_the_execution_timeout_of_the_attempt(server: DevServer) -> None:
+    panel_flow(server, LONG)
+    attempt = Attempt(started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(TaskDeferred):
+        operator_for("deferrable").execute(attempt.context())
+    operator = operator_for("deferrable", execution_timeout=timedelta(hours=1))
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_complete(attempt.context(), FORM_ANSWER)
+    assert deferred.value.trigger.deadline == datetime(2026, 1, 1, 1, tzinfo=UTC).timestamp()
+
+
+def test_the_answer_to_a_form_of_a_task_whose_run_is_not_known_fails_closed(server: DevServer) -> None:
+    with pytest.raises(FlowEventError, match="its execution is not known"):
+        operator_for("deferrable").execute_complete(Attempt().context(), FORM_ANSWER)
 
 
 # --- people and events ---
@@ -345,6 +415,61 @@ def test_the_execution_timeout_counts_while_deferred_too(server: DevServer) -> N
     assert statuses(server) == ["Canceled", "Canceled"]
 
 
+def as_airflow_limits(operator: Any, attempt: Attempt) -> Any:
+    """Execute as Airflow does on a worker: ``execution_timeout`` interrupts, and ``on_kill`` follows."""
+    try:
+        with timeout(operator.execution_timeout.total_seconds()):
+            return operator.execute(attempt.context())
+    except AirflowTaskTimeout:
+        operator.on_kill()
+        raise
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+@pytest.mark.parametrize("hold", ["honoured", "ignored"])
+def test_airflows_own_execution_timeout_ends_the_wait_as_the_deadline_does(
+    server: DevServer, cancel: bool, hold: Any
+) -> None:
+    server.configure(hold=hold)
+    panel_flow(server, LONG)
+    operator = operator_for("sync", execution_timeout=timedelta(seconds=1), cancel_on_timeout=cancel)
+    with pytest.raises(FlowTimeoutError) as caught:
+        as_airflow_limits(operator, Attempt())
+    (execution,) = server.executions()
+    assert execution["status"] == ("Canceled" if cancel else "Running")
+    assert len(cancels(server)) == int(cancel)
+    assert f"Execution {execution['id']} is " in str(caught.value)
+    assert cancel or "It was not cancelled, as cancel_on_timeout=False asks." in str(caught.value)
+
+
+def test_a_run_that_is_finished_when_airflows_execution_timeout_passes_counts_as_finished(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, LONG, OUTPUT)
+
+    def late(*_: Any, **__: Any) -> Any:
+        server.advance(3600)
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr("smartflows_provider.operators.run_flow.wait_on_worker", late)
+    value = as_airflow_limits(operator_for("sync", execution_timeout=timedelta(seconds=60)), Attempt())
+    assert value["status"] == "Success"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_execution_timeout_while_the_start_is_not_answered_leaves_it_open_and_lists_the_candidates(
+    server: DevServer, mode: Mode
+) -> None:
+    panel_flow(server, LONG)
+    server.inject(Fault(action="delay", seconds=4, path=START, method="POST", taken=True))
+    with pytest.raises(FlowSubmissionUnclearError) as caught:
+        as_airflow_limits(operator_for(mode, execution_timeout=timedelta(seconds=1)), Attempt())
+    (execution,) = server.executions()
+    assert "execution_timeout passed while the start was not answered" in str(caught.value)
+    assert f"  {execution['id']}, Running" in str(caught.value)
+    assert len(starts(server)) == 1
+
+
 def test_a_retry_after_a_timeout_that_left_the_run_alive_has_a_new_deadline(server: DevServer) -> None:
     panel_flow(server, LONG, OUTPUT)
     run = both(server, timeout=0.2, cancel_on_timeout=False)
@@ -503,7 +628,9 @@ def test_the_trigger_gets_what_the_author_set(server: DevServer) -> None:
         "stop_for_person": True,
         "cancel_on_kill": False,
         "cancel_on_timeout": False,
-        "schema_version": 1,
+        "cancel_for_person": False,
+        "owns_run": True,
+        "schema_version": 2,
     }
 
 

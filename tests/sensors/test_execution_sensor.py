@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
 from support.outcomes import acting
 from support.service import CONN_VARIABLE, LONG, cancels, panel_flow, statuses
@@ -24,6 +25,7 @@ from smartflows_provider.exceptions import (
     FlowExecutionInterruptedError,
     FlowExecutionWarningError,
     FlowStateUnknownError,
+    FlowTimeoutError,
     FlowUserInputRequiredError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
@@ -172,6 +174,32 @@ def test_a_deferred_sensor_never_cancels(server: DevServer, hook: SmartFlowsHook
     row = attempt.deferrals[0].serialize()[1]
     assert (row["cancel_on_kill"], row["cancel_on_timeout"]) == (False, False)
     assert (row["max_outage"], row["poll_interval"]) == (33, 0.05)
+
+
+def test_the_execution_timeout_counts_while_deferred_and_a_retry_may_follow(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    execution_id = start(server, hook, LONG)
+    with pytest.raises(FlowTimeoutError, match="its last status was Running") as caught:
+        sense("deferrable", execution_id, execution_timeout=timedelta(seconds=0.3))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert "The sensor did not start the execution and left it as it is." in str(caught.value)
+    assert cancels(server) == []
+
+
+def test_the_time_limit_counts_from_the_attempts_beginning_also_after_a_form_was_answered(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    execution_id = start(server, hook, LONG)
+    began = datetime.now(tz=UTC)
+    context = Attempt(started_at=began).context()
+    task: Any = sensor("deferrable", execution_id, timeout=100)
+    with pytest.raises(TaskDeferred) as first:
+        task.execute(context)
+    task = sensor("deferrable", execution_id, timeout=100)
+    with pytest.raises(TaskDeferred) as second:
+        task.execute_complete(context, {"chosen_options": ["OK"], "params_input": {}})
+    assert first.value.trigger.deadline == second.value.trigger.deadline == began.timestamp() + 100
 
 
 @pytest.mark.parametrize("way", ["poke", "deferrable"])

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
@@ -42,6 +43,8 @@ class Attempt:
 
     store: FakeStateStore | None = field(default_factory=FakeStateStore)
     max_tries: int = 0
+    try_number: int = 1
+    started_at: datetime | None = None
     clear_number: int = 0
     xcoms: dict[str, Any] = field(default_factory=dict)
     deferrals: list[BaseTrigger] = field(default_factory=list)
@@ -51,9 +54,15 @@ class Attempt:
     def _push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
 
+    def _pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
+        return self.xcoms.get(key) if (task_ids, map_indexes) == ("task", -1) else None
+
     def context(self) -> dict[str, Any]:
         ti = SimpleNamespace(
             max_tries=self.max_tries,
+            try_number=self.try_number,
+            start_date=self.started_at,
+            xcom_pull=self._pull,
             dag_id="dag",
             task_id="task",
             run_id="run",

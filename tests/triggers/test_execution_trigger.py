@@ -8,6 +8,8 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,23 +20,12 @@ from support.tasks import first_event, revive
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun
+from smartflows_provider.triggers import execution
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 
 CANARY = "canary-key-7f3a"
 PATH = "smartflows_provider.triggers.execution.FlowExecutionTrigger"
-GOLDEN = {
-    "system": "smartflows",
-    "conn_id": "smartflows_default",
-    "execution_id": "e1",
-    "deadline": 1_700_000_000.5,
-    "poll_interval": 60.0,
-    "max_outage": 600.0,
-    "stop_for_person": True,
-    "cancel_on_kill": True,
-    "cancel_on_timeout": False,
-    "schema_version": 1,
-}
-"""A row as version 1 has written it to databases; never to be changed."""
 
 
 def trigger(execution_id: str, **arguments: Any) -> FlowExecutionTrigger:
@@ -90,6 +81,8 @@ def test_every_argument_comes_back_out_of_the_row() -> None:
         "stop_for_person": True,
         "cancel_on_kill": False,
         "cancel_on_timeout": False,
+        "cancel_for_person": True,
+        "owns_run": False,
         "schema_version": 1,
     }
     made = FlowExecutionTrigger(**given)
@@ -102,12 +95,8 @@ def test_the_row_survives_airflows_own_serialization() -> None:
     assert deserialize(json.loads(json.dumps(serialize(kwargs)))) == kwargs
 
 
-def test_a_row_of_schema_version_1_is_revived() -> None:
-    assert FlowExecutionTrigger(**GOLDEN).serialize() == (PATH, GOLDEN)
-
-
 def test_an_early_row_that_holds_only_what_is_required_is_revived() -> None:
-    early = {key: GOLDEN[key] for key in ("system", "conn_id", "execution_id", "deadline")}
+    early = {"system": "smartflows", "conn_id": "c", "execution_id": "e1", "deadline": 4e9}
     revived = FlowExecutionTrigger(**early).serialize()[1]
     assert {key: revived[key] for key in early} == early
 
@@ -182,6 +171,15 @@ def test_where_a_person_is_needed_the_trigger_ends_if_it_shall(
     event = first_event(trigger(started(server, hook, FORM), stop_for_person=True))
     assert (event["reason"], event["status"], event["canceled"]) == ("needs_person", "UserInput", False)
     assert statuses(server) == ["UserInput"]
+
+
+def test_where_a_person_is_needed_and_none_is_wanted_the_trigger_cancels_before_anybody_can_end_the_task(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    execution_id = started(server, hook, FORM)
+    event = first_event(trigger(execution_id, stop_for_person=True, cancel_for_person=True))
+    assert (event["reason"], event["status"], event["canceled"]) == ("needs_person", "UserInput", True)
+    assert statuses(server) == ["Canceled"]
 
 
 def test_where_a_person_is_needed_the_trigger_waits_for_one(server: DevServer, hook: SmartFlowsHook) -> None:
@@ -333,3 +331,92 @@ def test_a_triggerer_that_ends_cancels_nothing_at_the_service(
     asyncio.run(asyncio.wait_for(run(), 60))
     assert cancels(server) == []
     assert statuses(server) == ["Running"]
+
+
+# --- who answers for the run afterwards ---
+
+
+@pytest.fixture
+def released(monkeypatch: pytest.MonkeyPatch) -> list[WaitedRun]:
+    """The runs that triggers have left to be stopped if nobody answers for them."""
+    runs: list[WaitedRun] = []
+
+    def note(run: WaitedRun) -> Future[None]:
+        runs.append(run)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    monkeypatch.setattr(execution, "release", note)
+    return runs
+
+
+def of_a_task(made: FlowExecutionTrigger) -> FlowExecutionTrigger:
+    made.task_instance = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3)
+    return made
+
+
+def all_events(made: FlowExecutionTrigger) -> list[dict[str, Any]]:
+    async def run() -> list[dict[str, Any]]:
+        return [event.payload async for event in made.run()]
+
+    return asyncio.run(run())
+
+
+def test_after_an_event_that_leaves_the_run_alive_it_is_watched_until_a_worker_takes_it_up(
+    server: DevServer, hook: SmartFlowsHook, released: list[WaitedRun]
+) -> None:
+    execution_id = started(server, hook, FORM)
+    (event,) = all_events(of_a_task(trigger(execution_id, stop_for_person=True)))
+    assert event["reason"] == "needs_person"
+    assert released == [
+        WaitedRun(
+            system="smartflows",
+            conn_id="smartflows_default",
+            execution_id=execution_id,
+            task=TaskIdentity(dag_id="d", run_id="r", task_id="t", map_index=3),
+            cancel=True,
+            handing_over=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "arguments"),
+    [
+        ([{"kind": "work", "duration": 0.1}], {}),
+        ([LONG], {"deadline": 1.0}),
+        ([FORM], {"stop_for_person": True, "cancel_for_person": True}),
+        ([FORM], {"stop_for_person": True, "owns_run": False}),
+    ],
+)
+def test_what_is_over_or_is_not_the_tasks_own_is_not_watched(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    released: list[WaitedRun],
+    steps: list[dict[str, Any]],
+    arguments: dict[str, Any],
+) -> None:
+    all_events(of_a_task(trigger(started(server, hook, *steps), **arguments)))
+    assert released == []
+
+
+@pytest.mark.parametrize("has_on_kill", [True, False])
+async def test_a_trigger_that_is_torn_down_is_released_there_where_airflow_has_no_on_kill(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    released: list[WaitedRun],
+    monkeypatch: pytest.MonkeyPatch,
+    has_on_kill: bool,
+) -> None:
+    monkeypatch.setattr(execution, "AIRFLOW_V_3_3_PLUS", has_on_kill)
+    waiting = of_a_task(trigger(started(server, hook, LONG)))
+    task = asyncio.create_task(anext(aiter(waiting.run())))
+    while not asked(server, "GET", "/progress"):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [(run.execution_id, run.handing_over) for run in released] == (
+        [] if has_on_kill else [(waiting.execution_id, False)]
+    )

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from smartflows_provider.triggers import execution
+from smartflows_provider.lifecycle import deferred_kill
+from smartflows_provider.lifecycle.deferred_kill import WaitedRun
+from smartflows_provider.lifecycle.ownership import Ownership
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 
 
@@ -17,11 +19,12 @@ async def test_what_on_kill_logs_in_its_thread_belongs_to_the_task_of_the_trigge
 ) -> None:
     owner = contextvars.ContextVar("owner", default="nobody")
     seen: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        execution,
-        "cancel_if_task_is_over",
-        lambda **identity: seen.append((owner.get(), identity["execution_id"])),
-    )
+
+    def look(run: WaitedRun, since: float) -> Ownership:
+        seen.append((owner.get(), run.execution_id))
+        return "kept"
+
+    monkeypatch.setattr(deferred_kill, "_look", look)
 
     async def killed(execution_id: str) -> None:
         owner.set(f"task of {execution_id}")

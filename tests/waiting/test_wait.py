@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from smartflows_provider.waiting.clock import Moment
 from smartflows_provider.waiting.failures import PollFailure, PollFailureKind
 from smartflows_provider.waiting.wait import AskAgain, Decision, End, Note, Wait, WaitPolicy
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
@@ -23,18 +24,28 @@ class Watched:
 
     def __init__(self, *, deadline: float = 3600.0, draw: float = 0.5, **policy: Any) -> None:
         self.now = START
+        self.jumped = 0.0
         self.hold = 0.0
         self.wait = Wait(
             WaitPolicy(deadline=START + deadline, **policy),
             execution_id="e1",
-            began_at=START,
+            began=self.moment,
             draw=lambda: draw,
         )
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(wall=self.now, steady=self.now - self.jumped)
+
+    def jump(self, seconds: float) -> None:
+        """Put the wall clock forward, or back."""
+        self.now += seconds
+        self.jumped += seconds
 
     def saw(
         self, status: str, *, took: float = 0.0, message: str = "", percentage: int | None = None, **more: Any
     ) -> Decision:
-        self.hold, asked_at = self.wait.next_hold(self.now), self.now
+        self.hold, asked = self.wait.next_hold(self.moment), self.moment
         self.now += took
         snapshot = RunSnapshot(
             execution_id="e1",
@@ -44,7 +55,7 @@ class Watched:
             percentage=percentage,
             **more,
         )
-        return self.wait.saw(snapshot, asked_at=asked_at, hold=self.hold, now=self.now)
+        return self.wait.saw(snapshot, asked=asked, hold=self.hold, now=self.moment)
 
     def failed(
         self,
@@ -54,10 +65,10 @@ class Watched:
         took: float = 0.0,
         retry_after: float | None = None,
     ) -> Decision:
-        asked_at = self.now
+        asked = self.moment
         self.now += took
         failure = PollFailure(kind=kind, text=text, retry_after=retry_after)
-        return self.wait.failed(failure, asked_at=asked_at, now=self.now)
+        return self.wait.failed(failure, asked=asked, now=self.moment)
 
     def sleep(self, decision: Decision) -> None:
         assert isinstance(decision, AskAgain)
@@ -151,7 +162,7 @@ def test_at_the_deadline_the_wait_ends_with_the_last_status() -> None:
 def test_no_hold_and_no_pause_reach_past_the_deadline() -> None:
     watched = Watched(deadline=20, hold_seconds=30)
     for _ in range(1000):
-        hold = watched.wait.next_hold(watched.now)
+        hold = watched.wait.next_hold(watched.moment)
         assert hold <= max(1.0, START + 20 - watched.now)
         decision = watched.saw("Running", took=hold)
         if isinstance(decision, End):
@@ -164,7 +175,7 @@ def test_no_hold_and_no_pause_reach_past_the_deadline() -> None:
 
 def test_a_wait_that_begins_after_its_deadline_looks_once_without_a_hold() -> None:
     watched = Watched(deadline=-5)
-    assert watched.wait.next_hold(watched.now) == 1.0
+    assert watched.wait.next_hold(watched.moment) == 1.0
     assert isinstance(watched.saw("Running"), End)
 
 
@@ -194,11 +205,11 @@ def test_where_a_hold_is_ignored_the_pause_grows_to_the_poll_interval() -> None:
 
 def test_a_rejected_hold_is_not_asked_for_again() -> None:
     watched = Watched()
-    assert watched.wait.next_hold(watched.now) == 2.0
+    assert watched.wait.next_hold(watched.moment) == 2.0
     decision = watched.saw("Running", hold_refused=True)
     assert isinstance(decision, AskAgain)
     assert decision.seconds > 0
-    assert watched.wait.next_hold(watched.now + 500) == 0.0
+    assert watched.wait.next_hold(Moment(wall=watched.now + 500, steady=watched.now + 500)) == 0.0
 
 
 def test_short_polls_are_paced_by_pauses_although_they_name_a_second() -> None:
@@ -321,17 +332,67 @@ def test_an_answer_in_between_starts_the_backoff_anew() -> None:
     assert decision.seconds == 2
 
 
-def test_a_failure_at_the_deadline_ends_as_unreachable_and_not_as_timed_out() -> None:
+def test_a_service_that_fails_at_the_deadline_is_asked_for_half_a_minute_more_and_then_unreachable() -> None:
     watched = Watched(deadline=10)
     watched.saw("Running")
     watched.now = START + 10
-    decision = watched.failed("down")
+    while isinstance(decision := watched.failed("down"), AskAgain):
+        watched.sleep(decision)
     assert isinstance(decision, End)
+    assert watched.now == START + 40
     assert (decision.reason, decision.status, decision.detail) == (
         "unreachable",
         "Running",
-        "no status for 0 s, last: down",
+        "no status for 30 s, last: down",
     )
+
+
+@pytest.mark.parametrize(("status", "reason"), [("Success", "finished"), ("Running", "deadline")])
+def test_a_failure_that_passes_at_the_deadline_does_not_decide_it(status: str, reason: str) -> None:
+    watched = Watched(deadline=10)
+    watched.now = START + 10
+    watched.sleep(watched.failed("a blip"))
+    decision = watched.saw(status)
+    assert isinstance(decision, End)
+    assert decision.reason == reason
+
+
+# --- clocks that jump ---
+
+
+@pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
+def test_a_clock_that_jumps_makes_no_outage_longer_or_shorter(seconds: float) -> None:
+    watched = Watched(deadline=1e6, max_outage=100)
+    watched.failed("down")
+    watched.jump(seconds)
+    assert isinstance(watched.failed("down"), AskAgain)
+    watched.now += 101
+    decision = watched.failed("down")
+    assert isinstance(decision, End)
+    assert (decision.reason, decision.detail) == ("unreachable", "no status for 101 s, last: down")
+
+
+@pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
+def test_a_clock_that_jumps_changes_neither_holds_nor_pauses(seconds: float) -> None:
+    pauses = []
+    for jump in (0.0, seconds):
+        watched = Watched(deadline=1e6, hold_seconds=30)
+        watched.saw("Running")
+        watched.now += 20
+        watched.jump(jump)
+        decision = watched.saw("Running", took=0.1)
+        assert isinstance(decision, AskAgain)
+        pauses.append((watched.hold, decision.seconds))
+    assert pauses[0] == pytest.approx(pauses[1])
+
+
+def test_a_deadline_is_a_time_of_the_wall_clock_and_is_met_where_that_is_put_forward() -> None:
+    watched = Watched(deadline=3600)
+    watched.saw("Running")
+    watched.jump(3600)
+    decision = watched.saw("Running")
+    assert isinstance(decision, End)
+    assert decision.reason == "deadline"
 
 
 @pytest.mark.parametrize("kind", ["refused", "denied"])
@@ -387,6 +448,10 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(seconds=st.floats(min_value=0, max_value=200))
     def time_passes(self, seconds: float) -> None:
         self.watched.now += seconds
+
+    @rule(seconds=st.floats(min_value=-7200, max_value=7200))
+    def the_clock_jumps(self, seconds: float) -> None:
+        self.watched.jump(seconds)
 
     @rule(
         status=st.sampled_from([*map(str, ExecutionStatus), "Paused", "success!", ""]),
