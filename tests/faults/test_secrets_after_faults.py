@@ -47,10 +47,10 @@ def searched(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def test_no_api_key_is_in_any_log_table_or_file(world):
     needles = {spelling for key in world.keys for spelling in spellings(key)}
-    control = world.service.executions()[0]["id"].encode()
+    controls = [one["id"].encode() for one in world.service.executions() if one["status"] == "Success"]
     places, control_places = [], []
     for place, content in searched(world.folder):
-        if control in content:
+        if any(control in content for control in controls):
             control_places.append(place)
         if b"canary" in content or any(needle in content for needle in needles):
             places.append(place)

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 import shutil
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +37,8 @@ DAGS = Path(__file__).parent / "dags"
 TRIGGERER = "triggerer"
 SPARE = "triggerer-2"
 PARALLELISM = 14
+
+EXECUTOR_EVENT = re.compile(r"Received executor event .*?dag_id='([^']+)', .*?run_id='([^']+)'")
 
 SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
@@ -70,6 +75,9 @@ class World:
     """Every API key that was ever in a connection."""
     triggerers: dict[int, str] = field(default_factory=dict)
     """Names of the triggerers by the id of their job."""
+    _ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _scheduler_log_read: int = 0
+    _scheduler_log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def rest(self) -> FaultRest:
         """Return a client of Airflow's own, for one thread."""
@@ -91,6 +99,20 @@ class World:
     def dags(self) -> Path:
         """Where Airflow reads DAG files."""
         return self.folder / "dags"
+
+    def ended_processes(self, dag_id: str, run_id: str) -> int:
+        """Return how many ends of task processes of a DAG run the scheduler has taken notice of.
+
+        Airflow shows this in the scheduler's log only.
+        """
+        with self._scheduler_log_lock:
+            with self.processes.log_of("scheduler").open("rb") as log:
+                log.seek(self._scheduler_log_read)
+                lines = log.read()
+            complete = lines[: lines.rfind(b"\n") + 1]
+            self._scheduler_log_read += len(complete)
+            self._ended.update(EXECUTOR_EVENT.findall(complete.decode(errors="replace")))
+            return self._ended[dag_id, run_id]
 
     def kill(self, component: str, *, alone: bool = False) -> None:
         """Do what the kernel does to a program for want of memory."""

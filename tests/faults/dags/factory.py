@@ -35,7 +35,9 @@ class AsksAPersonOperator(SmartFlowsRunFlowOperator):
 
     def defer(self, **kwargs: Any) -> Any:
         if getattr(self, "_question", None) is not None:
-            upsert_hitl_detail(ti_id=self._question, options=["Yes", "No"], subject="Shall it go on?")
+            upsert_hitl_detail(
+                ti_id=self._question, options=["Yes", "No"], subject="Shall it go on?", params={}
+            )
         super().defer(**kwargs)
 
 
