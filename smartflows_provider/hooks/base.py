@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from smartflows_provider.wire.run import RunSnapshot
 
 T = TypeVar("T")
+_LOOK_UP_ERRORS = (AirflowNotFoundException, AirflowRuntimeError, PermissionError)
 
 
 class FlowSystemHook(BaseHook):
@@ -174,7 +175,7 @@ class FlowSystemHook(BaseHook):
         try:
             connection = self.get_connection(self.conn_id)
             return self._read(connection, connection.extra_dejson)
-        except (AirflowNotFoundException, AirflowRuntimeError) as error:
+        except _LOOK_UP_ERRORS as error:
             return self._look_up_failed(error)
 
     async def _alook_up(self) -> ClientSettings | FlowException:
@@ -182,7 +183,7 @@ class FlowSystemHook(BaseHook):
         try:
             connection = await get_async_connection(self.conn_id)
             return self._read(connection, await get_async_extra_dejson(connection))
-        except (AirflowNotFoundException, AirflowRuntimeError) as error:
+        except _LOOK_UP_ERRORS as error:
             return self._look_up_failed(error)
 
     def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings | FlowException:
@@ -192,9 +193,18 @@ class FlowSystemHook(BaseHook):
             error.__context__ = None
             return error.with_traceback(None)
 
-    def _look_up_failed(self, error: AirflowNotFoundException | AirflowRuntimeError) -> FlowException:
+    def _look_up_failed(
+        self, error: AirflowNotFoundException | AirflowRuntimeError | PermissionError
+    ) -> FlowException:
         if isinstance(error, AirflowNotFoundException):
             return self._connection_missing()
+        if isinstance(error, PermissionError):
+            return FlowConfigurationError(
+                f"A secrets backend denies access to the Airflow connection {self.conn_id!r}.",
+                where=self.identity(),
+                fate=NOTHING_SENT,
+                advice="Let the user that this process runs as read it, or run this on a host that may.",
+            )
         return FlowConnectionError(
             f"Airflow could not be asked for the connection {self.conn_id!r}: {error}",
             where=self.identity(),

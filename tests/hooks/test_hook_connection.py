@@ -441,3 +441,25 @@ def test_airflow_finds_connection_type_and_hook() -> None:
     assert hook is not None
     assert (hook.hook_name, hook.connection_type) == ("Smart Flows", "smartflows")
     assert hook.hook_class_name == "smartflows_provider.hooks.smart_flows.SmartFlowsHook"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_secrets_backend_that_denies_access_is_told(
+    monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    def deny(conn_id: str) -> None:
+        raise PermissionError(f"canary-policy of {conn_id}")
+
+    async def adeny(conn_id: str) -> None:
+        deny(conn_id)
+
+    monkeypatch.setattr(SmartFlowsHook, "get_connection", staticmethod(deny))
+    monkeypatch.setattr("smartflows_provider.hooks.base.get_async_connection", adeny)
+    hook = SmartFlowsHook("guarded")
+    with pytest.raises(FlowConfigurationError) as raised:
+        _ = hook.settings if blocking else await hook.asettings()
+    assert str(raised.value) == (
+        "A secrets backend denies access to the Airflow connection 'guarded'. "
+        "[Smart Flows, connection 'guarded']\nNothing was sent.\n"
+        "Let the user that this process runs as read it, or run this on a host that may."
+    )
