@@ -25,12 +25,12 @@ from faults.airflow_rest import FaultRest
 from faults.airflow_under_test import CLEAR_DISCARDS_STATE
 from faults.rows import Outcome, Plan
 from faults.tcp_proxy import TcpProxy, Trouble
-from faults.world import World, wait_for, write_own_dag
+from faults.world import FLOW_TASK, World, wait_for, write_own_dag
 
 from demo.rest import JsonObject, NotThereError
 from smartflows_provider.devserver.keys import User
 
-TASK = "run_flow"
+TASK = FLOW_TASK
 ANSWER = 42
 STABLE = frozenset({"Success", "Warning", "Error", "Canceled", "Interrupted"})
 START = r"^POST \S*/flows/executions"

@@ -110,9 +110,23 @@ def test_a_dag_run_that_is_cleared_while_its_task_waits_supersedes_the_run(case)
     assert case.execution(0)["status"] == "Canceled"
 
 
-@row(fault="cleared while it waits, on_clear='resume'", operator={"on_clear": "resume"})
+@row(
+    fault="cleared while it is deferred, on_clear='resume'",
+    modes=DEFERRABLE,
+    operator={"on_clear": "resume"},
+)
 def test_a_clear_goes_on_with_the_run_where_that_is_wanted(case):
     goes_on_after_a_clear(case)
+
+
+@row(
+    fault="cleared while it runs, on_clear='resume' (told to stop like any worker, it cancels)",
+    modes=SYNC,
+    expected=2,
+    operator={"on_clear": "resume"},
+)
+def test_a_worker_cannot_tell_a_clear_from_another_stop_so_the_next_attempt_starts_anew(case):
+    is_superseded(case, case.start_and_wait(), **KEEP_STATE)
 
 
 @row(
@@ -149,26 +163,32 @@ def test_a_sibling_that_is_cleared_leaves_our_run_alone(case):
     case.wait_for_end("success")
 
 
-@row(fault="sibling cleared, then our worker is killed and retried", modes=SYNC, sibling=True, retries=2)
-def test_a_retry_after_a_sibling_was_cleared_attaches_to_its_run(case):
+@row(
+    fault="sibling cleared, then our worker is SIGKILLed (its retry counts as a clear)",
+    modes=SYNC,
+    sibling=True,
+    expected=2,
+    retries=2,
+)
+def test_a_retry_after_a_sibling_was_cleared_and_a_worker_died_without_a_word_supersedes_its_run(case):
     case.start_and_wait()
     case.wait_for_state("success", task_id="sibling")
     case.clear("sibling")
     case.wait_for_state("success", task_id="sibling", attempt=2)
     case.kill_task(signal.SIGKILL)
-    case.wait_until_waiting(attempt=2)
+    case.wait_until_waiting(attempt=2, count=2)
     case.let_go()
     case.wait_for_end("success", attempt=2)
+    assert case.execution(0)["status"] == "Canceled"
 
 
 @row(
     fault="sibling cleared, then our task fails after its flow and is retried",
-    modes=DEFERRABLE,
     sibling=True,
     kind="fails_first",
     retries=1,
 )
-def test_a_deferred_tasks_retry_after_a_sibling_was_cleared_takes_the_finished_runs_output(case):
+def test_a_retry_after_a_sibling_was_cleared_takes_the_finished_runs_output(case):
     case.start_and_wait()
     case.wait_for_state("success", task_id="sibling")
     case.clear("sibling")

@@ -38,7 +38,10 @@ TRIGGERER = "triggerer"
 SPARE = "triggerer-2"
 PARALLELISM = 14
 
-EXECUTOR_EVENT = re.compile(r"Received executor event .*?dag_id='([^']+)', .*?run_id='([^']+)'")
+FLOW_TASK = "run_flow"
+EXECUTOR_EVENT = re.compile(
+    rf"Received executor event .*?dag_id='([^']+)', task_id='{FLOW_TASK}', run_id='([^']+)'"
+)
 
 SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
@@ -101,7 +104,7 @@ class World:
         return self.folder / "dags"
 
     def ended_processes(self, dag_id: str, run_id: str) -> int:
-        """Return how many ends of task processes of a DAG run the scheduler has taken notice of.
+        """Return how many ends of processes of a DAG run's flow task the scheduler has taken notice of.
 
         Airflow shows this in the scheduler's log only.
         """
