@@ -41,6 +41,14 @@ PERSON = User(id="person", name="Person", role="super user")
 UNTIL_LET_GO = {"id": "wait", "kind": "wait_for_event", "message": "Working"}
 OUTPUT = {"id": "output", "kind": "output", "values": {"answer": ANSWER}}
 
+NUMBER_XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
+<xs:element name="Data"><xs:complexType><xs:sequence>
+<xs:element name="Number" type="xs:integer"/>
+<xs:element name="Reference" type="xs:string" minOccurs="0"/>
+</xs:sequence></xs:complexType></xs:element></xs:schema>"""
+PROOF = {"data": {"Number": 1}, "root": "Data", "correlation_path": "Reference"}
+"""Arguments with which the input carries a value that proves an execution to be the task's."""
+
 Execution = Mapping[str, Any]
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import signal
 
-from faults.case import OUTPUT, READ_EXECUTION, UNTIL_LET_GO
+from faults.case import NUMBER_XSD, OUTPUT, PROOF, READ_EXECUTION, UNTIL_LET_GO
 from faults.rows import DEFERRABLE, SYNC, row
 
 KILLED_RETRIES = {"retries": 2, "retry_delay": 1}
 NAMED = "Executions of this flow since then"
-NUMBER_XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
-<xs:element name="Data"><xs:complexType><xs:sequence>
-<xs:element name="Number" type="xs:integer"/>
-</xs:sequence></xs:complexType></xs:element></xs:schema>"""
 CHANGING_INPUT = {"data": {"Number": "{{ ti.try_number }}"}, "root": "Data"}
 
 
@@ -56,6 +52,16 @@ def test_a_task_killed_before_the_record_leaves_a_run_that_the_retry_names_and_d
     case.wait_for_end("failed", attempt=2)
     assert case.task()["try_number"] == 2
     case.wait_for_log(f"FlowSubmissionUnclearError.*(?s:.*){NAMED}(?s:.*){execution['id']}")
+
+
+@row(fault="task SIGKILLed between submission and record, proof", operator=PROOF, **KILLED_RETRIES)
+def test_a_task_killed_before_the_record_leaves_a_run_that_the_retry_adopts_on_proof(case):
+    case.flow(UNTIL_LET_GO, OUTPUT, xsd=NUMBER_XSD)
+    case.hold_submission()
+    case.kill_task()
+    case.wait_until_waiting(attempt=2)
+    case.let_go()
+    case.wait_for_end("success", attempt=2)
 
 
 @row(fault="worker told to stop (SIGTERM), retries left", modes=SYNC, expected=2, **KILLED_RETRIES)
