@@ -90,6 +90,7 @@ class Case:
 
     def start(self) -> None:
         """Make the connection through the proxy, and start a run of the DAG."""
+        self.world.processes.require_running()
         if self.plan.pool:
             self.rest.create_pool(self.plan.pool, slots=4)
         extra = {"long_poll_seconds": 4, "read_timeout": 20, **self.plan.row.extra}

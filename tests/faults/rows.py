@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from faults.airflow_under_test import CLEAR_OF_RUNNING_ENDS_SCHEDULER
+
 Mode = Literal["sync", "deferrable"]
 BOTH: tuple[Mode, ...] = ("sync", "deferrable")
 SYNC: tuple[Mode, ...] = ("sync",)
@@ -37,6 +39,8 @@ class Row:
     discards_state: bool
     """Whether the row clears single tasks. Where Airflow then forgets what they have recorded, the new
     attempt cannot know of the old run, and the order of the two is not judged."""
+    clears_running: Sequence[Mode]
+    """Modes in which the row clears a task while it runs on a worker."""
     group: str | None
     """Rows of one group share one disturbance of Airflow's components; None disturbs nobody."""
     since: str | None
@@ -55,8 +59,9 @@ class Row:
 
     def plans(self) -> list[Plan]:
         """Return all runs of the row."""
-        numbers = range(1, RUNS + 1)
-        return [Plan(row=self, mode=mode, number=number) for number in numbers for mode in self.modes]
+        left_out = self.clears_running if CLEAR_OF_RUNNING_ENDS_SCHEDULER else ()
+        modes = [mode for mode in self.modes if mode not in left_out]
+        return [Plan(row=self, mode=mode, number=number) for number in range(1, RUNS + 1) for mode in modes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +147,7 @@ def row(
     expected: int | Mapping[Mode, int] = 1,
     ordered: bool = True,
     discards_state: bool = False,
+    clears_running: Sequence[Mode] = (),
     group: str | None = None,
     since: str | None = None,
     extra: Mapping[str, Any] | None = None,
@@ -162,6 +168,7 @@ def row(
             expected=expected,
             ordered=ordered,
             discards_state=discards_state,
+            clears_running=clears_running,
             group=group,
             since=since,
             task=task,

@@ -6,7 +6,7 @@ import os
 import time
 
 from faults.case import OUTPUT, UNTIL_LET_GO
-from faults.rows import DEFERRABLE, SYNC, row
+from faults.rows import BOTH, DEFERRABLE, SYNC, row
 from faults.world import wait_for
 
 TOLD_TO_STOP = "Terminating process"
@@ -46,7 +46,7 @@ def test_a_task_marked_success_while_it_submits_cancels_its_run(case):
     is_cancelled(case, "success")
 
 
-@row(fault="cleared during submission", expected=2, discards_state=True, retries=2)
+@row(fault="cleared during submission", clears_running=BOTH, expected=2, discards_state=True, retries=2)
 def test_a_task_cleared_while_it_submits_cancels_its_run_and_starts_anew(case):
     during_submission(case, case.clear)
     runs_anew(case)
