@@ -65,16 +65,28 @@ class TaskAttempt:
             self._log.warning("What is recorded of the execution could not be read: %s", error)
             return None
 
-    def rejoin(self, execution_id: str) -> None:
+    def rejoin(self, execution_id: str) -> bool:
         """
-        Note that this attempt is still with its run.
+        Note that this attempt is still with its run, and tell whether it has started it.
 
         A task that is resumed was not cleared, whatever has been cleared around it meanwhile.
         """
         record = self.recorded()
-        if record is None or record.execution_id != execution_id or record.epoch == self.identity.epoch:
-            return
-        self._write(replace(record, epoch=self.identity.epoch))
+        if record is None or record.execution_id != execution_id:
+            return True
+        if record.epoch != self.identity.epoch:
+            self._write(replace(record, epoch=self.identity.epoch))
+        return self.has_started(record)
+
+    def has_started(self, record: RunRecord) -> bool:
+        """Tell whether it was this attempt that has started a run; a record that does not tell counts so."""
+        return record.started_try is None or record.started_try == self.identity.number
+
+    def stopped(self) -> None:
+        """Note that this attempt was told to stop and has asked the service to cancel its run."""
+        record = self.recorded()
+        if record is not None:
+            self._write(replace(record, stopped=True))
 
     def failed(self, error: Exception, *, left: str | None) -> None:
         """

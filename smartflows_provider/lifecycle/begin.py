@@ -286,6 +286,7 @@ class RunBeginning:
             submitted_at=now,
             deadline=now + self._options.timeout,
             correlation=request.correlation,
+            started_try=self._attempt.number,
         )
         self._store.save(intent)
         self._log.info("Starting flow %r.", request.flow)

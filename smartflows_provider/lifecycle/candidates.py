@@ -7,12 +7,11 @@ nothing, as hundreds of mapped tasks may start one flow at once.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from smartflows_provider.wire.errors import NotFound
 from smartflows_provider.wire.run import RunSnapshot
-from smartflows_provider.wire.smart_flows import Execution, find_executions, get_execution
+from smartflows_provider.wire.smart_flows import Execution, find_executions, get_execution, read_moment
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
@@ -75,8 +74,5 @@ def proven(hook: SmartFlowsHook, executions: list[Execution], correlation: str) 
 
 def _created(execution: Execution) -> float:
     """Return when an execution was created; one that does not tell may be recent."""
-    try:
-        moment = datetime.fromisoformat(execution.created_at)
-    except ValueError:
-        return float("inf")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    created = read_moment(execution.created_at)
+    return float("inf") if created is None else created

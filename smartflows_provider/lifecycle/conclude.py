@@ -20,6 +20,7 @@ from smartflows_provider.exceptions import (
     FlowExecutionGoneError,
     FlowExecutionInterruptedError,
     FlowExecutionWarningError,
+    FlowKilledError,
     FlowPermissionError,
     FlowStateUnknownError,
     FlowTimeoutError,
@@ -110,6 +111,17 @@ def error_of_ended_run(
         where=where,
         fate=KEPT,
         advice="A retry asks again.",
+    )
+
+
+def canceled_by_earlier_attempt(*, where: RunIdentity) -> FlowKilledError:
+    """Return the error for a run of an earlier attempt that was cancelled, perhaps by that attempt itself."""
+    return FlowKilledError(
+        "The execution, which an earlier attempt has started, was cancelled: by that attempt, as it was "
+        "being stopped, or by somebody at the service.",
+        where=where,
+        fate="It is finished.",
+        advice="A retry starts a new execution.",
     )
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -86,6 +87,22 @@ class WaitedRun:
         return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
 
 
+@cache
+def get_ready() -> None:
+    """
+    Have Airflow ready for the question that a kill depends on; does nothing after the first time.
+
+    A triggerer builds its way to Airflow's API when it is first used, which takes some five seconds: too long
+    for a kill, and for a triggerer that is about to end.
+    """
+    _threads().submit(_ask_for_nothing)
+
+
+def _ask_for_nothing() -> None:
+    with suppress(Exception):
+        RuntimeTaskInstance.get_task_states(dag_id="", run_ids=[""], task_ids=[""])
+
+
 def release(run: WaitedRun) -> Future[None]:
     """
     Cancel a run in the background if nobody answers for it any more.
@@ -121,11 +138,11 @@ def _look(run: WaitedRun, since: float) -> Ownership:
 
 
 def _ownership_of(run: WaitedRun, since: float) -> Ownership:
-    states = _states_of(run.task.dag_id, run.task.run_id).after(since)
-    if states is None:
-        # Not one task instance is left: somebody has deleted the DAG run.
-        return "ended"
     task = run.task
+    states = _states_of(task.dag_id, task.run_id, task.task_id).after(since)
+    if states is None:
+        # No instance of the task is left: somebody has deleted the DAG run.
+        return "ended"
     key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
     if key not in states:
         raise LookupError(f"Airflow tells no state of {key}")
@@ -146,32 +163,40 @@ def _stop(run: WaitedRun, why: Ownership) -> None:
 
 
 @dataclass
-class _RunStates:
-    """The states of a DAG run's task instances: one question for all who ask at the same time."""
+class _TaskStates:
+    """
+    The states of a task's instances in a DAG run: one question for all who ask at the same time.
+
+    Airflow answers in names such as ``load_1``, which is instance 1 of a mapped task ``load`` as well as a
+    task ``load_1``: so it is asked about one task at a time.
+    """
 
     dag_id: str
     run_id: str
+    task_id: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _asked_at: float = float("-inf")
     _states: Mapping[str, str | None] | None = None
 
     def after(self, since: float) -> Mapping[str, str | None] | None:
         """
-        Return states that were asked for after a moment, None where the DAG run has no task instances.
+        Return states that were asked for after a moment, None where there are no instances.
 
         :param since: seconds of the steady clock.
         """
         with self._lock:
             if self._asked_at < since:
                 asked_at = time.monotonic()
-                found = RuntimeTaskInstance.get_task_states(dag_id=self.dag_id, run_ids=[self.run_id])
+                found = RuntimeTaskInstance.get_task_states(
+                    dag_id=self.dag_id, run_ids=[self.run_id], task_ids=[self.task_id]
+                )
                 self._states, self._asked_at = found.get(self.run_id), asked_at
             return self._states
 
 
 @lru_cache(maxsize=64)
-def _states_of(dag_id: str, run_id: str) -> _RunStates:
-    return _RunStates(dag_id, run_id)
+def _states_of(dag_id: str, run_id: str, task_id: str) -> _TaskStates:
+    return _TaskStates(dag_id, run_id, task_id)
 
 
 @cache

@@ -22,7 +22,8 @@ def first_step(
     Decide before the service is asked.
 
     ``submit``: start a run. ``look``: ask for the recorded run's status, then see :func:`after_look`.
-    ``supersede``: cancel the recorded run, wait until it is stable, start a new one. ``unclear``: an
+    ``supersede``: cancel the recorded run, wait until it is stable, start a new one; also where an attempt
+    that was told to stop has cancelled it already, which the service may still be busy with. ``unclear``: an
     attempt died while it was starting a run. ``input_changed``: fail, because the author wants that.
     """
     if record is None:
@@ -30,7 +31,7 @@ def first_step(
     cleared = attempt.was_cleared(record)
     if record.execution_id is None:
         return "submit" if cleared or options.on_ambiguous_submission == "resubmit" else "unclear"
-    if cleared and options.on_clear == "restart":
+    if record.stopped or (cleared and options.on_clear == "restart"):
         return "supersede"
     if record.fingerprint != fingerprint and options.on_input_changed != "attach":
         return "input_changed" if options.on_input_changed == "fail" else "supersede"

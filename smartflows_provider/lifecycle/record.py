@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 
 RECORD_SCHEMA = 2
-"""1 had neither ``correlation`` nor ``ended_try``; it is read as if they were None."""
+"""1 had none of the optional fields; it is read as if they had their defaults."""
 _READABLE = frozenset({1, RECORD_SCHEMA})
 RECORD_KEY = "flow_run"
 
@@ -72,8 +72,12 @@ class RunRecord:
     """Epoch seconds."""
     correlation: str | None = None
     """A value of ours in the run's input, None where the author has named no place for one."""
+    started_try: int | None = None
+    """The attempt that has started the run."""
     ended_try: int | None = None
     """The attempt that has failed by itself with this record, so that the next one is its retry."""
+    stopped: bool = False
+    """Whether an attempt that was told to stop has asked the service to cancel the run."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -89,9 +93,8 @@ class RunRecord:
         try:
             if raw["schema_version"] not in _READABLE:
                 raise ValueError(f"schema version {raw['schema_version']!r} is not known")
-            execution_id, correlation, ended_try = (
-                raw["execution_id"], raw.get("correlation"), raw.get("ended_try")
-            )  # fmt: skip
+            execution_id, correlation = raw["execution_id"], raw.get("correlation")
+            started_try, ended_try = raw.get("started_try"), raw.get("ended_try")
             return cls(
                 execution_id=None if execution_id is None else str(execution_id),
                 flow=str(raw["flow"]),
@@ -100,7 +103,9 @@ class RunRecord:
                 submitted_at=float(raw["submitted_at"]),
                 deadline=float(raw["deadline"]),
                 correlation=None if correlation is None else str(correlation),
+                started_try=None if started_try is None else int(started_try),
                 ended_try=None if ended_try is None else int(ended_try),
+                stopped=raw.get("stopped") is True,
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a run record: {error!r}") from None

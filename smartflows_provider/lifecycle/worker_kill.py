@@ -60,6 +60,11 @@ class WorkerKill:
         self.killed = False
         """Whether the task was told to stop."""
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the service has taken the request to cancel the run."""
+        return self._asked and self._cancels and self._problem is None
+
     def kill(self) -> None:
         """
         Cancel the run with one hurried request; to be called in a signal handler.

@@ -17,12 +17,18 @@ from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from smartflows_provider.exceptions import FlowConfigurationError, FlowEventError, RunIdentity
+from smartflows_provider.exceptions import (
+    FlowConfigurationError,
+    FlowEventError,
+    FlowExecutionCanceledError,
+    RunIdentity,
+)
 from smartflows_provider.lifecycle.answering import answer_forms
 from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.lifecycle.begin import NOTHING_STARTED, RunBeginning, RunRequest
 from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
 from smartflows_provider.lifecycle.conclude import (
+    canceled_by_earlier_attempt,
     error_of_unfinished_wait,
     person_needed_error,
     read_event,
@@ -71,6 +77,7 @@ class FlowRun:
         self._attempt = TaskAttempt(context, durable=operator.durable, log=operator.log)
         self._execution_id = ""
         self._earlier_run: str | None = None
+        self._has_started_it = True
         self._deadline = 0.0
         self._ended: WaitEvent | None = None
         self._kill = WorkerKill(
@@ -90,7 +97,9 @@ class FlowRun:
     ) -> None:
         self._kill.executing = False
         self._kill.say()
-        if isinstance(error, Exception) and not self._kill.killed:
+        if self._kill.cancelled:
+            self._attempt.stopped()
+        elif isinstance(error, Exception) and not self._kill.killed:
             left = self._execution_id or self._earlier_run
             self._attempt.failed(error, left=None if self._kill.over else left)
         self._hook.close()
@@ -125,6 +134,7 @@ class FlowRun:
                 self._log.info("Input: %s", payload.description)
                 begun = beginning.begin(self._request(payload, unattended=unattended))
         self._wait_for(begun.execution_id)
+        self._has_started_it = begun.execution_id != self._earlier_run
         self._kill.over = begun.phase.is_stable
         self._deadline = self._within_execution_timeout(begun.deadline, since=time.time())
         self._kill.check()
@@ -168,7 +178,7 @@ class FlowRun:
         self._wait_for(found.execution_id)
         self._kill.over = found.reason in {"finished", "gone"}
         self._deadline = found.deadline or time.time() + self._options.timeout
-        self._attempt.rejoin(found.execution_id)
+        self._has_started_it = self._attempt.rejoin(found.execution_id)
 
     def _go_on(self) -> None:
         """Wait on for the run of this attempt: a form's answer has ended the trigger, and not the run."""
@@ -184,6 +194,7 @@ class FlowRun:
         now = time.time()
         deadline = record.deadline if record else now + self._options.timeout
         self._wait_for(execution_id)
+        self._has_started_it = record is None or self._attempt.has_started(record)
         self._deadline = self._within_execution_timeout(deadline, since=self._attempt.started_at or now)
         self._log.info("A form was answered; still waiting for execution %s.", execution_id)
 
@@ -264,14 +275,19 @@ class FlowRun:
             self._kill.over = ended.reason == "gone"
             raise error_of_unfinished_wait(ended, where=where)
         self._kill.over = True
-        return take_output(
-            self._hook,
-            ended.execution_id,
-            options=self._result_options(),
-            on_warning=self._options.on_warning,
-            where=where,
-            log=self._log,
-        )
+        try:
+            return take_output(
+                self._hook,
+                ended.execution_id,
+                options=self._result_options(),
+                on_warning=self._options.on_warning,
+                where=where,
+                log=self._log,
+            )
+        except FlowExecutionCanceledError:
+            if self._has_started_it:
+                raise
+            raise canceled_by_earlier_attempt(where=where) from None
 
     def _meet_person(self, ended: WaitEvent, where: RunIdentity) -> None:
         """Answer the form, or fail, as the author decided."""

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -93,6 +94,15 @@ def read_status(word: str) -> str:
 def phase_of(status: str) -> RunPhase:
     """Return what a status word means to a waiter; ``RunPhase.UNKNOWN`` for an undocumented one."""
     return _PHASES.get(read_status(status), RunPhase.UNKNOWN)
+
+
+def read_moment(text: str) -> float | None:
+    """Return a time of the service as epoch seconds; one without a zone is UTC, None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

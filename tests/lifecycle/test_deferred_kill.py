@@ -59,6 +59,10 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
     monkeypatch.setattr(deferred_kill, "LONGEST_PAUSE", 0.05)
     deferred_kill._states_of.cache_clear()
     yield made
+    # What is still looked for would ask the real Airflow from now on.
+    made.problem = RuntimeError("the test is over")
+    until(lambda: not deferred_kill._later()._pending)
+    time.sleep(0.05)
     deferred_kill._states_of.cache_clear()
 
 
@@ -111,7 +115,7 @@ async def test_a_person_who_ends_the_task_stops_its_run(
     await trigger(execution_id).on_kill()
     assert statuses(server) == ["Canceled"]
     assert len(cancels(server)) == 1
-    assert airflow.questions == [{"dag_id": "d", "run_ids": ["r"]}]
+    assert airflow.questions == [{"dag_id": "d", "run_ids": ["r"], "task_ids": ["t"]}]
 
 
 async def test_a_trigger_that_moves_to_another_triggerer_stops_nothing(
@@ -334,11 +338,19 @@ def test_what_looks_again_does_not_keep_its_process_alive(airflow: Airflow) -> N
     release(run("e1")).result(PATIENCE)
     (later,) = [one for one in threading.enumerate() if one.name == "flow-cancel-later"]
     assert later.daemon
-    airflow.states["t"] = "running"
-    airflow.starts("e1")
 
 
 def test_the_identity_of_a_trigger_without_a_task_is_none() -> None:
     assert TaskIdentity.of(None) is None
     unmapped = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
     assert TaskIdentity.of(unmapped) == TASK
+
+
+def test_airflow_is_asked_once_beforehand_because_its_first_answer_takes_long(airflow: Airflow) -> None:
+    deferred_kill.get_ready.cache_clear()
+    airflow.problem = RuntimeError("whatever it answers")
+    for _ in range(3):
+        deferred_kill.get_ready()
+    until(lambda: len(airflow.questions) == 1)
+    time.sleep(0.1)
+    assert len(airflow.questions) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -100,6 +101,15 @@ def test_the_first_step_follows_from_record_epoch_input_and_options(
 def test_an_intent_without_an_id_is_started_anew_where_the_author_wants_that(cleared: bool) -> None:
     known = record(execution_id=None, epoch=Epoch(max_tries=9, clear_number=9) if cleared else EPOCH)
     assert step(known, on_ambiguous_submission="resubmit") == "submit"
+
+
+@pytest.mark.parametrize("on_clear", ["restart", "resume"])
+@pytest.mark.parametrize("fingerprint", ["same", "other"])
+def test_a_run_that_an_attempt_has_cancelled_when_it_was_stopped_is_superseded(
+    on_clear: str, fingerprint: str
+) -> None:
+    known = replace(record(), stopped=True)
+    assert step(known, on_clear=on_clear, fingerprint=fingerprint) == "supersede"
 
 
 @pytest.mark.parametrize("phase", RunPhase)

@@ -30,9 +30,11 @@ RECORD = RunRecord(
     submitted_at=1_700_000_000.25,
     deadline=1_700_604_800.25,
     correlation="c0ffee",
+    started_try=2,
     ended_try=3,
+    stopped=True,
 )
-OPTIONAL = {"correlation", "ended_try"}
+OPTIONAL = {"correlation", "started_try", "ended_try", "stopped"}
 """Keys that version 1 did not have."""
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.outcomes import operator_for, outcome
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.outcomes import acting, operator_for, outcome
 from support.service import LONG, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
 
@@ -13,10 +14,13 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
     FlowDocumentError,
+    FlowExecutionCanceledError,
     FlowExecutionGoneError,
+    FlowKilledError,
     FlowStateUnknownError,
     FlowTimeoutError,
 )
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.record import RECORD_KEY
 
 WORK = {"id": "work", "kind": "work", "message": "Working", "duration": 0.1}
@@ -163,3 +167,56 @@ def test_a_retry_whose_key_is_refused_says_so_for_good_and_keeps_the_run(
     assert first.execution_id in str(refused.value)
     assert statuses(server) == ["Running"]
     assert cancels(server) == []
+
+
+# --- our own cancel ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_a_stopped_attempt_has_cancelled_is_waited_for_and_not_taken_for_the_flows_end(
+    server: DevServer, mode: Mode
+) -> None:
+    server.configure(cancel_seconds=1)
+    panel_flow(server, LONG)
+    first = operator_for("sync", wait_for_completion=True)
+    attempt = Attempt()
+
+    def stop(execution_id: str) -> None:
+        first.on_kill()
+
+    with acting(server, stop), pytest.raises(FlowKilledError):
+        run_task(first, attempt)
+    assert attempt.store is not None
+    assert attempt.store.get(RECORD_KEY)["stopped"] is True
+    again = Attempt(store=attempt.store, try_number=2)
+    server.configure(speed=100_000)
+    run = outcome(server, mode, attempt=again)
+    assert run.error is None, run.error
+    assert statuses(server) == ["Canceled", "Success"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_earlier_attempts_run_that_is_cancelled_while_it_is_waited_for_fails_with_a_retry(
+    server: DevServer, mode: Mode, hook: SmartFlowsHook
+) -> None:
+    """The attempt before may have asked for it in its last moment, without being able to say so."""
+    panel_flow(server, LONG)
+    first = outcome(server, mode, timeout=0.2, cancel_on_timeout=False)
+    again = Attempt(store=first.attempt.store, try_number=2)
+    run = outcome(server, mode, attempt=again, meanwhile=hook.cancel)
+    assert type(run.error) is FlowKilledError
+    assert not isinstance(run.error, AirflowFailException)
+    assert "which an earlier attempt has started, was cancelled" in run.message
+    third = Attempt(store=first.attempt.store, try_number=3)
+    server.configure(speed=100_000)
+    assert outcome(server, mode, attempt=third).error is None
+    assert statuses(server) == ["Canceled", "Success"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_this_attempt_has_started_and_somebody_else_cancelled_fails_for_good(
+    server: DevServer, mode: Mode, hook: SmartFlowsHook
+) -> None:
+    panel_flow(server, LONG)
+    run = outcome(server, mode, meanwhile=hook.cancel)
+    assert type(run.error) is FlowExecutionCanceledError

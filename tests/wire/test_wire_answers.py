@@ -234,3 +234,18 @@ def test_a_cancel_of_what_the_only_address_does_not_know_is_not_found() -> None:
 def test_a_cancel_that_no_address_offers_is_refused() -> None:
     with pytest.raises(RequestRefused, match=f"^DELETE /flows/executions/{ID} was answered with 405$"):
         drive(wire.cancel(ID), Reply(status=405), Reply(status=405))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01T00:01:00.500Z", 60.5),
+        ("1970-01-01T00:01:00", 60.0),
+        ("1970-01-01T02:01:00+02:00", 60.0),
+        ("", None),
+        ("yesterday", None),
+        ("0001-01-01T00:00:00+14:00", None),
+    ],
+)
+def test_a_time_is_read_as_utc_where_it_names_no_zone(text: str, seconds: float | None) -> None:
+    assert wire.read_moment(text) == seconds
