@@ -14,14 +14,15 @@ from typing import Literal
 
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY, EXECUTION_LEFT_KEY
 
-Ownership = Literal["ended", "replaced", "kept", "open"]
+Ownership = Literal["ended", "succeeded", "replaced", "kept", "open"]
 """
-``ended``: the task is over, and not by its own doing: nobody waits for the run any more. ``replaced``: a
-later attempt has a run of its own. ``kept``: the task answers for the run, or has left it alive on purpose.
+``ended``: the task is over, and not by its own doing: nobody waits for the run any more. ``succeeded``: it is
+over too, with its run, or because a person has marked it; the run's own status tells. ``replaced``: a later
+attempt has a run of its own. ``kept``: the task answers for the run, or has left it alive on purpose.
 ``open``: look again.
 """
 
-_OVER = frozenset({"failed", "success", "skipped", "upstream_failed", "removed"})
+_OVER = frozenset({"failed", "skipped", "upstream_failed", "removed"})
 """States of a task instance in which nobody waits for its run any more."""
 _AT_WORK = frozenset({"running", "deferred", "awaiting_input"})
 """States in which an attempt has begun."""
@@ -32,6 +33,7 @@ def ownership(
     *,
     state: str | None,
     xcom: Callable[[str], object],
+    keep_on_clear: bool = False,
     handing_over: bool = False,
 ) -> Ownership:
     """
@@ -40,11 +42,14 @@ def ownership(
     :param execution_id: the run.
     :param state: of the task instance; None for one that was cleared and not scheduled yet.
     :param xcom: reads an XCom of the task instance by its key; asked only where it matters.
+    :param keep_on_clear: whether a cleared task goes on with the run.
     :param handing_over: whether the trigger has sent its event and the worker is still to take it up, so that
         ``deferred`` says nothing.
     """
     if state is None:
-        return "ended"
+        return "open" if keep_on_clear else "ended"
+    if state == "success":
+        return "succeeded"
     if state in _OVER:
         return "kept" if xcom(EXECUTION_LEFT_KEY) == execution_id else "ended"
     if state not in _AT_WORK:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,13 +86,15 @@ class Task:
             return lambda: self.hook.client.run(start_flow(flow_id))
 
         self.number += 1
-        clock = {} if self.now is None else {"clock": self.now}
+        clock = {} if self.now is None else {"clock": self.now, "steady": self.now}
+        self.known: list[str | None] = []
         beginning = RunBeginning(
             hook=self.hook,
             store=self.store,
             attempt=AttemptIdentity(epoch=self.epoch, number=self.number),
             options=RunOptions(**options),
             log=log,
+            run_known=self.known.append,
             sleep=self.sleep,
             **clock,
         )
@@ -105,7 +108,8 @@ class Task:
             ),
             correlation=self.correlation,
         )
-        return beginning.begin(request)
+        beginning.recall()
+        return beginning.attach("Letter") or beginning.begin(request)
 
 
 @pytest.fixture
@@ -196,7 +200,7 @@ def test_an_unanswered_start_fails_for_good_and_names_what_it_may_have_started(
     message = str(unclear.value)
     assert message.startswith("It is open whether the service has started an execution. ")
     assert f"Executions of this flow since then:\n  {started}, Running, created 20" in message
-    assert message.endswith("then clear the task to start a new one.")
+    assert message.endswith("clear the task to start a new one, which does not look for the old one.")
     assert len(starts(task.server)) == 1
 
     with pytest.raises(FlowSubmissionUnclearError, match="An earlier attempt ended while it was starting it"):
@@ -287,7 +291,7 @@ def test_a_record_of_an_unknown_version_starts_nothing_and_says_what_to_look_at(
 def test_a_retry_attaches_to_what_is_under_way_and_keeps_the_deadline(task: Task) -> None:
     first = task.attempt(timeout=60)
     again = task.attempt(timeout=999)
-    assert again == first
+    assert again == replace(first, started_here=False)
     assert len(starts(task.server)) == 1
     assert again.phase is RunPhase.ACTIVE
 
@@ -337,7 +341,7 @@ def test_a_retry_that_cannot_ask_keeps_the_run_and_starts_no_other(task: Task) -
     assert f"execution {first.execution_id}" in str(unknown.value)
     assert str(unknown.value).endswith("The execution was kept; no other was started.\nA retry asks again.")
     task.server.clear_faults()
-    assert task.attempt() == first
+    assert task.attempt() == replace(first, started_here=False)
     assert len(starts(task.server)) == 1
 
 
@@ -371,7 +375,7 @@ def test_a_clear_cancels_the_old_run_and_starts_no_other_before_it_has_stopped(t
     assert seen == [["Running"]] * 3
     assert statuses(task.server) == ["Canceled", "Running"]
     assert ids(task.server) == [first.execution_id, again.execution_id]
-    assert task.attempt() == again
+    assert task.attempt() == replace(again, started_here=False)
 
 
 def test_a_clear_whose_old_run_does_not_stop_starts_no_other_and_names_it(task: Task) -> None:
@@ -438,7 +442,7 @@ def test_a_clear_with_resume_goes_on_with_the_run_and_its_deadline(task: Task) -
 
 def test_another_input_attaches_by_default(task: Task) -> None:
     first = task.attempt(fingerprint="one")
-    assert task.attempt(fingerprint="two") == first
+    assert task.attempt(fingerprint="two") == replace(first, started_here=False)
 
 
 def test_another_input_restarts_where_the_author_wants_that(task: Task) -> None:
@@ -446,7 +450,8 @@ def test_another_input_restarts_where_the_author_wants_that(task: Task) -> None:
     again = task.attempt(fingerprint="two", on_input_changed="restart")
     assert again.execution_id != first.execution_id
     assert statuses(task.server) == ["Canceled", "Running"]
-    assert task.attempt(fingerprint="two", on_input_changed="restart") == again
+    third = task.attempt(fingerprint="two", on_input_changed="restart")
+    assert third == replace(again, started_here=False)
 
 
 def test_another_input_fails_where_the_author_wants_that_and_leaves_the_run(task: Task) -> None:
