@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from faults.case import Case
 from faults.rows import Outcome, Plan
-from faults.world import World
+from faults.world import SESSION_ENDS, World
 
 SIDE_BY_SIDE = int(os.environ.get("FAULT_ROWS_AT_ONCE", "12"))
 
@@ -32,6 +32,7 @@ class Runner:
     """
 
     def __init__(self, world: World, jobs: Sequence[Job]) -> None:
+        SESSION_ENDS.clear()
         self._world = world
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(max_workers=SIDE_BY_SIDE, thread_name_prefix="row")
@@ -51,7 +52,8 @@ class Runner:
         return self._futures[node_id].result()
 
     def close(self) -> None:
-        """Start no more rows."""
+        """Start no more rows, and end those that wait for something."""
+        SESSION_ENDS.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, body: Body, plan: Plan, barrier: threading.Barrier | None) -> Outcome:

@@ -61,6 +61,10 @@ SETTINGS = {
 }
 
 
+SESSION_ENDS = threading.Event()
+"""Set when nobody waits for rows any more, so that none outlives the session."""
+
+
 def new_key() -> str:
     """Return an API key that can be told from everything else in the world, in every quoting."""
     return f"canary/{secrets.token_hex(8)}+key={secrets.token_hex(8)}"
@@ -171,6 +175,8 @@ def wait_for(
     """
     deadline = time.monotonic() + timeout
     while not condition():
+        if SESSION_ENDS.is_set():
+            raise AssertionError("the session has ended")
         if time.monotonic() > deadline:
             text = what if isinstance(what, str) else what()
             raise AssertionError(f"waited {timeout:.0f} s for {text} in vain")
