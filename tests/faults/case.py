@@ -190,10 +190,10 @@ class Case:
         self.wait_for_state("running" if self.mode == "sync" else "deferred", attempt=attempt)
         self.wait_until_asked_about(found["id"], since=time.time())
         if self.mode == "deferrable":
-            self._wait_until_the_scheduler_knows()
+            self.wait_until_the_scheduler_knows()
         return found
 
-    def _wait_until_the_scheduler_knows(self) -> None:
+    def wait_until_the_scheduler_knows(self) -> None:
         """Wait until the scheduler has taken notice that the task's processes have ended.
 
         A task that is resumed before that is failed by Airflow, which takes the end of the process before for

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from faults.airflow_under_test import CLEAR_OF_RUNNING_ENDS_SCHEDULER
+from faults.airflow_under_test import SCHEDULER_ENDS
 
 Mode = Literal["sync", "deferrable"]
 BOTH: tuple[Mode, ...] = ("sync", "deferrable")
@@ -39,8 +39,9 @@ class Row:
     discards_state: bool
     """Whether the row clears single tasks. Where Airflow then forgets what they have recorded, the new
     attempt cannot know of the old run, and the order of the two is not judged."""
-    clears_running: Sequence[Mode]
-    """Modes in which the row clears a task while it runs on a worker."""
+    ends_scheduler: Sequence[Mode]
+    """Modes in which Airflow 3.4.0b2's scheduler ends: a task is cleared while it runs on a worker, or its
+    worker's end is not reported."""
     group: str | None
     """Rows of one group share one disturbance of Airflow's components; None disturbs nobody."""
     since: str | None
@@ -59,7 +60,7 @@ class Row:
 
     def plans(self) -> list[Plan]:
         """Return all runs of the row."""
-        left_out = self.clears_running if CLEAR_OF_RUNNING_ENDS_SCHEDULER else ()
+        left_out = self.ends_scheduler if SCHEDULER_ENDS else ()
         modes = [mode for mode in self.modes if mode not in left_out]
         return [Plan(row=self, mode=mode, number=number) for number in range(1, RUNS + 1) for mode in modes]
 
@@ -147,7 +148,7 @@ def row(
     expected: int | Mapping[Mode, int] = 1,
     ordered: bool = True,
     discards_state: bool = False,
-    clears_running: Sequence[Mode] = (),
+    ends_scheduler: Sequence[Mode] = (),
     group: str | None = None,
     since: str | None = None,
     extra: Mapping[str, Any] | None = None,
@@ -168,7 +169,7 @@ def row(
             expected=expected,
             ordered=ordered,
             discards_state=discards_state,
-            clears_running=clears_running,
+            ends_scheduler=ends_scheduler,
             group=group,
             since=since,
             task=task,

@@ -36,14 +36,21 @@ def lines_of(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 
 def write(version: str, outcomes: Sequence[Outcome], *, folder: Path = RESULTS) -> Path:
-    """Write the results taken on one Airflow beside those taken on others, and return the file."""
+    """Write the results taken on one Airflow beside those taken on others, and return the file.
+
+    Rows that are not among the outcomes keep their earlier results.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{version}.json"
+    lines = lines_of(outcomes)
+    fresh = {(line["fault"], line["mode"]) for line in lines}
+    earlier = load(folder).get(version, [])
+    lines += [line for line in earlier if (line["fault"], line["mode"]) not in fresh]
     path.write_text(
         json.dumps(
             {
                 "airflow": version,
-                "lines": lines_of(outcomes),
+                "lines": lines,
                 "runs": [one.as_dict() for one in outcomes],
             },
             indent=1,

@@ -46,7 +46,7 @@ def test_a_task_marked_success_while_it_submits_cancels_its_run(case):
     is_cancelled(case, "success")
 
 
-@row(fault="cleared during submission", clears_running=BOTH, expected=2, discards_state=True, retries=2)
+@row(fault="cleared during submission", ends_scheduler=BOTH, expected=2, discards_state=True, retries=2)
 def test_a_task_cleared_while_it_submits_cancels_its_run_and_starts_anew(case):
     during_submission(case, case.clear)
     runs_anew(case)

@@ -41,7 +41,7 @@ def test_a_finished_task_that_is_cleared_runs_the_flow_again(case):
     assert case.execution(0)["status"] == "Success"
 
 
-@row(fault="cleared while it waits", clears_running=SYNC, expected=2, discards_state=True)
+@row(fault="cleared while it waits", ends_scheduler=SYNC, expected=2, discards_state=True)
 def test_a_waiting_task_that_is_cleared_supersedes_its_run(case):
     is_superseded(case, case.start_and_wait())
 
@@ -53,14 +53,14 @@ def test_a_finished_task_that_is_cleared_with_its_state_runs_the_flow_again(case
     runs_anew(case, first)
 
 
-@row(fault="cleared while it waits, keep_task_state", clears_running=SYNC, expected=2, since="3.4")
+@row(fault="cleared while it waits, keep_task_state", ends_scheduler=SYNC, expected=2, since="3.4")
 def test_a_waiting_task_that_is_cleared_with_its_state_supersedes_its_run(case):
     is_superseded(case, case.start_and_wait(), **KEEP_STATE)
 
 
 @row(
     fault="cleared while it waits, retries raised before",
-    clears_running=SYNC,
+    ends_scheduler=SYNC,
     expected=2,
     discards_state=True,
     retries=1,
@@ -74,7 +74,7 @@ def test_a_clear_after_retries_were_raised_supersedes_the_run(case):
 
 @row(
     fault="cleared while it waits, retries lowered before",
-    clears_running=SYNC,
+    ends_scheduler=SYNC,
     expected=2,
     discards_state=True,
     retries=3,
@@ -104,7 +104,7 @@ def test_a_finished_dag_run_that_is_cleared_runs_the_flow_again(case):
     runs_anew(case, first)
 
 
-@row(fault="whole DAG run cleared while it waits", clears_running=SYNC, expected=2)
+@row(fault="whole DAG run cleared while it waits", ends_scheduler=SYNC, expected=2)
 def test_a_dag_run_that_is_cleared_while_its_task_waits_supersedes_the_run(case):
     first = case.start_and_wait()
     case.clear_dag_run()
@@ -123,7 +123,7 @@ def test_a_clear_goes_on_with_the_run_where_that_is_wanted(case):
 
 @row(
     fault="cleared while it runs, on_clear='resume' (told to stop like any worker, it cancels)",
-    clears_running=SYNC,
+    ends_scheduler=SYNC,
     modes=SYNC,
     expected=2,
     operator={"on_clear": "resume"},
@@ -134,7 +134,7 @@ def test_a_worker_cannot_tell_a_clear_from_another_stop_so_the_next_attempt_star
 
 @row(
     fault="cleared while it waits, on_clear='resume', cancel_on_kill=False",
-    clears_running=SYNC,
+    ends_scheduler=SYNC,
     operator={"on_clear": "resume", "cancel_on_kill": False},
 )
 def test_a_clear_goes_on_with_the_run_where_a_kill_cancels_nothing(case):
@@ -203,7 +203,7 @@ def test_a_retry_after_a_sibling_was_cleared_takes_the_finished_runs_output(case
 
 @row(
     fault="one of three mapped tasks cleared",
-    clears_running=SYNC,
+    ends_scheduler=SYNC,
     modes=BOTH,
     expected=MAPPED + 1,
     ordered=False,
@@ -224,6 +224,8 @@ def test_one_mapped_task_that_is_cleared_supersedes_its_own_run_only(case):
     case.clear(("run_flow", 1))
     case.wait_for_executions(MAPPED + 1)
     case.wait_for_state(waiting, map_index=1, attempt=2)
+    if case.mode == "deferrable":
+        case.wait_until_the_scheduler_knows()
     case.let_go()
     for index in range(MAPPED):
         case.wait_for_state("success", map_index=index)

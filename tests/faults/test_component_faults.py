@@ -6,7 +6,7 @@ import signal
 import time
 
 from faults.case import Case
-from faults.rows import DEFERRABLE, row
+from faults.rows import DEFERRABLE, SYNC, row
 from faults.world import SPARE, TRIGGERER, wait_for
 
 from demo.stack import EXECUTION_API
@@ -64,6 +64,7 @@ def test_a_scheduler_that_is_killed_alone_loses_no_run(case):
 @row(
     fault="API server away for 3 minutes",
     group="4 API server",
+    ends_scheduler=SYNC,
     # An attempt that starts in the outage fails at once.
     retries=8,
     retry_delay=40,

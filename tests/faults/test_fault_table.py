@@ -38,6 +38,14 @@ def test_a_row_is_good_only_if_nothing_is_doubled_lost_or_orphaned_without_a_mes
     assert verdict(line) == said
 
 
+def test_rows_that_a_session_did_not_run_keep_their_results(tmp_path):
+    write("3.3.2", [outcome(), outcome(fault="other")], folder=tmp_path)
+    write("3.3.2", [outcome(lost=1)], folder=tmp_path)
+
+    lines = {line["fault"]: line["lost"] for line in load(tmp_path)["3.3.2"]}
+    assert lines == {"worker killed": 1, "other": 0}
+
+
 def test_results_of_several_airflows_stand_side_by_side(tmp_path):
     write("3.3.2", [outcome()], folder=tmp_path)
     write("3.4.0", [outcome(), outcome(fault="only there", doubled=1, started=2)], folder=tmp_path)

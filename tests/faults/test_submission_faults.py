@@ -75,6 +75,7 @@ def test_mapped_tasks_that_lose_their_answers_adopt_their_own_runs_on_proof(case
     case.wait_for_executions(MAPPED)
     for state in ("deferred", "success"):
         wait_for(lambda state=state: states(case) == [state] * MAPPED, what=case._told(f"all {state}"))
+        case.wait_until_the_scheduler_knows()
         case.let_go()
     assert len({case.manifest(map_index=index)["execution_id"] for index in range(MAPPED)}) == MAPPED
 
@@ -93,6 +94,7 @@ def test_mapped_tasks_that_lose_their_answers_adopt_none_of_their_siblings_runs(
     case.wait_for_executions(MAPPED)
 
     wait_for(lambda: states(case) == ["deferred"] * 5 + ["failed"] * 3, what=case._told("3 failed tasks"))
+    case.wait_until_the_scheduler_knows()
     case.let_go()
     wait_for(lambda: states(case) == ["failed"] * 3 + ["success"] * 5, what=case._told("5 finished tasks"))
     manifests = [case.manifest(map_index=index) for index in range(MAPPED)]
