@@ -21,7 +21,7 @@ CLEAR_DISCARDS_STATE = Version(VERSION).release >= (3, 4)
 """Whether a clear of single tasks forgets what they have recorded, unless it has `keep_task_state`."""
 
 SCHEDULER_ENDS = VERSION.startswith("3.4.0b")
-"""Whether the scheduler ends with an IntegrityError (on task_instance.working_set, with SQLite) where it gives a
+"""Whether the scheduler ends with an IntegrityError (task_instance.working_set, with SQLite) where it gives a
 task another attempt after a clear while it ran, or after its worker's end was not reported."""
 
 KEEP_STATE = {"keep_task_state": True} if CLEAR_DISCARDS_STATE else {}
