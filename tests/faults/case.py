@@ -70,7 +70,9 @@ class Case:
         self.proxy = TcpProxy(world.proxies, target=world.service.port)
         self.key = world.key()
         self.run_id = ""
-        self.notes: dict[str, Any] = {}
+        self.measured: dict[str, float] = {}
+        """What the row has measured, in words."""
+        self._marked: str | None = None
         self._barrier = barrier
         self.flow(UNTIL_LET_GO, OUTPUT)
 
@@ -239,7 +241,7 @@ class Case:
 
     def mark(self, state: Literal["success", "failed"]) -> None:
         """Mark the task instance as a person does."""
-        self.notes["marked"] = state
+        self._marked = state
         self.rest.mark(self.dag_id, self.run_id, TASK, state=state)
 
     def clear(self, *tasks: str | tuple[str, int], **options: Any) -> None:
@@ -330,7 +332,7 @@ class Case:
         outcome.orphaned = len(active)
         outcome.unnamed = sum(one["id"] not in log for one in active)
         outcome.lost = self._lost()
-        outcome.notes.update(self.notes)
+        outcome.notes.update(self.measured)
 
     def close(self) -> None:
         """End what the case has left: its executions, its task, its connections."""
@@ -364,7 +366,7 @@ class Case:
         outputs = {one["id"]: one["status"] for one in self.executions()}
         lost = 0
         for instance in self._instances():
-            if instance["state"] != "success" or self.notes.get("marked") == "success":
+            if instance["state"] != "success" or self._marked == "success":
                 continue
             manifest = self.manifest(map_index=instance["map_index"]) or {}
             good = outputs.get(manifest.get("execution_id")) in {"Success", "Warning"}

@@ -114,4 +114,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     path = table.write(VERSION, outcomes)
     terminalreporter.section("faults")
     terminalreporter.write(table.render({VERSION: table.lines_of(outcomes)}))
+    for one in outcomes:
+        for what, value in one.notes.items():
+            terminalreporter.write_line(f"{one.fault} ({one.mode}): {what}: {value}")
     terminalreporter.write_line(f"Written to {path}; one column per Airflow is in {path.with_suffix('.md')}")

@@ -130,7 +130,8 @@ class Outcome:
     """Outputs of finished executions that did not become the task's return value."""
     seconds: float = 0.0
     problem: str = ""
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, float] = field(default_factory=dict)
+    """What was measured, in words."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
