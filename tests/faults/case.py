@@ -36,7 +36,8 @@ STABLE = frozenset({"Success", "Warning", "Error", "Canceled", "Interrupted"})
 START = r"^POST \S*/flows/executions"
 PROGRESS = r"^GET \S*/progress"
 READ_EXECUTION = r"^GET \S*/flows/executions/[0-9a-f-]{36}(\?\S*)? "
-BEGINNING = r"Started execution|Attached to execution|Pushing|Rendered|xcom"
+BEGINNING = r"Started execution|Attached to execution|Found execution|Execution \S+: |Pushing|Rendered|xcom"
+"""Lines that name an execution without saying what became of it."""
 PERSON = User(id="person", name="Person", role="super user")
 UNTIL_LET_GO = {"id": "wait", "kind": "wait_for_event", "message": "Working"}
 OUTPUT = {"id": "output", "kind": "output", "values": {"answer": ANSWER}}
