@@ -96,7 +96,8 @@ class TaskAttempt:
         :param left: the run that it leaves alive, None if there is none.
         """
         record = None if isinstance(error, AirflowFailException) else self.recorded()
-        if record is not None:
+        # What a clear asks for and this attempt has not brought about is still to be done by the next.
+        if record is not None and not self.identity.was_cleared(record):
             self._write(replace(record, ended_try=self.identity.number))
         if left is None:
             return

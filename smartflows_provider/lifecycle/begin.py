@@ -31,7 +31,7 @@ from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import after_look, first_step
 from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, RunRecord, RunStore
-from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle
+from smartflows_provider.lifecycle.stop import Stopped, cancel_and_look, cancel_and_settle
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.failures import read_failure
@@ -163,7 +163,7 @@ class RunBeginning:
             record = self._store.load()
         except ValueError as error:
             why = f"What an earlier attempt has recorded cannot be read: {error}."
-            raise self._unclear(request, 0.0, why, advice=UNREADABLE) from None
+            raise self._unclear(request, None, why, advice=UNREADABLE) from None
         record = self._resolved(record, request)
         step = first_step(
             record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
@@ -171,13 +171,20 @@ class RunBeginning:
         if record is None or step == "submit":
             return self._submit(request)
         if step == "unclear":
-            raise self._unclear(
-                request, record.submitted_at, "An earlier attempt ended while it was starting it."
-            )
+            raise self._unclear(request, record, "An earlier attempt ended while it was starting it.")
         if record.execution_id is None:
             return self._submit(request)
+        if step == "settle":
+            self._log.info("Execution %s was cancelled as an attempt was stopped.", record.execution_id)
+            if not self._stop(record.execution_id, request).ended_well:
+                return self._submit(request)
+            record = replace(record, stopped=False)
+            step = first_step(
+                record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
+            )
         if step == "supersede":
-            self._supersede(record.execution_id, request)
+            self._log.info("Execution %s is superseded by a new one.", record.execution_id)
+            self._stop(record.execution_id, request)
             return self._submit(request)
         if step == "input_changed":
             raise FlowInputError(
@@ -260,9 +267,8 @@ class RunBeginning:
             self._store.save(attached)
         return BegunRun(execution_id=execution_id, deadline=attached.deadline, phase=snapshot.phase)
 
-    def _supersede(self, execution_id: str, request: RunRequest) -> None:
-        """Stop the run that the new one takes the place of, and make sure it has stopped."""
-        self._log.info("Execution %s is superseded: cancelling it before a new one is started.", execution_id)
+    def _stop(self, execution_id: str, request: RunRequest) -> Stopped:
+        """Stop a run that a new one takes the place of, and make sure it has stopped."""
         stopped = cancel_and_settle(self._hook, execution_id, clock=self._clock, sleep=self._sleep)
         if not stopped.is_over:
             raise FlowStateUnknownError(
@@ -272,6 +278,7 @@ class RunBeginning:
                 advice="Cancel it at the service if it does not stop by itself; a retry tries again.",
             )
         self._log.info("%s", stopped.fate)
+        return stopped
 
     def _submit(self, request: RunRequest) -> BegunRun:
         send = request.prepare()
@@ -288,30 +295,36 @@ class RunBeginning:
         )
         self._store.save(intent)
         self._log.info("Starting flow %r.", request.flow)
-        snapshot = self._send(send, request, now)
+        snapshot = self._send(send, request, intent)
         execution_id = snapshot.execution_id
         try:
             self._store.save(replace(intent, execution_id=execution_id))
         except Exception as error:
-            raise self._unrecorded(request, execution_id, error) from error
+            phase = self._unrecorded(request, execution_id, error)
+            return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=phase)
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
         return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase)
 
-    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> FlowException:
-        """Stop a run that no later attempt could find again, and return the error that names it."""
+    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> RunPhase:
+        """Stop a run that no later attempt could find again; one that has ended well is gone on with."""
         stopped = cancel_and_look(self._hook, execution_id)
+        if stopped.phase is not None and stopped.ended_well:
+            self._log.warning(
+                "%s It could not be recorded: %s: %s", stopped.fate, type(error).__name__, error
+            )
+            return stopped.phase
         if stopped.is_over:
             # An intent that stayed would make the next attempt look for a run that is no longer there.
             with suppress(Exception):
                 self._store.discard()
-        return FlowException(
+        raise FlowException(
             f"The execution was started, but Airflow could not record it: {type(error).__name__}: {error}",
             where=self._where(request, execution_id),
             fate=stopped.fate,
             advice="A retry starts a new execution.",
-        )
+        ) from error
 
-    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
+    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, intent: RunRecord) -> RunSnapshot:
         """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
         try:
             return send()
@@ -321,17 +334,17 @@ class RunBeginning:
                 self._store.discard()
                 raise self._refusal(error, request) from None
             if self._options.on_ambiguous_submission != "resubmit":
-                found = request.correlation and self._look_up(request, since, request.correlation)
-                if found:
+                since, correlation = intent.submitted_at, intent.correlation
+                if correlation and (found := self._look_up(request, since, correlation)):
                     return found
-                raise self._unclear(request, since, f"{error}.") from None
+                raise self._unclear(request, intent, f"{error}.") from None
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
             first = error
         try:
             return send()
         except (WireError, TransportError, AirflowTaskTimeout) as caught:
             error = _failure(caught, hide_words=request.hide_words)
-            raise self._unclear(request, since, f"{first}. It was sent once more: {error}.") from None
+            raise self._unclear(request, intent, f"{first}. It was sent once more: {error}.") from None
 
     def _refusal(self, error: WireError | TransportError, request: RunRequest) -> FlowException:
         """Return the error for a request that the service has not taken."""
@@ -355,10 +368,15 @@ class RunBeginning:
         return translate(error, where=where)
 
     def _unclear(
-        self, request: RunRequest, since: float, why: str, *, advice: str = CHECK
+        self, request: RunRequest, intent: RunRecord | None, why: str, *, advice: str = CHECK
     ) -> FlowSubmissionUnclearError:
+        """Return the error that lists which runs it may be, and note that people are told."""
+        if intent is not None:
+            # Where that cannot be noted, a task that is cleared tells it once more.
+            with suppress(Exception):
+                self._store.save(replace(intent, told=True))
         try:
-            found = request.candidates(since)
+            found = request.candidates(0.0 if intent is None else intent.submitted_at)
             listed = (
                 "Executions of this flow since then:\n" + "\n".join(f"  {line}" for line in found)
                 if found

@@ -78,6 +78,8 @@ class RunRecord:
     """The attempt that has failed by itself with this record, so that the next one is its retry."""
     stopped: bool = False
     """Whether an attempt that was told to stop has asked the service to cancel the run."""
+    told: bool = False
+    """Whether the task has failed because it is open if there is a run, and has listed which it may be."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -106,6 +108,7 @@ class RunRecord:
                 started_try=None if started_try is None else int(started_try),
                 ended_try=None if ended_try is None else int(ended_try),
                 stopped=raw.get("stopped") is True,
+                told=raw.get("told") is True,
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a run record: {error!r}") from None

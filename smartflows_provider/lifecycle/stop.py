@@ -16,12 +16,13 @@ from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.waiting.schedule import SHORT_POLL
 from smartflows_provider.wire.errors import NotFound, RequestRefused, WireError
+from smartflows_provider.wire.run import RunPhase
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.transport.settings import ClientSettings
     from smartflows_provider.wire.messages import Exchange
-    from smartflows_provider.wire.run import RunPhase, RunSnapshot
+    from smartflows_provider.wire.run import RunSnapshot
 
 KILL_SECONDS = 3.0
 """How long a worker that is being stopped may take for its one request; Airflow kills it after five."""
@@ -44,6 +45,11 @@ class Stopped:
     def is_over(self) -> bool:
         """Whether nothing of the run goes on any more."""
         return self.gone or (self.phase is not None and self.phase.is_stable)
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the run has come to a good end in spite of being stopped."""
+        return self.phase in {RunPhase.SUCCEEDED, RunPhase.WARNED}
 
 
 def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:

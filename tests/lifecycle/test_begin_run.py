@@ -73,6 +73,7 @@ class Task:
         self.number = 0
         self.correlation: str | None = None
         self.now: Callable[[], float] | None = None
+        self.die_after_the_start = False
         self.sleep: Callable[[float], None] = lambda seconds: None
 
     def clear(self) -> None:
@@ -81,7 +82,14 @@ class Task:
     def attempt(self, *, fingerprint: str = "same", **options: Any) -> BegunRun:
         def prepare() -> Callable[[], RunSnapshot]:
             flow_id = self.hook.find_flow("Letter").id
-            return lambda: self.hook.client.run(start_flow(flow_id))
+
+            def send() -> RunSnapshot:
+                started = self.hook.client.run(start_flow(flow_id))
+                if self.die_after_the_start:
+                    raise KeyboardInterrupt
+                return started
+
+            return send
 
         self.number += 1
         clock = {} if self.now is None else {"clock": self.now}
@@ -267,6 +275,68 @@ def test_a_run_that_cannot_be_recorded_is_cancelled_and_named(task: Task) -> Non
     task.store.fail_when = lambda record: False
     task.attempt()
     assert statuses(task.server) == ["Canceled", "Running"]
+
+
+@pytest.mark.parametrize(
+    ("last_step", "phase"),
+    [
+        ({"kind": "work"}, RunPhase.SUCCEEDED),
+        ({"kind": "warning", "message": "hm"}, RunPhase.WARNED),
+    ],
+)
+def test_a_run_that_has_ended_well_before_it_could_be_recorded_is_gone_on_with(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    caplog: pytest.LogCaptureFixture,
+    last_step: dict[str, Any],
+    phase: RunPhase,
+) -> None:
+    task = Task(server, hook, last_step)
+    task.store.fail_when = lambda record: record.execution_id is not None
+    begun = task.attempt()
+    assert (begun.execution_id, begun.phase) == (ids(server)[0], phase)
+    assert f"Execution {begun.execution_id} is {statuses(server)[0]}. It could not" in caplog.text
+
+
+def test_a_retry_after_a_run_that_ended_well_and_could_not_be_recorded_starts_no_second(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    task = Task(server, hook, {"kind": "work"})
+    task.store.fail_when = lambda record: record.execution_id is not None
+    begun = task.attempt()
+    task.store.fail_when = lambda record: False
+    with pytest.raises(FlowSubmissionUnclearError, match=begun.execution_id):
+        task.attempt()
+    assert ids(server) == [begun.execution_id]
+
+
+def test_a_clear_of_a_task_whose_worker_died_at_the_start_tells_of_it_before_a_second_one_starts_anew(
+    task: Task,
+) -> None:
+    task.die_after_the_start = True
+    with pytest.raises(KeyboardInterrupt):
+        task.attempt()
+    task.die_after_the_start = False
+    (lost,) = ids(task.server)
+    task.clear()
+    with pytest.raises(FlowSubmissionUnclearError, match=lost):
+        task.attempt()
+    assert ids(task.server) == [lost]
+    task.clear()
+    assert task.attempt().execution_id != lost
+
+
+def test_a_clear_that_could_not_be_told_of_an_open_run_tells_it_again(task: Task) -> None:
+    task.die_after_the_start = True
+    with pytest.raises(KeyboardInterrupt):
+        task.attempt()
+    task.die_after_the_start = False
+    task.store.fail_when = lambda record: True
+    for _ in range(2):
+        task.clear()
+        with pytest.raises(FlowSubmissionUnclearError):
+            task.attempt()
+    assert len(ids(task.server)) == 1
 
 
 def test_a_record_of_an_unknown_version_starts_nothing_and_says_what_to_look_at(task: Task) -> None:

@@ -56,12 +56,12 @@ def test_without_a_record_a_run_is_started(
 @pytest.mark.parametrize(
     ("situation", "on_clear", "on_input_changed", "expected"),
     [
-        # (cleared, has_id, same_input); an intent without an id: only a retry that must not guess is unclear
+        # (cleared, has_id, same_input); an intent without an id, of which people have not been told
         ((False, False, True), "restart", "attach", "unclear"),
         ((False, False, False), "restart", "restart", "unclear"),
         ((False, False, False), "resume", "fail", "unclear"),
-        ((True, False, True), "restart", "attach", "submit"),
-        ((True, False, False), "resume", "fail", "submit"),
+        ((True, False, True), "restart", "attach", "unclear"),
+        ((True, False, False), "resume", "fail", "unclear"),
         # a retry looks at the run it has
         ((False, True, True), "restart", "attach", "look"),
         ((False, True, True), "restart", "restart", "look"),
@@ -105,11 +105,26 @@ def test_an_intent_without_an_id_is_started_anew_where_the_author_wants_that(cle
 
 @pytest.mark.parametrize("on_clear", ["restart", "resume"])
 @pytest.mark.parametrize("fingerprint", ["same", "other"])
-def test_a_run_that_an_attempt_has_cancelled_when_it_was_stopped_is_superseded(
+def test_a_run_that_an_attempt_has_cancelled_when_it_was_stopped_is_waited_for(
     on_clear: str, fingerprint: str
 ) -> None:
     known = replace(record(), stopped=True)
-    assert step(known, on_clear=on_clear, fingerprint=fingerprint) == "supersede"
+    assert step(known, on_clear=on_clear, fingerprint=fingerprint) == "settle"
+
+
+def test_a_run_that_was_cancelled_by_a_stopped_attempt_is_superseded_after_a_clear() -> None:
+    known = replace(record(epoch=Epoch(max_tries=9, clear_number=9)), stopped=True)
+    assert step(known, on_clear="restart") == "supersede"
+    assert step(known, on_clear="resume") == "settle"
+
+
+@pytest.mark.parametrize("on_clear", ["restart", "resume"])
+def test_a_clear_starts_a_run_beside_an_open_one_only_where_people_have_been_told_of_it(
+    on_clear: str,
+) -> None:
+    cleared = record(execution_id=None, epoch=Epoch(max_tries=9, clear_number=9))
+    assert step(cleared, on_clear=on_clear) == "unclear"
+    assert step(replace(cleared, told=True), on_clear=on_clear) == "submit"
 
 
 @pytest.mark.parametrize("phase", RunPhase)

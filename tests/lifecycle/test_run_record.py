@@ -33,8 +33,9 @@ RECORD = RunRecord(
     started_try=2,
     ended_try=3,
     stopped=True,
+    told=True,
 )
-OPTIONAL = {"correlation", "started_try", "ended_try", "stopped"}
+OPTIONAL = {"correlation", "started_try", "ended_try", "stopped", "told"}
 """Keys that version 1 did not have."""
 
 
