@@ -89,6 +89,8 @@ class BegunRun:
     """Epoch seconds."""
     phase: RunPhase
     """As it was seen last."""
+    attached: bool = False
+    """Whether an earlier attempt has started it, and may have asked the service to cancel it."""
 
 
 class RunBeginning:
@@ -172,28 +174,29 @@ class RunBeginning:
             return self._submit(request)
         if step == "unclear":
             raise self._unclear(request, record, "An earlier attempt ended while it was starting it.")
-        if record.execution_id is None:
+        execution_id = record.execution_id
+        if execution_id is None:
             return self._submit(request)
         if step == "settle":
-            self._log.info("Execution %s was cancelled as an attempt was stopped.", record.execution_id)
-            if not self._stop(record.execution_id, request).ended_well:
+            self._log.info("Execution %s was cancelled as an attempt was stopped.", execution_id)
+            if not self._stop(execution_id, request).ended_well:
                 return self._submit(request)
             record = replace(record, stopped=False)
             step = first_step(
                 record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
             )
         if step == "supersede":
-            self._log.info("Execution %s is superseded by a new one.", record.execution_id)
-            self._stop(record.execution_id, request)
+            self._log.info("Execution %s is superseded by a new one.", execution_id)
+            self._stop(execution_id, request)
             return self._submit(request)
         if step == "input_changed":
             raise FlowInputError(
                 "The input differs from the one the execution was started with, and on_input_changed='fail'.",
-                where=self._where(request, record.execution_id),
+                where=self._where(request, execution_id),
                 fate="The execution was left as it is.",
                 advice="Clear the task to start a new execution with the new input.",
             )
-        return self._attach(record, record.execution_id, request.flow) or self._submit(request)
+        return self._attach(record, execution_id, request.flow) or self._submit(request)
 
     def _resolved(self, record: RunRecord | None, request: RunRequest) -> RunRecord | None:
         """Return the record, with the id of the run whose start an attempt did not live to see answered."""
@@ -265,7 +268,9 @@ class RunBeginning:
             attached = replace(attached, deadline=self._clock() + self._options.timeout)
         if attached != record:
             self._store.save(attached)
-        return BegunRun(execution_id=execution_id, deadline=attached.deadline, phase=snapshot.phase)
+        return BegunRun(
+            execution_id=execution_id, deadline=attached.deadline, phase=snapshot.phase, attached=True
+        )
 
     def _stop(self, execution_id: str, request: RunRequest) -> Stopped:
         """Stop a run that a new one takes the place of, and make sure it has stopped."""
@@ -299,7 +304,7 @@ class RunBeginning:
         execution_id = snapshot.execution_id
         try:
             self._store.save(replace(intent, execution_id=execution_id))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from writing
             phase = self._unrecorded(request, execution_id, error)
             return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=phase)
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)

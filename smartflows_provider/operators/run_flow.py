@@ -134,7 +134,7 @@ class FlowRun:
                 self._log.info("Input: %s", payload.description)
                 begun = beginning.begin(self._request(payload, unattended=unattended))
         self._wait_for(begun.execution_id)
-        self._has_started_it = begun.execution_id != self._earlier_run
+        self._has_started_it = not begun.attached
         self._kill.over = begun.phase.is_stable
         self._deadline = self._within_execution_timeout(begun.deadline, since=time.time())
         self._kill.check()

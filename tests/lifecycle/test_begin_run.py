@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -357,7 +358,7 @@ def test_a_record_of_an_unknown_version_starts_nothing_and_says_what_to_look_at(
 def test_a_retry_attaches_to_what_is_under_way_and_keeps_the_deadline(task: Task) -> None:
     first = task.attempt(timeout=60)
     again = task.attempt(timeout=999)
-    assert again == first
+    assert again == replace(first, attached=True)
     assert len(starts(task.server)) == 1
     assert again.phase is RunPhase.ACTIVE
 
@@ -407,7 +408,7 @@ def test_a_retry_that_cannot_ask_keeps_the_run_and_starts_no_other(task: Task) -
     assert f"execution {first.execution_id}" in str(unknown.value)
     assert str(unknown.value).endswith("The execution was kept; no other was started.\nA retry asks again.")
     task.server.clear_faults()
-    assert task.attempt() == first
+    assert task.attempt() == replace(first, attached=True)
     assert len(starts(task.server)) == 1
 
 
@@ -441,7 +442,7 @@ def test_a_clear_cancels_the_old_run_and_starts_no_other_before_it_has_stopped(t
     assert seen == [["Running"]] * 3
     assert statuses(task.server) == ["Canceled", "Running"]
     assert ids(task.server) == [first.execution_id, again.execution_id]
-    assert task.attempt() == again
+    assert task.attempt() == replace(again, attached=True)
 
 
 def test_a_clear_whose_old_run_does_not_stop_starts_no_other_and_names_it(task: Task) -> None:
@@ -508,7 +509,7 @@ def test_a_clear_with_resume_goes_on_with_the_run_and_its_deadline(task: Task) -
 
 def test_another_input_attaches_by_default(task: Task) -> None:
     first = task.attempt(fingerprint="one")
-    assert task.attempt(fingerprint="two") == first
+    assert task.attempt(fingerprint="two") == replace(first, attached=True)
 
 
 def test_another_input_restarts_where_the_author_wants_that(task: Task) -> None:
@@ -516,7 +517,7 @@ def test_another_input_restarts_where_the_author_wants_that(task: Task) -> None:
     again = task.attempt(fingerprint="two", on_input_changed="restart")
     assert again.execution_id != first.execution_id
     assert statuses(task.server) == ["Canceled", "Running"]
-    assert task.attempt(fingerprint="two", on_input_changed="restart") == again
+    assert task.attempt(fingerprint="two", on_input_changed="restart") == replace(again, attached=True)
 
 
 def test_another_input_fails_where_the_author_wants_that_and_leaves_the_run(task: Task) -> None:

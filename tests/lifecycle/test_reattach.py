@@ -119,7 +119,7 @@ def test_a_run_that_was_cancelled_by_a_stopped_attempt_is_superseded_after_a_cle
 
 
 @pytest.mark.parametrize("on_clear", ["restart", "resume"])
-def test_a_clear_starts_a_run_beside_an_open_one_only_where_people_have_been_told_of_it(
+def test_a_clear_starts_a_run_beside_an_open_one_only_where_people_were_told_of_it(
     on_clear: str,
 ) -> None:
     cleared = record(execution_id=None, epoch=Epoch(max_tries=9, clear_number=9))
