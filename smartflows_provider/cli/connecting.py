@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.hooks.translation import NOTHING_SENT
 from smartflows_provider.systems import SMART_FLOWS_LABEL
 
 
@@ -35,12 +36,6 @@ class OnCallHook(SmartFlowsHook):
             return super().get_connection(conn_id)
         except AirflowNotFoundException:
             return _stored(conn_id)
-        except PermissionError:
-            raise FlowConfigurationError(
-                f"A secrets backend denies access to the Airflow connection {conn_id!r}.",
-                where=_where(conn_id),
-                advice="Run this as a user, or on a host, that may read it.",
-            ) from None
 
 
 def _stored(conn_id: str) -> Connection:
@@ -76,6 +71,7 @@ def _check_database(conn_id: str) -> None:
             f"The Airflow connection {conn_id!r} is neither in the environment nor in a secrets backend, and "
             f"Airflow's metadata database cannot be read from this host ({type(error).__name__}).",
             where=_where(conn_id),
+            fate=NOTHING_SENT,
             advice=f"Set the environment variable {variable} to the JSON or the URI form of the connection "
             "(if it is set, it cannot be read), or run this where Airflow's scheduler or API server runs; "
             "`airflow db check` tells whether the database can be reached.",
@@ -86,6 +82,7 @@ def _check_database(conn_id: str) -> None:
         raise FlowConfigurationError(
             f"Airflow's metadata database holds the connection {conn_id!r}, but it cannot be read here.",
             where=_where(conn_id),
+            fate=NOTHING_SENT,
             advice="Most often this host's [core] fernet_key is not the one that the connection was stored "
             f"with. Run this with that key, or set the environment variable {variable}.",
         )

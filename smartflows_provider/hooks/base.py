@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError, RunIdentity
+from smartflows_provider.exceptions import (
+    FlowConfigurationError,
+    FlowConnectionError,
+    FlowException,
+    RunIdentity,
+)
 from smartflows_provider.hooks.connection import ConnectionReader
-from smartflows_provider.hooks.translation import NOTHING_TAKEN, translate
+from smartflows_provider.hooks.translation import NOTHING_SENT, NOTHING_TAKEN, translate
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from smartflows_provider.wire.run import RunSnapshot
 
 T = TypeVar("T")
+_LOOK_UP_ERRORS = (AirflowNotFoundException, AirflowRuntimeError, PermissionError)
 
 
 class FlowSystemHook(BaseHook):
@@ -73,13 +79,7 @@ class FlowSystemHook(BaseHook):
         :raises FlowConnectionError: if Airflow could not be asked for the connection; a retry helps.
         """
         if self._settings is None:
-            try:
-                connection = self.get_connection(self.conn_id)
-            except AirflowNotFoundException:
-                self._connection_missing()
-            except AirflowRuntimeError as error:
-                raise self._look_up_failed(error) from None
-            self._settings = self._read(connection, connection.extra_dejson)
+            self._settings = _unless_error(self._look_up())
         return self._settings
 
     @property
@@ -90,13 +90,7 @@ class FlowSystemHook(BaseHook):
     async def asettings(self) -> ClientSettings:
         """Return :attr:`settings`, read without blocking the event loop."""
         if self._settings is None:
-            try:
-                connection = await get_async_connection(self.conn_id)
-            except AirflowNotFoundException:
-                self._connection_missing()
-            except AirflowRuntimeError as error:
-                raise self._look_up_failed(error) from None
-            self._settings = self._read(connection, await get_async_extra_dejson(connection))
+            self._settings = _unless_error(await self._alook_up())
         return self._settings
 
     @property
@@ -176,10 +170,41 @@ class FlowSystemHook(BaseHook):
     ) -> None:
         await self.aclose()
 
-    def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings:
-        return self.read_settings(ConnectionReader(connection, extra=extra, system=self.system))
+    def _look_up(self) -> ClientSettings | FlowException:
+        """Return the settings or the error; as a value, so that no frame of its traceback holds the key."""
+        try:
+            connection = self.get_connection(self.conn_id)
+            return self._read(connection, connection.extra_dejson)
+        except _LOOK_UP_ERRORS as error:
+            return self._look_up_failed(error)
 
-    def _look_up_failed(self, error: AirflowRuntimeError) -> FlowConnectionError:
+    async def _alook_up(self) -> ClientSettings | FlowException:
+        """Return what :meth:`_look_up` does, without blocking the event loop."""
+        try:
+            connection = await get_async_connection(self.conn_id)
+            return self._read(connection, await get_async_extra_dejson(connection))
+        except _LOOK_UP_ERRORS as error:
+            return self._look_up_failed(error)
+
+    def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings | FlowException:
+        try:
+            return self.read_settings(ConnectionReader(connection, extra=extra, system=self.system))
+        except FlowConfigurationError as error:
+            error.__context__ = None
+            return error.with_traceback(None)
+
+    def _look_up_failed(
+        self, error: AirflowNotFoundException | AirflowRuntimeError | PermissionError
+    ) -> FlowException:
+        if isinstance(error, AirflowNotFoundException):
+            return self._connection_missing()
+        if isinstance(error, PermissionError):
+            return FlowConfigurationError(
+                f"A secrets backend denies access to the Airflow connection {self.conn_id!r}.",
+                where=self.identity(),
+                fate=NOTHING_SENT,
+                advice="Let the user that this process runs as read it, or run this on a host that may.",
+            )
         return FlowConnectionError(
             f"Airflow could not be asked for the connection {self.conn_id!r}: {error}",
             where=self.identity(),
@@ -187,11 +212,19 @@ class FlowSystemHook(BaseHook):
             advice="Look at Airflow's API server; a retry asks again.",
         )
 
-    def _connection_missing(self) -> NoReturn:
-        raise FlowConfigurationError(
+    def _connection_missing(self) -> FlowConfigurationError:
+        return FlowConfigurationError(
             f"The Airflow connection {self.conn_id!r} does not exist.",
             where=self.identity(),
+            fate=NOTHING_SENT,
             advice=f"Create it under Admin > Connections with the type {self.system!r}, or set the "
             f"environment variable AIRFLOW_CONN_{self.conn_id.upper()}; if it is set, it cannot be read: it "
             "must be the JSON or the URI form of a connection.",
-        ) from None
+        )
+
+
+def _unless_error(found: ClientSettings | FlowException) -> ClientSettings:
+    """Return settings, raise an error."""
+    if isinstance(found, FlowException):
+        raise found
+    return found

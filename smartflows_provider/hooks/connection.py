@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
+from smartflows_provider.hooks.translation import NOTHING_SENT
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -42,7 +43,7 @@ class ConnectionReader:
 
     def error(self, what: str, advice: str) -> FlowConfigurationError:
         """Return the error for a field that cannot be used."""
-        return FlowConfigurationError(what, where=self.where, advice=advice)
+        return FlowConfigurationError(what, where=self.where, fate=NOTHING_SENT, advice=advice)
 
     @property
     def password(self) -> str:

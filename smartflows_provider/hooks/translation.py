@@ -33,6 +33,9 @@ from smartflows_provider.wire.errors import (
 )
 
 NOTHING_TAKEN = "The service has taken nothing."
+NOTHING_SENT = "Nothing was sent."
+NOTHING_DONE = "The service has started and changed nothing."
+OPEN = "Whether the service has taken the call is open, which matters if the call changes something."
 
 _CONNECTION_ADVICE: dict[FailureKind, str] = {
     "dns": "The host name does not resolve: check the connection's host.",
@@ -47,78 +50,76 @@ _CONNECTION_ADVICE: dict[FailureKind, str] = {
 }
 
 
-def translate(error: WireError | TransportError, *, where: RunIdentity) -> FlowException:
+def translate(
+    error: WireError | TransportError, *, where: RunIdentity, fate: str | None = None
+) -> FlowException:
     """
     Return the error that a DAG author sees.
 
     :param error: from the wire or the transport.
     :param where: connection and run that the call was about.
+    :param fate: what became of the remote run, where the caller knows better than the error tells.
     """
-    what = str(error)
+    kind, default_fate, advice = _meaning(error)
+    return kind(
+        str(error),
+        where=where,
+        fate=default_fate if fate is None else fate,
+        advice=advice,
+        retry_after=seconds_asked(error),
+    )
+
+
+def seconds_asked(error: WireError | TransportError) -> float | None:
+    """Return how many seconds the service asked to wait, None if it named none."""
+    return error.retry_after if isinstance(error, WireError) else None
+
+
+def _meaning(error: WireError | TransportError) -> tuple[type[FlowException], str, str]:
+    """Return the class, what became of the call, and what to do."""
     match error:
         case NotSent():
-            return FlowConnectionError(
-                what, where=where, fate=NOTHING_TAKEN, advice=_CONNECTION_ADVICE[error.kind]
-            )
+            return FlowConnectionError, NOTHING_TAKEN, _CONNECTION_ADVICE[error.kind]
         case UnusableId():
-            return FlowConfigurationError(
-                what,
-                where=where,
-                fate="Nothing was sent.",
-                advice="Check the argument that names the id, and what its template renders to.",
-            )
+            advice = "Check the argument that names the id, and what its template renders to."
+            return FlowConfigurationError, NOTHING_SENT, advice
         case TransportError():
-            return FlowServiceError(what, where=where, advice=_CONNECTION_ADVICE[error.kind])
+            return FlowServiceError, OPEN, _CONNECTION_ADVICE[error.kind]
         case KeyRefused():
-            return FlowAuthenticationError(
-                what,
-                where=where,
-                advice="The key is wrong, revoked or expired: put a valid one into the connection's "
-                "password.",
-            )
+            advice = "The key is wrong, revoked or expired: put a valid one into the connection's password."
+            return FlowAuthenticationError, NOTHING_DONE, advice
         case AccessDenied():
-            return FlowPermissionError(
-                what,
-                where=where,
-                advice="Two reasons are usual: the licence does not include the API (it takes Smart Flows "
-                "Connect or a like edition), or the role of the key's user lacks the right.",
+            advice = (
+                "Two reasons are usual: the licence does not include the API (it takes Smart Flows Connect "
+                "or a like edition), or the role of the key's user lacks the right."
             )
+            return FlowPermissionError, NOTHING_DONE, advice
         case FlowNotFound():
-            return FlowNotFoundError(
-                what,
-                where=where,
-                advice="Name the flow as the project console does, or by its id; ids differ between "
-                "environments.",
+            advice = (
+                "Name the flow as the project console does, or by its id; ids differ between environments."
             )
+            return FlowNotFoundError, NOTHING_DONE, advice
         case FlowAmbiguous():
-            return FlowAmbiguousError(what, where=where)
+            return FlowAmbiguousError, NOTHING_DONE, "Take the id from the project console."
         case NotFound():
-            return FlowNotFoundError(
-                what,
-                where=where,
-                advice="Check the id, and the connection's API prefix; the project's clean-up settings may "
-                "have removed it.",
+            advice = (
+                "Check the id, and the connection's API prefix; the project's clean-up settings may have "
+                "removed it."
             )
+            return FlowNotFoundError, NOTHING_DONE, advice
         case RedirectAnswered():
-            return FlowRequestRefusedError(
-                what,
-                where=where,
-                advice="Calls with a key do not follow redirects: set the connection's host to the address "
-                "that really answers.",
+            advice = (
+                "Calls with a key do not follow redirects: set the connection's host to the address that "
+                "really answers."
             )
+            return FlowRequestRefusedError, NOTHING_DONE, advice
         case RequestRefused():
-            return FlowRequestRefusedError(what, where=where, advice="The service names the reason above.")
+            return FlowRequestRefusedError, NOTHING_DONE, "The service names the reason above."
         case Throttled():
-            return FlowServiceError(
-                what,
-                where=where,
-                fate=NOTHING_TAKEN,
-                advice="There were too many requests; limit the tasks that use the connection with a pool.",
-            )
+            advice = "There were too many requests; limit the tasks that use the connection with a pool."
+            return FlowServiceError, NOTHING_TAKEN, advice
         case _:
-            return FlowServiceError(
-                what,
-                where=where,
-                advice="If it stays, look at the service, and whether the connection's host and port lead "
-                "to it.",
+            advice = (
+                "If it stays, look at the service, and whether the connection's host and port lead to it."
             )
+            return FlowServiceError, OPEN, advice

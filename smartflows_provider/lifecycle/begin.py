@@ -21,12 +21,13 @@ from smartflows_provider.exceptions import (
     FlowExecutionGoneError,
     FlowInputError,
     FlowNotFoundError,
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     RunIdentity,
 )
-from smartflows_provider.hooks.translation import translate
+from smartflows_provider.hooks.translation import seconds_asked, translate
 from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import after_look, first_step
@@ -249,6 +250,7 @@ class RunBeginning:
                 where=where,
                 fate="The execution was kept; no other was started.",
                 advice="A retry asks again.",
+                retry_after=seconds_asked(error),
             ) from None
         if after_look(snapshot.phase) == "submit":
             self._log.info(
@@ -322,7 +324,7 @@ class RunBeginning:
             # An intent that stayed would make the next attempt look for a run that is no longer there.
             with suppress(Exception):
                 self._store.discard()
-        raise FlowException(
+        raise FlowRecordError(
             f"The execution was started, but Airflow could not record it: {type(error).__name__}: {error}",
             where=self._where(request, execution_id),
             fate=stopped.fate,
@@ -370,7 +372,7 @@ class RunBeginning:
                 advice="Ids differ between environments: check the id, or give the flow's name, which is "
                 "looked up.",
             )
-        return translate(error, where=where)
+        return translate(error, where=where, fate=NOTHING_STARTED)
 
     def _unclear(
         self, request: RunRequest, intent: RunRecord | None, why: str, *, advice: str = CHECK

@@ -81,6 +81,7 @@ def error_of_ended_run(
             f"The execution ended in {status}, and on_warning='fail'.{_listed(warnings)}",
             where=where,
             fate="It is finished; its documents may exist.",
+            advice="Mend what the flow warns of, or allow for it with on_warning='succeed'.",
         )
     if phase is RunPhase.FAILED:
         block = f" in block {failing_block!r}" if failing_block else ""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -84,6 +85,22 @@ class WaitedRun:
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
+
+
+@cache
+def get_ready() -> None:
+    """
+    Have Airflow ready for the question that a kill depends on; does nothing after the first time.
+
+    A triggerer builds its way to Airflow's API when it is first used, which takes some five seconds: too long
+    for a kill, and for a triggerer that is about to end.
+    """
+    _threads().submit(_ask_for_nothing)
+
+
+def _ask_for_nothing() -> None:
+    with suppress(Exception):
+        RuntimeTaskInstance.get_task_states(dag_id="", run_ids=[""], task_ids=[""])
 
 
 def release(run: WaitedRun) -> Future[None]:

@@ -96,7 +96,7 @@ def wire_errors(where: RunIdentity) -> Iterator[None]:
     try:
         yield
     except (WireError, TransportError) as error:
-        raise translate(error, where=where) from None
+        raise translate(error, where=where, fate="Nothing at the service was changed.") from None
 
 
 def judge(

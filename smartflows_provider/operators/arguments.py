@@ -8,12 +8,14 @@ default.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
 
 NOTHING_SENT = "Nothing was sent."
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
 
@@ -21,9 +23,13 @@ def text_argument(value: Any, name: str, *, where: RunIdentity) -> str:
     """
     Return an id or name.
 
-    :raises FlowConfigurationError: if it is empty or no text.
+    :raises FlowConfigurationError: if it is empty, no text, or text that cannot be sent.
     """
-    if isinstance(value, str) and value.strip() not in {"", ".", ".."}:
+    if (
+        isinstance(value, str)
+        and value.strip() not in {"", ".", ".."}
+        and _HALF_CHARACTER.search(value) is None
+    ):
         return value
     raise _unusable(value, name, "an id or a name as text", where)
 

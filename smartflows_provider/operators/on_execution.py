@@ -77,6 +77,7 @@ def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[Document
         raise FlowConfigurationError(
             "The argument documents_path is empty.",
             where=hook.identity(),
+            fate="Nothing was fetched.",
             advice="Set it to a path or URL that documents can go to.",
         )
     if operator.document_ids is None:

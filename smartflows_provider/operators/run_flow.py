@@ -339,7 +339,7 @@ class FlowRun:
         outputs = mapping_argument(operator.outputs, "outputs", where=where)
         check_outputs(outputs, where=where, fate=fate)
         mapping_argument(operator.payload_argument("answers"), "answers", where=where)
-        storage_path(operator.documents_path, where=where)
+        storage_path(operator.documents_path, where=where, fate=fate)
         return unattended
 
     def _payload(self, fate: str) -> AbstractContextManager[PreparedPayload]:

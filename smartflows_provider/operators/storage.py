@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from smartflows_provider.output.storage import StoragePath
 
 
-def storage_path(path: Any, *, where: RunIdentity) -> StoragePath | None:
+def storage_path(path: Any, *, where: RunIdentity, fate: str = "Nothing was fetched.") -> StoragePath | None:
     """
     Return a path on object storage, None for None or an empty template.
 
     :param path: a path object, or a path or URL as text, ``s3://aws_default@bucket/reports`` say.
     :param where: which run it is for.
+    :param fate: what became of the run so far.
     :raises FlowConfigurationError: if its storage is not known here, for lack of a provider package say.
     """
     if path is None or path == "":
@@ -32,6 +33,7 @@ def storage_path(path: Any, *, where: RunIdentity) -> StoragePath | None:
         raise FlowConfigurationError(
             f"The path {str(path)!r} leads to no storage that is known here: {error}",
             where=where,
+            fate=fate,
             advice="Check the scheme, and install the provider package for it, "
             "apache-airflow-providers-amazon for s3:// say.",
         ) from error

@@ -20,6 +20,13 @@ USER_AGENT = f"airflow-provider-smartflows/{__version__}"
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
+class HiddenHeaders(dict[str, str]):
+    """Headers whose values no ``repr`` shows, nor an error reporter that captures the locals of frames."""
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, "***"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientSettings:
     """How to reach one service."""
@@ -48,6 +55,9 @@ class ClientSettings:
     """How long the service is allowed to hold an answer about a run's progress; 0 for never."""
     max_body_bytes: int = 64 * 1024 * 1024
     """Size limit for an API answer, after decompression; documents have their own."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "auth_headers", HiddenHeaders(self.auth_headers))
 
     def url(self, path: str) -> str:
         """Return the address of a quoted API path."""

@@ -15,7 +15,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
-from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, release
+from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, get_ready, release
 from smartflows_provider.lifecycle.loops import wait_in_trigger
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.transport.errors import TransportError
@@ -101,6 +101,8 @@ class FlowExecutionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield how it ended."""
+        if self.task_instance is not None and self.owns_run:
+            get_ready()
         try:
             event = await self._wait()
         except asyncio.CancelledError:

@@ -97,8 +97,13 @@ def segment(value: str) -> str:
     Quote an id so that it stays one path segment whatever it holds.
 
     :param value: an id or name from outside.
-    :raises UnusableId: if it is no text, empty, or ``.`` or ``..``, which no quoting can protect.
+    :raises UnusableId: if it is no text, empty, half a character, or ``.`` or ``..``, which no quoting can
+        protect.
     """
-    if not isinstance(value, str) or value in {"", ".", ".."}:
+    try:
+        quoted = quote(value, safe="") if isinstance(value, str) else ""
+    except UnicodeEncodeError:
+        quoted = ""
+    if quoted in {"", ".", ".."}:
         raise UnusableId(f"{value!r} is not a usable id")
-    return quote(value, safe="")
+    return quoted

@@ -397,11 +397,11 @@ def find_executions(
     :param until: stop after a page on which this holds for every execution, as one that is too old does.
     :raises ValueError: if both ``flow`` and ``where`` are given.
     """
-    if flow and where is not None:
+    if flow is not None and where is not None:
         raise ValueError(
             "executions are listed by flow or by filter, not by both: put the flow in the filter"
         )
-    path = f"/flows/{segment(flow)}/executions" if flow else "/flows/executions"
+    path = "/flows/executions" if flow is None else f"/flows/{segment(flow)}/executions"
 
     def page(number: int, size: int) -> Request:
         query = _query(page=str(number), size=str(size), sort=sort)

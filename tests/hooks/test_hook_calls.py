@@ -146,6 +146,7 @@ def test_an_error_names_connection_flow_and_execution(caller: Caller) -> None:
     assert str(error) == (
         "GET /flows/executions/no-such-id/progress was answered with 404: There is no execution "
         "'no-such-id' [Smart Flows, connection 'smartflows_default', execution no-such-id]\n"
+        "The service has started and changed nothing.\n"
         "Check the id, and the connection's API prefix; the project's clean-up settings may have removed it."
     )
     error = failure(lambda: caller.find_flow("No such flow"))
@@ -172,6 +173,7 @@ def test_a_name_of_several_flows_is_ambiguous(server: DevServer, caller: Caller)
             FlowRequestRefusedError,
             (
                 "a redirect to https://sso.example/in [Smart Flows, connection 'smartflows_default']\n"
+                "The service has started and changed nothing.\n"
                 "Calls with a key do not follow redirects: set the connection's host to the address that "
                 "really answers."
             ),
@@ -256,6 +258,7 @@ def test_a_wrong_key_is_to_be_replaced(server: DevServer, monkeypatch: pytest.Mo
     assert failed_test(hook) == (
         "GET /users/me was answered with 401: The API key is not valid "
         "[Smart Flows, connection 'smartflows_default']\n"
+        "The service has started and changed nothing.\n"
         "The key is wrong, revoked or expired: put a valid one into the connection's password."
     )
     assert type(failure(hook.list_flows)) is FlowAuthenticationError
@@ -269,6 +272,7 @@ def test_a_key_without_the_right_names_the_two_usual_reasons(
     assert failed_test(hook) == (
         "GET /users/me was answered with 403: The licence of this project does not include the API "
         "[Smart Flows, connection 'smartflows_default']\n"
+        "The service has started and changed nothing.\n"
         "Two reasons are usual: the licence does not include the API (it takes Smart Flows Connect or a like "
         "edition), or the role of the key's user lacks the right."
     )

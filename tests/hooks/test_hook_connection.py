@@ -20,7 +20,7 @@ from smartflows_provider.hooks.connection import ConnectionReader
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.transport.settings import ClientSettings
 
-WHERE = "[Smart Flows, connection 'smartflows_default']"
+WHERE = "[Smart Flows, connection 'smartflows_default']\nNothing was sent."
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -335,6 +335,7 @@ def test_extras_may_come_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_connection_is_named_with_how_to_make_it(mode: Mode) -> None:
     assert mistake(SmartFlowsHook("flows_prod"), mode) == (
         "The Airflow connection 'flows_prod' does not exist. [Smart Flows, connection 'flows_prod']\n"
+        "Nothing was sent.\n"
         "Create it under Admin > Connections with the type 'Smart Flows', or set the environment variable "
         "AIRFLOW_CONN_FLOWS_PROD; if it is set, it cannot be read: it must be the JSON or the URI form of a "
         "connection."
@@ -440,3 +441,25 @@ def test_airflow_finds_connection_type_and_hook() -> None:
     assert hook is not None
     assert (hook.hook_name, hook.connection_type) == ("Smart Flows", "smartflows")
     assert hook.hook_class_name == "smartflows_provider.hooks.smart_flows.SmartFlowsHook"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_secrets_backend_that_denies_access_is_told(
+    monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    def deny(conn_id: str) -> None:
+        raise PermissionError(f"canary-policy of {conn_id}")
+
+    async def adeny(conn_id: str) -> None:
+        deny(conn_id)
+
+    monkeypatch.setattr(SmartFlowsHook, "get_connection", staticmethod(deny))
+    monkeypatch.setattr("smartflows_provider.hooks.base.get_async_connection", adeny)
+    hook = SmartFlowsHook("guarded")
+    with pytest.raises(FlowConfigurationError) as raised:
+        _ = hook.settings if blocking else await hook.asettings()
+    assert str(raised.value) == (
+        "A secrets backend denies access to the Airflow connection 'guarded'. "
+        "[Smart Flows, connection 'guarded']\nNothing was sent.\n"
+        "Let the user that this process runs as read it, or run this on a host that may."
+    )

@@ -66,7 +66,8 @@ def test_success_and_tolerated_warnings_are_no_error() -> None:
             FlowExecutionWarningError,
             (
                 "The execution ended in Warning, and on_warning='fail'.\n  - no logo\n  - old font "
-                f"{SHOWN}\nIt is finished; its documents may exist."
+                f"{SHOWN}\nIt is finished; its documents may exist.\n"
+                "Mend what the flow warns of, or allow for it with on_warning='succeed'."
             ),
         ),
         (

@@ -344,3 +344,13 @@ def test_the_identity_of_a_trigger_without_a_task_is_none() -> None:
     assert TaskIdentity.of(None) is None
     unmapped = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
     assert TaskIdentity.of(unmapped) == TASK
+
+
+def test_airflow_is_asked_once_beforehand_because_its_first_answer_takes_long(airflow: Airflow) -> None:
+    deferred_kill.get_ready.cache_clear()
+    airflow.problem = RuntimeError("whatever it answers")
+    for _ in range(3):
+        deferred_kill.get_ready()
+    until(lambda: len(airflow.questions) == 1)
+    time.sleep(0.1)
+    assert len(airflow.questions) == 1

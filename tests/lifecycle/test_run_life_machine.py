@@ -61,6 +61,7 @@ from smartflows_provider.exceptions import (
     FlowKilledError,
     FlowNotFoundError,
     FlowPermissionError,
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowServiceError,
     FlowStateUnknownError,
@@ -189,6 +190,8 @@ class Life:
         self.operator: SmartFlowsRunFlowOperator | None = None
         self.outage_until = 0.0
         self.store_down = 0
+        self.ending = False
+        """Whether the trigger of this process is being ended."""
 
     def _begin_model(self) -> None:
         """Begin with what the model knows."""
@@ -259,7 +262,7 @@ class Life:
             return what == "store"
         if name in REQUEST_FAULTS:
             return what == "answer"
-        if name in PEOPLE and self.stopped:
+        if name in PEOPLE + TRIGGER_EVENTS and (self.stopped or self.ending):
             return False
         return not (name in TRIGGER_EVENTS and what not in {"request", "sleep"})
 
@@ -481,6 +484,7 @@ class Life:
     def _process(self, where: str, plan: Plan) -> Iterator[None]:
         """Run something in a process of Airflow's."""
         self.plan, self.where, self.stopped, self.store_down = list(plan), where, False, 0
+        self.ending = False
         self.killed_alive = set()
         try:
             with capture_logs() as lines:
@@ -598,6 +602,7 @@ class Life:
 
     def _on_kill(self, trigger: FlowExecutionTrigger) -> None:
         trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="task", map_index=-1)
+        self.ending = True
         if self.state in {"failed", "success", "none"} and self.setting.cancel_on_kill:
             self.ended_by_person.add(trigger.execution_id)
         asyncio.run(trigger.on_kill())
@@ -781,8 +786,8 @@ class Life:
                 cause = bool(outage)
             case ApiServerAway():
                 cause = "store" in faults
-            case FlowException():
-                cause = "store" in faults and "could not record" in message
+            case FlowRecordError():
+                cause = "store" in faults
             case _:
                 cause = False
         assert cause, f"{type(error).__name__} has no cause: {message}"

@@ -95,7 +95,8 @@ def test_warnings_can_fail_the_task(server: DevServer) -> None:
     assert isinstance(run.error, AirflowFailException)
     assert run.message == (
         "The execution ended in Warning, and on_warning='fail'.\n  - The logo is missing "
-        f"{shown(run, server.url)}\nIt is finished; its documents may exist."
+        f"{shown(run, server.url)}\nIt is finished; its documents may exist.\n"
+        "Mend what the flow warns of, or allow for it with on_warning='succeed'."
     )
 
 
