@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -33,6 +33,7 @@ from smartflows_provider.lifecycle.conclude import (
     person_needed_error,
     read_event,
     timeout_error,
+    with_address,
 )
 from smartflows_provider.lifecycle.loops import wait_on_worker
 from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
@@ -169,13 +170,15 @@ class FlowRun:
         :param event: a :class:`WaitEvent` as a dict, or the answer to a form of Airflow's.
         :raises FlowEventError: if it is neither; the run is kept.
         """
-        self._kill.settings = self._hook.settings
         found = read_event(event, where=self._where())
         if isinstance(found, FormAnswer):
+            self._kill.settings = self._hook.settings
             self._go_on()
             return
         self._ended = found
         self._wait_for(found.execution_id)
+        with suppress(FlowConfigurationError):
+            self._kill.settings = self._hook.settings
         self._kill.over = found.reason in {"finished", "gone"}
         self._deadline = found.deadline or time.time() + self._options.timeout
         self._has_started_it = self._attempt.rejoin(found.execution_id)
@@ -263,7 +266,8 @@ class FlowRun:
         """
         ended = self._ended or self._wait()
         self._ended = None
-        where = self._where(url=self._hook.execution_url(ended.execution_id))
+        ended, url = with_address(self._hook, ended)
+        where = self._where(url=url)
         if ended.reason == "needs_person":
             self._meet_person(ended, where)
             return None

@@ -226,13 +226,9 @@ class Memory:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **extra: Any) -> None:
         self.clock = MemoryClock()
         self.renew()
-        connection = {
-            "conn_type": "smartflows",
-            "host": HOST,
-            "password": KEY,
-            "extra": {"execution_url": f"{HOST}/executions/{{execution_id}}", **extra},
-        }
-        monkeypatch.setenv(CONN_VARIABLE, json.dumps(connection))
+        self._extra = extra
+        self._monkeypatch = monkeypatch
+        self.set_connection()
         stopped = SimpleNamespace(
             time=self.clock.time,
             monotonic=self.clock.monotonic,
@@ -264,6 +260,16 @@ class Memory:
 
         monkeypatch.setattr(BlockingClient, "_send_once", send_once)
         monkeypatch.setattr(AsyncClient, "_send_once", send_once_in_loop)
+
+    def set_connection(self, *, password: str = KEY) -> None:
+        """Make the connection lead to the service, with a key."""
+        connection = {
+            "conn_type": "smartflows",
+            "host": HOST,
+            "password": password,
+            "extra": {"execution_url": f"{HOST}/executions/{{execution_id}}", **self._extra},
+        }
+        self._monkeypatch.setenv(CONN_VARIABLE, json.dumps(connection))
 
     def renew(self) -> None:
         """Begin anew, with no run and nobody who interferes."""
