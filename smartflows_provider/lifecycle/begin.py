@@ -104,6 +104,7 @@ class RunBeginning:
     :param options: the author's decisions.
     :param log: the task's logger.
     :param clock: gives epoch seconds.
+    :param steady: gives seconds of a clock that never jumps.
     :param sleep: pauses for seconds.
     """
 
@@ -116,6 +117,7 @@ class RunBeginning:
         options: RunOptions,
         log: Any,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._hook = hook
@@ -124,6 +126,7 @@ class RunBeginning:
         self._options = options
         self._log = log
         self._clock = clock
+        self._steady = steady
         self._sleep = sleep
         self.earlier_run: str | None = None
         """Id of the run that an earlier attempt has recorded, once :meth:`attach` has looked."""
@@ -276,7 +279,7 @@ class RunBeginning:
 
     def _stop(self, execution_id: str, request: RunRequest) -> Stopped:
         """Stop a run that a new one takes the place of, and make sure it has stopped."""
-        stopped = cancel_and_settle(self._hook, execution_id, clock=self._clock, sleep=self._sleep)
+        stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
         if not stopped.is_over:
             raise FlowStateUnknownError(
                 "The execution that is to be superseded has not stopped.",

@@ -98,13 +98,15 @@ def cancel_and_settle(
     execution_id: str,
     *,
     seconds: float = SETTLE_SECONDS,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stopped:
     """
     Cancel a run, unless it is over already, and wait until its status can no longer change.
 
     :param seconds: how long to wait for that; ``is_over`` of the result tells whether it did.
+    :param clock: gives seconds, and never jumps.
+    :param sleep: pauses for seconds.
     """
     stopped = look(hook, execution_id)
     if stopped.phase is None or stopped.is_over:

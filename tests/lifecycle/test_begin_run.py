@@ -75,6 +75,7 @@ class Task:
         self.number = 0
         self.correlation: str | None = None
         self.now: Callable[[], float] | None = None
+        self.steady: Callable[[], float] | None = None
         self.die_after_the_start = False
         self.sleep: Callable[[float], None] = lambda seconds: None
 
@@ -94,7 +95,7 @@ class Task:
             return send
 
         self.number += 1
-        clock = {} if self.now is None else {"clock": self.now}
+        clock = {} if self.now is None else {"clock": self.now, "steady": self.steady or self.now}
         beginning = RunBeginning(
             hook=self.hook,
             store=self.store,
@@ -463,6 +464,23 @@ def test_a_clear_whose_old_run_does_not_stop_starts_no_other_and_names_it(task: 
     )
     assert clock[0] == 1_000_030
     assert statuses(task.server) == ["Running"]
+
+
+def test_a_wall_clock_that_jumps_does_not_shorten_the_time_that_the_old_run_has_to_stop(task: Task) -> None:
+    task.server.configure(cancel_seconds=20)
+    first = task.attempt()
+    wall, steady = [1_000_000.0], [0.0]
+
+    def sleep(seconds: float) -> None:
+        wall[0] += 3600
+        steady[0] += seconds
+        task.server.advance(seconds)
+
+    task.clear()
+    task.now, task.steady, task.sleep = lambda: wall[0], lambda: steady[0], sleep
+    again = task.attempt()
+    assert statuses(task.server) == ["Canceled", "Running"]
+    assert ids(task.server) == [first.execution_id, again.execution_id]
 
 
 def test_a_clear_of_a_finished_run_starts_anew_without_cancelling(
