@@ -19,6 +19,8 @@ from smartflows_provider.lifecycle.xcom_keys import (
     EXECUTION_URL_KEY,
 )
 
+UNREADABLE = "What is recorded of the execution could not be read: %s"
+
 
 class TaskAttempt:
     """
@@ -62,7 +64,7 @@ class TaskAttempt:
         try:
             return self.store.load()
         except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from answering
-            self._log.warning("What is recorded of the execution could not be read: %s", error)
+            self._log.warning(UNREADABLE, error)
             return None
 
     def rejoin(self, execution_id: str) -> bool:
@@ -71,7 +73,12 @@ class TaskAttempt:
 
         A task that is resumed was not cleared, whatever has been cleared around it meanwhile.
         """
-        record = self.recorded()
+        try:
+            record = self.store.load()
+        except Exception as error:  # noqa: BLE001 - as in recorded()
+            self._log.warning(UNREADABLE, error)
+            # An earlier attempt may have started it, and may have asked the service to cancel it.
+            return False
         if record is None or record.execution_id != execution_id:
             return True
         if record.epoch != self.identity.epoch:

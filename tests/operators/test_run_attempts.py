@@ -260,3 +260,28 @@ def test_a_run_that_succeeded_although_a_stopped_attempt_had_cancelled_it_is_not
     again = outcome(server, mode, attempt=Attempt(store=store, max_tries=1, try_number=2))
     assert again.value["status"] == "Success"
     assert len(starts(server)) == 1
+
+
+def test_a_run_whose_record_cannot_be_read_is_not_taken_for_one_that_somebody_else_has_cancelled(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    class DeafStore(FakeStateStore):
+        deaf = False
+
+        def get(self, key: str, default: Any = None) -> Any:
+            if self.deaf:
+                raise RuntimeError("the API server does not answer")
+            return super().get(key, default)
+
+    panel_flow(server, LONG)
+    store = DeafStore()
+    run_task(operator_for("sync", wait_for_completion=False), Attempt(store=store))
+
+    def cancel(event: dict[str, Any]) -> dict[str, Any]:
+        store.deaf = True
+        return event
+
+    attempt = Attempt(store=store, try_number=2, max_tries=2, before_resume=cancel)
+    run = outcome(server, "deferrable", attempt=attempt, meanwhile=hook.cancel)
+    assert type(run.error) is FlowKilledError
+    assert not isinstance(run.error, AirflowFailException)
