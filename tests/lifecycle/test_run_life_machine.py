@@ -215,6 +215,8 @@ class Life:
         """What the attempt that is under way was begun for."""
         self.in_doubt = False
         """Whether this attempt cannot tell if it is a retry or comes after a clear."""
+        self.looks_retried = False
+        """Whether the attempt before this one failed by itself, although somebody had cleared the task."""
         self.doubted: set[str] = set()
         """Runs that such an attempt has taken the place of."""
         self.timed_out: set[str] = set()
@@ -423,7 +425,8 @@ class Life:
         Return why a run may go on beside another.
 
         - Its start was never answered, and the author has asked for ``resubmit``.
-        - Its start was never answered, the task has told people so, and they have cleared it.
+        - Its start was never answered, the task has told people so, and they have cleared it. A clear that
+          comes while the worker is just about to tell cannot be told from one that comes after it.
         - Airflow 3.4 has emptied the record at a clear, and the kill did not get to the service.
         """
         if run.id in self.excused:
@@ -530,6 +533,7 @@ class Life:
             self.attempt_began = self.clock.utcnow()
             self.attempt_generation = self.generation
             self.in_doubt = self._looks_cleared()
+            self.looks_retried = self.record.get("ended_try") == self.try_number - 1
         self.state = "running"
         with self._process("worker", plan):
             self._on_worker(event)
@@ -717,9 +721,8 @@ class Life:
         run = self._run_of(run_id)
         assert run.ours, f"{run_id} is another task's run"
         old = self.generation_of[run_id] != self.attempt_generation
-        looks_like_retry = self.record.get("ended_try") == self.try_number - 1
         if old and self.setting.on_clear == "restart" and self.state == "running":
-            assert looks_like_retry, f"the task was cleared and goes on with {run_id}"
+            assert self.looks_retried, f"the task was cleared and goes on with {run_id}"
 
     def _check_value(self, value: Any) -> None:
         self._check_run(value["execution_id"])
@@ -768,6 +771,9 @@ class Life:
                 cannot = "could not be listed" in message
                 assert cannot or not lists, f"{lists} are not listed"
                 self.told |= self.unanswered
+                if self.attempt_generation != self.generation:
+                    for run_id in self.unanswered:
+                        self.excused.setdefault(run_id, "the task was cleared while it found that out")
             case FlowInputError():
                 cause = self.setting.on_input_changed == "fail" and self.input_version > 0
             case FlowTimeoutError():

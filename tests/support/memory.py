@@ -245,9 +245,11 @@ class Memory:
         monkeypatch.setattr(loops, "asyncio", SimpleNamespace(sleep=sleep_in_loop))
         monkeypatch.setattr(repetition, "Retrying", partial(tenacity.Retrying, sleep=stopped.sleep))
         monkeypatch.setattr(repetition, "AsyncRetrying", partial(tenacity.AsyncRetrying, sleep=sleep_in_loop))
-        for function in (RunBeginning.__init__, cancel_and_settle):
-            monkeypatch.setitem(function.__kwdefaults__, "clock", stopped.time)
-            monkeypatch.setitem(function.__kwdefaults__, "sleep", stopped.sleep)
+        given = {"clock": stopped.time, "steady": stopped.monotonic, "sleep": stopped.sleep}
+        for name, value in given.items():
+            monkeypatch.setitem(RunBeginning.__init__.__kwdefaults__, name, value)
+        monkeypatch.setitem(cancel_and_settle.__kwdefaults__, "clock", stopped.monotonic)
+        monkeypatch.setitem(cancel_and_settle.__kwdefaults__, "sleep", stopped.sleep)
 
         def send_once(client: BlockingClient | AsyncClient, request: Request) -> Response:
             settings = client.settings
