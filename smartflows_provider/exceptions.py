@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -88,6 +88,15 @@ class FlowException(AirflowException):
         self.fate = fate
         self.advice = advice
         self.retry_after = retry_after
+
+    def about(self, where: RunIdentity, *, fate: str) -> Self:
+        """
+        Return the same error about a run that is known better.
+
+        :param where: which run it is about.
+        :param fate: what became of it.
+        """
+        return type(self)(self.what, where=where, fate=fate, advice=self.advice, retry_after=self.retry_after)
 
 
 class FlowConfigurationError(FlowException, AirflowFailException):

@@ -19,8 +19,6 @@ from smartflows_provider.lifecycle.xcom_keys import (
     EXECUTION_URL_KEY,
 )
 
-UNREADABLE = "What is recorded of the execution could not be read: %s"
-
 
 class TaskAttempt:
     """
@@ -52,11 +50,15 @@ class TaskAttempt:
         """Return the id that this attempt has pushed, None if it has pushed none."""
         task_instance = self._task_instance
         index = getattr(task_instance, "map_index", None)
-        found = task_instance.xcom_pull(
-            task_ids=task_instance.task_id,
-            key=EXECUTION_ID_KEY,
-            map_indexes=-1 if index is None else index,
-        )
+        try:
+            found = task_instance.xcom_pull(
+                task_ids=task_instance.task_id,
+                key=EXECUTION_ID_KEY,
+                map_indexes=-1 if index is None else index,
+            )
+        except Exception as error:  # noqa: BLE001 - as in recorded()
+            self._log.warning("Which execution this attempt waits for could not be read: %s", error)
+            return None
         return found if isinstance(found, str) else None
 
     def recorded(self) -> RunRecord | None:
@@ -64,38 +66,32 @@ class TaskAttempt:
         try:
             return self.store.load()
         except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from answering
-            self._log.warning(UNREADABLE, error)
+            self._log.warning("What is recorded of the execution could not be read: %s", error)
             return None
 
-    def rejoin(self, execution_id: str) -> bool:
+    def run(self) -> tuple[str | None, RunRecord | None]:
+        """Return the run of a task that is resumed, and its record; None for what is not known."""
+        record = self.recorded()
+        if record is not None and record.execution_id is not None:
+            return record.execution_id, record
+        return self.announced(), record
+
+    def rejoin(self, record: RunRecord) -> None:
         """
-        Note that this attempt is still with its run, and tell whether it has started it.
+        Note that this attempt is still with its run.
 
         A task that is resumed was not cleared, whatever has been cleared around it meanwhile.
         """
-        try:
-            record = self.store.load()
-        except Exception as error:  # noqa: BLE001 - as in recorded()
-            self._log.warning(UNREADABLE, error)
-            # An earlier attempt may have started it, and may have asked the service to cancel it.
-            return False
-        if record is None or record.execution_id != execution_id:
-            return True
         if record.epoch != self.identity.epoch:
             self._write(replace(record, epoch=self.identity.epoch))
-        return self.has_started(record)
-
-    def has_started(self, record: RunRecord) -> bool:
-        """Tell whether it was this attempt that has started a run; a record that does not tell counts so."""
-        return record.started_try is None or record.started_try == self.identity.number
 
     def stopped(self) -> None:
-        """Note that this attempt was told to stop and has asked the service to cancel its run."""
+        """Note that this attempt has given its run up and asked the service to cancel it."""
         record = self.recorded()
         if record is not None:
             self._write(replace(record, stopped=True))
 
-    def failed(self, error: Exception, *, left: str | None) -> None:
+    def failed(self, error: BaseException, *, left: str | None) -> None:
         """
         Note that this attempt has failed by itself.
 
@@ -103,9 +99,9 @@ class TaskAttempt:
         :param left: the run that it leaves alive, None if there is none.
         """
         record = None if isinstance(error, AirflowFailException) else self.recorded()
-        # What a clear asks for and this attempt has not brought about is still to be done by the next.
         if record is not None and not self.identity.was_cleared(record):
-            self._write(replace(record, ended_try=self.identity.number))
+            identity = self.identity
+            self._write(replace(record, ended_try=identity.number, retries=identity.retries))
         if left is None:
             return
         try:

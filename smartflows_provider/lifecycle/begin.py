@@ -20,6 +20,7 @@ from smartflows_provider.exceptions import (
     FlowException,
     FlowExecutionGoneError,
     FlowInputError,
+    FlowKilledError,
     FlowNotFoundError,
     FlowRecordError,
     FlowRequestRefusedError,
@@ -30,9 +31,9 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.hooks.translation import seconds_asked, translate
 from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
-from smartflows_provider.lifecycle.reattach import after_look, first_step
+from smartflows_provider.lifecycle.reattach import FirstStep, after_look, first_step
 from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, RunRecord, RunStore
-from smartflows_provider.lifecycle.stop import Stopped, cancel_and_look, cancel_and_settle
+from smartflows_provider.lifecycle.stop import cancel_and_settle
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.failures import read_failure
@@ -53,7 +54,10 @@ if TYPE_CHECKING:
 NOTHING_STARTED = "Nothing was started."
 LOOK_UP_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks for a run whose start was not answered: it may appear a little later."""
-CHECK = "Find this task's among them, cancel it or take its output; then clear the task to start a new one."
+CHECK = (
+    "Find this task's among them, cancel it or take its output; then clear the task to start a new one, "
+    "which does not look for the old one."
+)
 UNREADABLE = (
     f"Find this task's among them, cancel it or take its output; then delete the task state {RECORD_KEY!r}, "
     "or set durable=False, and clear the task to start a new one."
@@ -90,8 +94,8 @@ class BegunRun:
     """Epoch seconds."""
     phase: RunPhase
     """As it was seen last."""
-    attached: bool = False
-    """Whether an earlier attempt has started it, and may have asked the service to cancel it."""
+    started_here: bool
+    """Whether this attempt has started it."""
 
 
 class RunBeginning:
@@ -103,9 +107,11 @@ class RunBeginning:
     :param attempt: which one this is.
     :param options: the author's decisions.
     :param log: the task's logger.
+    :param run_known: told which run the task answers for as soon as that is known; None where that is over.
+    :param check: raises if the task was told to stop.
     :param clock: gives epoch seconds.
-    :param steady: gives seconds of a clock that never jumps.
-    :param sleep: pauses for seconds.
+    :param steady: gives seconds that never jump.
+    :param sleep: pauses for seconds; raises as ``check`` does.
     """
 
     def __init__(
@@ -116,6 +122,8 @@ class RunBeginning:
         attempt: AttemptIdentity,
         options: RunOptions,
         log: Any,
+        run_known: Callable[[str | None], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -125,35 +133,41 @@ class RunBeginning:
         self._attempt = attempt
         self._options = options
         self._log = log
+        self._run_known = run_known
+        self._check = check
         self._clock = clock
         self._steady = steady
         self._sleep = sleep
-        self.earlier_run: str | None = None
-        """Id of the run that an earlier attempt has recorded, once :meth:`attach` has looked."""
+        self._record: RunRecord | None = None
+        self._unreadable: ValueError | None = None
+        self._ended_badly = False
+
+    def recall(self) -> None:
+        """Read what an earlier attempt has recorded; to be called first, it asks nobody but Airflow."""
+        try:
+            self._record = self._store.load()
+        except ValueError as error:
+            self._unreadable = error
+        if self._record is not None and self._record.execution_id is not None:
+            self._run_known(self._record.execution_id)
 
     def attach(self, flow: str) -> BegunRun | None:
         """
         Attach to the run of an earlier attempt where the input does not matter, so that it is not even read.
 
-        Sets :attr:`earlier_run`. Returns None where there is no such run, or the decision is :meth:`begin`'s.
+        Returns None where there is no such run, or the decision is :meth:`begin`'s.
 
         :param flow: id or name as given, for people.
         :raises FlowStateUnknownError: as :meth:`begin`.
         :raises FlowExecutionGoneError: as :meth:`begin`.
         """
-        try:
-            record = self._store.load()
-        except ValueError:
+        record = self._record
+        if record is None or record.execution_id is None or self._options.on_input_changed != "attach":
             return None
-        if record is None or record.execution_id is None:
-            return None
-        self.earlier_run = record.execution_id
         step = first_step(
             record, attempt=self._attempt, fingerprint=record.fingerprint, options=self._options
         )
-        if step != "look" or self._options.on_input_changed != "attach":
-            return None
-        return self._attach(record, record.execution_id, flow)
+        return self._follow(step, record, record.execution_id, flow) if step in {"look", "settle"} else None
 
     def begin(self, request: RunRequest) -> BegunRun:
         """
@@ -165,42 +179,109 @@ class RunBeginning:
         :raises FlowExecutionGoneError: if the service no longer has the earlier run.
         :raises FlowException: for what else stands in the way of starting a run.
         """
-        try:
-            record = self._store.load()
-        except ValueError as error:
-            why = f"What an earlier attempt has recorded cannot be read: {error}."
-            raise self._unclear(request, None, why, advice=UNREADABLE) from None
-        record = self._resolved(record, request)
+        if self._unreadable is not None:
+            why = f"What an earlier attempt has recorded cannot be read: {self._unreadable}."
+            raise self._unclear(request, 0.0, why, advice=UNREADABLE) from None
+        if self._ended_badly:
+            return self._submit(request)
+        record = self._resolved(self._record, request)
         step = first_step(
             record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
         )
         if record is None or step == "submit":
+            if record is not None:
+                self._log.warning(
+                    "An earlier attempt ended while it was starting an execution; one that it has started is "
+                    "not known, and another is started now."
+                )
             return self._submit(request)
-        if step == "unclear":
-            raise self._unclear(request, record, "An earlier attempt ended while it was starting it.")
-        execution_id = record.execution_id
-        if execution_id is None:
-            return self._submit(request)
-        if step == "settle":
-            self._log.info("Execution %s was cancelled as an attempt was stopped.", execution_id)
-            if not self._stop(execution_id, request).ended_well:
-                return self._submit(request)
-            record = replace(record, stopped=False)
-            step = first_step(
-                record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
+        if step == "unclear" or record.execution_id is None:
+            raise self._unclear(
+                request, record.submitted_at, "An earlier attempt ended while it was starting it."
             )
         if step == "supersede":
-            self._log.info("Execution %s is superseded by a new one.", execution_id)
-            self._stop(execution_id, request)
+            self._settle(record.execution_id, request.flow)
             return self._submit(request)
         if step == "input_changed":
             raise FlowInputError(
                 "The input differs from the one the execution was started with, and on_input_changed='fail'.",
-                where=self._where(request, execution_id),
+                where=self._where(request.flow, record.execution_id),
                 fate="The execution was left as it is.",
                 advice="Clear the task to start a new execution with the new input.",
             )
-        return self._attach(record, execution_id, request.flow) or self._submit(request)
+        return self._follow(step, record, record.execution_id, request.flow) or self._submit(request)
+
+    def _follow(self, step: FirstStep, record: RunRecord, execution_id: str, flow: str) -> BegunRun | None:
+        """Return the recorded run, None if it ended badly, so that a new one is to be started."""
+        if step == "settle":
+            phase, status = self._settle(execution_id, flow), ""
+        else:
+            snapshot = self._look(execution_id, flow)
+            phase, status = snapshot.phase, f" It is {snapshot.status}."
+        if phase is None or after_look(phase) == "submit":
+            self._log.info(
+                "Execution %s of an earlier attempt has ended.%s A new one is started.", execution_id, status
+            )
+            self._run_known(None)
+            self._ended_badly = True
+            return None
+        self._log.info(
+            "Attached to execution %s, which an earlier attempt has started.%s", execution_id, status
+        )
+        attached = replace(record, epoch=self._attempt.epoch, ended_try=None, stopped=False)
+        if record.deadline <= self._clock() and not phase.is_stable:
+            # An earlier attempt gave up on it and left it alive: this attempt has its own time.
+            attached = replace(attached, deadline=self._clock() + self._options.timeout)
+        if attached != record:
+            self._store.save(attached)
+        return BegunRun(
+            execution_id=execution_id,
+            deadline=attached.deadline,
+            phase=phase,
+            started_here=self._attempt.has_started(record),
+        )
+
+    def _look(self, execution_id: str, flow: str) -> RunSnapshot:
+        """Ask for the status of an earlier attempt's run."""
+        where = self._where(flow, execution_id)
+        try:
+            return self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
+        except NotFound as error:
+            self._run_known(None)
+            raise FlowExecutionGoneError(
+                f"The execution that an earlier attempt started no longer exists: {error}.",
+                where=where,
+                fate="It was purged, or the connection now leads to another project; its end is not known.",
+                advice="Clear the task to start a new execution.",
+            ) from None
+        except (WireError, TransportError) as error:
+            self._check()
+            failure = read_failure(error)
+            if failure.kind in {"refused", "denied"}:
+                event = WaitEvent(reason=failure.kind, execution_id=execution_id, detail=failure.text)
+                raise error_of_unfinished_wait(event, where=where) from None
+            raise FlowStateUnknownError(
+                f"The execution that an earlier attempt started could not be asked about: {error}.",
+                where=where,
+                fate="The execution was kept; no other was started.",
+                advice="A retry asks again.",
+                retry_after=seconds_asked(error),
+            ) from None
+
+    def _settle(self, execution_id: str, flow: str) -> RunPhase | None:
+        """Stop the run of an earlier attempt, and return how it ended; None where the service has lost it."""
+        self._log.info("Execution %s is cancelled before another one is started.", execution_id)
+        stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
+        if not stopped.is_over:
+            raise FlowStateUnknownError(
+                "The execution of an earlier attempt has not stopped.",
+                where=self._where(flow, execution_id),
+                fate=f"{stopped.fate} No other was started.",
+                advice="Cancel it at the service if it does not stop by itself; a retry tries again.",
+            )
+        self._log.info("%s", stopped.fate)
+        self._run_known(None)
+        return stopped.phase
 
     def _resolved(self, record: RunRecord | None, request: RunRequest) -> RunRecord | None:
         """Return the record, with the id of the run whose start an attempt did not live to see answered."""
@@ -209,6 +290,7 @@ class RunBeginning:
         started = self._look_up(request, record.submitted_at, record.correlation)
         if started is None:
             return record
+        self._run_known(started.execution_id)
         found = replace(record, execution_id=started.execution_id)
         self._store.save(found)
         return found
@@ -231,65 +313,6 @@ class RunBeginning:
             self._sleep(pause)
         return None
 
-    def _attach(self, record: RunRecord, execution_id: str, flow: str) -> BegunRun | None:
-        """Return the recorded run, None if it ended badly, so that a new one is to be started."""
-        where = self._hook.identity(flow=flow, execution_id=execution_id)
-        try:
-            snapshot = self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
-        except NotFound as error:
-            raise FlowExecutionGoneError(
-                f"The execution that an earlier attempt started no longer exists: {error}.",
-                where=where,
-                fate="It was purged, or the connection now leads to another project; its end is not known.",
-                advice="Clear the task to start a new execution.",
-            ) from None
-        except (WireError, TransportError) as error:
-            failure = read_failure(error)
-            if failure.kind in {"refused", "denied"}:
-                event = WaitEvent(reason=failure.kind, execution_id=execution_id, detail=failure.text)
-                raise error_of_unfinished_wait(event, where=where) from None
-            raise FlowStateUnknownError(
-                f"The execution that an earlier attempt started could not be asked about: {error}.",
-                where=where,
-                fate="The execution was kept; no other was started.",
-                advice="A retry asks again.",
-                retry_after=seconds_asked(error),
-            ) from None
-        if after_look(snapshot.phase) == "submit":
-            self._log.info(
-                "Execution %s of an earlier attempt ended in %s; starting a new one.",
-                execution_id,
-                snapshot.status,
-            )
-            return None
-        self._log.info(
-            "Attached to execution %s, which an earlier attempt has started; its status is %s.",
-            execution_id,
-            snapshot.status,
-        )
-        attached = replace(record, epoch=self._attempt.epoch, ended_try=None)
-        if record.deadline <= self._clock() and not snapshot.phase.is_stable:
-            # An earlier attempt gave up on it and left it alive: this attempt has its own time.
-            attached = replace(attached, deadline=self._clock() + self._options.timeout)
-        if attached != record:
-            self._store.save(attached)
-        return BegunRun(
-            execution_id=execution_id, deadline=attached.deadline, phase=snapshot.phase, attached=True
-        )
-
-    def _stop(self, execution_id: str, request: RunRequest) -> Stopped:
-        """Stop a run that a new one takes the place of, and make sure it has stopped."""
-        stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
-        if not stopped.is_over:
-            raise FlowStateUnknownError(
-                "The execution that is to be superseded has not stopped.",
-                where=self._where(request, execution_id),
-                fate=f"{stopped.fate} No other was started.",
-                advice="Cancel it at the service if it does not stop by itself; a retry tries again.",
-            )
-        self._log.info("%s", stopped.fate)
-        return stopped
-
     def _submit(self, request: RunRequest) -> BegunRun:
         send = request.prepare()
         now = self._clock()
@@ -304,61 +327,86 @@ class RunBeginning:
             started_try=self._attempt.number,
         )
         self._store.save(intent)
+        try:
+            self._check()
+        except FlowKilledError:
+            self._store.discard()
+            raise
         self._log.info("Starting flow %r.", request.flow)
-        snapshot = self._send(send, request, intent)
+        snapshot = self._send(send, request, now)
         execution_id = snapshot.execution_id
+        self._run_known(execution_id)
         try:
             self._store.save(replace(intent, execution_id=execution_id))
         except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from writing
             phase = self._unrecorded(request, execution_id, error)
-            return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=phase)
+            return BegunRun(
+                execution_id=execution_id, deadline=intent.deadline, phase=phase, started_here=True
+            )
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
-        return BegunRun(execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase)
+        return BegunRun(
+            execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase, started_here=True
+        )
 
     def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> RunPhase:
         """Stop a run that no later attempt could find again; one that has ended well is gone on with."""
-        stopped = cancel_and_look(self._hook, execution_id)
-        if stopped.phase is not None and stopped.ended_well:
-            self._log.warning(
-                "%s It could not be recorded: %s: %s", stopped.fate, type(error).__name__, error
-            )
+        stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
+        if stopped.is_over and stopped.phase is not None and after_look(stopped.phase) == "attach":
+            problem = f"{type(error).__name__}: {error}"
+            self._log.warning("%s It could not be recorded: %s", stopped.fate, problem)
             return stopped.phase
+        advice = "Cancel it at the service; a retry tells of it as of a start without an answer."
         if stopped.is_over:
+            self._run_known(None)
+            advice = "A retry starts a new execution."
             # An intent that stayed would make the next attempt look for a run that is no longer there.
             with suppress(Exception):
                 self._store.discard()
         raise FlowRecordError(
             f"The execution was started, but Airflow could not record it: {type(error).__name__}: {error}",
-            where=self._where(request, execution_id),
+            where=self._where(request.flow, execution_id),
             fate=stopped.fate,
-            advice="A retry starts a new execution.",
+            advice=advice,
         ) from error
 
-    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, intent: RunRecord) -> RunSnapshot:
+    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
         """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
         try:
             return send()
         except (WireError, TransportError, AirflowTaskTimeout) as caught:
             error = _failure(caught, hide_words=request.hide_words)
-            if not _may_have_started(error):
-                self._store.discard()
-                raise self._refusal(error, request) from None
-            if self._options.on_ambiguous_submission != "resubmit":
-                since, correlation = intent.submitted_at, intent.correlation
-                if correlation and (found := self._look_up(request, since, correlation)):
-                    return found
-                raise self._unclear(request, intent, f"{error}.") from None
+        if not _may_have_started(error):
+            self._store.discard()
+            raise self._refusal(error, request) from None
+        if self._options.on_ambiguous_submission == "resubmit":
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
-            first = error
+            try:
+                return send()
+            except (WireError, TransportError, AirflowTaskTimeout) as caught:
+                second = _failure(caught, hide_words=request.hide_words)
+            raise self._unclear(request, since, f"{error}. It was sent once more: {second}.") from None
+        found = self._look_up_in_time(request, since)
+        if found is None:
+            raise self._unclear(request, since, f"{error}.") from None
+        return found
+
+    def _look_up_in_time(self, request: RunRequest, since: float) -> RunSnapshot | None:
+        """Look up the run whose start was not answered; what interrupts that leaves it open."""
+        if request.correlation is None:
+            return None
         try:
-            return send()
-        except (WireError, TransportError, AirflowTaskTimeout) as caught:
-            error = _failure(caught, hide_words=request.hide_words)
-            raise self._unclear(request, intent, f"{first}. It was sent once more: {error}.") from None
+            return self._look_up(request, since, request.correlation)
+        except AirflowTaskTimeout:
+            return None
+        except FlowKilledError:
+            if self._store.remembers:
+                raise
+            # No later attempt knows that there is something to look for.
+            return None
 
     def _refusal(self, error: WireError | TransportError, request: RunRequest) -> FlowException:
         """Return the error for a request that the service has not taken."""
-        where = self._where(request)
+        where = self._where(request.flow)
         if isinstance(error, RequestRefused):
             return FlowRequestRefusedError(
                 f"The service does not start the flow: {error}.",
@@ -378,15 +426,10 @@ class RunBeginning:
         return translate(error, where=where, fate=NOTHING_STARTED)
 
     def _unclear(
-        self, request: RunRequest, intent: RunRecord | None, why: str, *, advice: str = CHECK
+        self, request: RunRequest, since: float, why: str, *, advice: str = CHECK
     ) -> FlowSubmissionUnclearError:
-        """Return the error that lists which runs it may be, and note that people are told."""
-        if intent is not None:
-            # Where that cannot be noted, a task that is cleared tells it once more.
-            with suppress(Exception):
-                self._store.save(replace(intent, told=True))
         try:
-            found = request.candidates(0.0 if intent is None else intent.submitted_at)
+            found = request.candidates(since)
             listed = (
                 "Executions of this flow since then:\n" + "\n".join(f"  {line}" for line in found)
                 if found
@@ -396,13 +439,13 @@ class RunBeginning:
             listed = f"The service's executions could not be listed: {error}."
         return FlowSubmissionUnclearError(
             f"It is open whether the service has started an execution. {why}",
-            where=self._where(request),
+            where=self._where(request.flow),
             fate=listed,
             advice=advice,
         )
 
-    def _where(self, request: RunRequest, execution_id: str | None = None) -> RunIdentity:
-        return self._hook.identity(flow=request.flow, execution_id=execution_id)
+    def _where(self, flow: str, execution_id: str | None = None) -> RunIdentity:
+        return self._hook.identity(flow=flow, execution_id=execution_id)
 
 
 def _failure(

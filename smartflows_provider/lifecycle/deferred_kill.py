@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from queue import SimpleQueue
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XCom
@@ -80,8 +81,12 @@ class WaitedRun:
     task: TaskIdentity
     cancel: bool
     """Whether it is cancelled where a person has ended the task."""
+    keep_on_clear: bool = False
+    """Whether a cleared task goes on with it."""
     handing_over: bool = False
     """Whether the trigger has sent its event, so that the task is to go on elsewhere."""
+    ending: bool = False
+    """Whether the triggerer may be ending, and Airflow not be there to be asked."""
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
@@ -95,10 +100,11 @@ def get_ready() -> None:
     A triggerer builds its way to Airflow's API when it is first used, which takes some five seconds: too long
     for a kill, and for a triggerer that is about to end.
     """
-    _threads().submit(_ask_for_nothing)
+    _threads().submit(_ask_about_nothing)
 
 
-def _ask_for_nothing() -> None:
+def _ask_about_nothing() -> None:
+    """Use Airflow's API once; that there is no such DAG is no matter."""
     with suppress(Exception):
         RuntimeTaskInstance.get_task_states(dag_id="", run_ids=[""], task_ids=[""])
 
@@ -113,7 +119,7 @@ def release(run: WaitedRun) -> Future[None]:
     :returns: done once the first look at the task is over.
     """
     # Airflow tells by a context variable which task's log a line belongs to.
-    return _threads().submit(copy_context().run, _look_first, run, time.monotonic())
+    return _threads().submit(partial(copy_context().run, _look_first, run, time.monotonic()))
 
 
 def _look_first(run: WaitedRun, since: float) -> None:
@@ -128,11 +134,16 @@ def _look(run: WaitedRun, since: float) -> Ownership:
         if found in {"ended", "replaced"}:
             _stop(run, found)
     except Exception as error:  # noqa: BLE001 - this is the end of a thread
-        text = (
-            "The wait for %s was ended, and it was not cancelled: whether the task was ended, or how to "
-            "reach the service, could not be found out (%s: %s). If the task was ended, cancel it there."
-        )
-        log.log(logging.ERROR, text, run, type(error).__name__, error)
+        if run.ending:
+            log.info("The wait for %s ends here; it goes on in another triggerer.", run)
+        else:
+            log.error(  # noqa: TRY400 - the traceback tells of Airflow's inside only
+                "The wait for %s was ended, and it was not cancelled: whether the task was ended, or how to "
+                "reach the service, could not be found out (%s: %s). If the task was ended, cancel it there.",
+                run,
+                type(error).__name__,
+                error,
+            )
         return "kept"
     return found
 
@@ -146,7 +157,13 @@ def _ownership_of(run: WaitedRun, since: float) -> Ownership:
     key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
     if key not in states:
         raise LookupError(f"Airflow tells no state of {key}")
-    return ownership(run.execution_id, state=states[key], xcom=task.xcom, handing_over=run.handing_over)
+    return ownership(
+        run.execution_id,
+        state=states[key],
+        xcom=task.xcom,
+        keep_on_clear=run.keep_on_clear,
+        handing_over=run.handing_over,
+    )
 
 
 def _stop(run: WaitedRun, why: Ownership) -> None:
@@ -155,11 +172,13 @@ def _stop(run: WaitedRun, why: Ownership) -> None:
         log.info("%s: %s was not cancelled, as cancel_on_kill=False asks.", reason, run)
         return
     hook = hook_for(run.system, run.conn_id)
-    problem = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id))
-    if problem is None:
-        log.info("%s: cancelled %s.", reason, run)
+    reply = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id))
+    if reply.problem is not None:
+        log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, reply.problem)
+    elif reply.ended_in is not None:
+        log.info("%s: %s had ended in %s.", reason, run, reply.ended_in)
     else:
-        log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, problem)
+        log.info("%s: cancelled %s.", reason, run)
 
 
 @dataclass
@@ -199,9 +218,36 @@ def _states_of(dag_id: str, run_id: str, task_id: str) -> _TaskStates:
     return _TaskStates(dag_id, run_id, task_id)
 
 
+class _DaemonThreads:
+    """
+    A few threads that do not keep their process alive.
+
+    Those of :mod:`concurrent.futures` do: a triggerer that ends while Airflow no longer answers would hang.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._work: SimpleQueue[tuple[Future[None], Callable[[], None]]] = SimpleQueue()
+        for _ in range(count):
+            threading.Thread(target=self._serve, name="flow-cancel", daemon=True).start()
+
+    def submit(self, work: Callable[[], None]) -> Future[None]:
+        """Have work done that raises nothing; returns what tells when it is."""
+        done: Future[None] = Future()
+        # From now on nothing cancels it, not even the end of an event loop that waits for it.
+        done.set_running_or_notify_cancel()
+        self._work.put((done, work))
+        return done
+
+    def _serve(self) -> None:
+        while True:
+            done, work = self._work.get()
+            work()
+            done.set_result(None)
+
+
 @cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=16, thread_name_prefix="flow-cancel")
+def _threads() -> _DaemonThreads:
+    return _DaemonThreads(16)
 
 
 @dataclass(kw_only=True)
@@ -233,38 +279,37 @@ class _Later:
 
     def _keep_looking(self) -> None:
         while True:
-            pending = self._next()
-            found = pending.context.run(_look, pending.run, time.monotonic())
-            now = time.monotonic()
-            if found != "open":
-                continue
-            if now >= pending.until:
-                pending.context.run(_give_up, pending.run)
-                continue
-            pending.pause = min(pending.pause * 1.5, LONGEST_PAUSE)
-            pending.due = now + pending.pause
-            with self._changed:
-                self._pending.append(pending)
+            due, since = self._due()
+            for pending in due:
+                if pending.context.run(_look, pending.run, since) != "open":
+                    continue
+                if since >= pending.until:
+                    pending.context.run(_give_up, pending.run)
+                    continue
+                pending.pause = min(pending.pause * 1.5, LONGEST_PAUSE)
+                pending.due = since + pending.pause
+                with self._changed:
+                    self._pending.append(pending)
 
-    def _next(self) -> _Pending:
-        """Wait for the next look that is due, and take it off the list."""
+    def _due(self) -> tuple[list[_Pending], float]:
+        """Wait for the next looks that are due, take them off the list, and return when that was."""
         with self._changed:
             while True:
-                soonest = min(self._pending, key=lambda one: one.due, default=None)
-                wait = None if soonest is None else soonest.due - time.monotonic()
-                if soonest is not None and wait is not None and wait <= 0:
-                    self._pending.remove(soonest)
-                    return soonest
-                self._changed.wait(wait)
+                now = time.monotonic()
+                due = [one for one in self._pending if one.due <= now]
+                if due:
+                    self._pending = [one for one in self._pending if one.due > now]
+                    return due, now
+                soonest = min((one.due for one in self._pending), default=None)
+                self._changed.wait(None if soonest is None else soonest - now)
 
 
 _later = cache(_Later)
 
 
 def _give_up(run: WaitedRun) -> None:
-    if not run.handing_over:
-        log.warning(
-            "The wait for %s was ended, and it cannot be told whether the task goes on with it; it was left "
-            "as it is. If the task was ended, cancel it at the service.",
-            run,
-        )
+    log.warning(
+        "The wait for %s was ended, and it cannot be told whether the task goes on with it; it was left as "
+        "it is. If the task was ended, cancel it at the service.",
+        run,
+    )

@@ -32,6 +32,7 @@ def ownership(
     *,
     state: str | None,
     xcom: Callable[[str], object],
+    keep_on_clear: bool = False,
     handing_over: bool = False,
 ) -> Ownership:
     """
@@ -40,11 +41,12 @@ def ownership(
     :param execution_id: the run.
     :param state: of the task instance; None for one that was cleared and not scheduled yet.
     :param xcom: reads an XCom of the task instance by its key; asked only where it matters.
+    :param keep_on_clear: whether a cleared task goes on with the run.
     :param handing_over: whether the trigger has sent its event and the worker is still to take it up, so that
         ``deferred`` says nothing.
     """
     if state is None:
-        return "ended"
+        return "open" if keep_on_clear else "ended"
     if state in _OVER:
         return "kept" if xcom(EXECUTION_LEFT_KEY) == execution_id else "ended"
     if state not in _AT_WORK:

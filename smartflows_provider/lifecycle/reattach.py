@@ -12,7 +12,7 @@ from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.record import AttemptIdentity, RunRecord
 from smartflows_provider.wire.run import RunPhase
 
-FirstStep = Literal["submit", "look", "supersede", "settle", "unclear", "input_changed"]
+FirstStep = Literal["submit", "look", "settle", "supersede", "unclear", "input_changed"]
 
 
 def first_step(
@@ -22,24 +22,22 @@ def first_step(
     Decide before the service is asked.
 
     ``submit``: start a run. ``look``: ask for the recorded run's status, then see :func:`after_look`.
-    ``supersede``: cancel the recorded run, wait until it is stable, start a new one. ``settle``: an attempt
-    that was told to stop has cancelled it already, which the service may still be busy with: wait until it is
-    stable, as it may have ended well all the same. ``unclear``: an attempt died while it was starting a run,
-    and people have not been told so yet. ``input_changed``: fail, because the author wants that.
+    ``settle``: an earlier attempt has cancelled the recorded run, which the service may still be busy with:
+    wait until it is stable, then see :func:`after_look`.
+    ``supersede``: cancel the recorded run, wait until it is stable, start a new one. ``unclear``: an
+    attempt died while it was starting a run. ``input_changed``: fail, because the author wants that.
     """
     if record is None:
         return "submit"
-    cleared = attempt.was_cleared(record)
     if record.execution_id is None:
-        resubmits = options.on_ambiguous_submission == "resubmit"
-        return "submit" if resubmits or (cleared and record.told) else "unclear"
-    if cleared and options.on_clear == "restart":
+        # Only a clear that is beyond doubt is a person's word that nothing is to be looked for.
+        anew = attempt.was_surely_cleared(record) or options.on_ambiguous_submission == "resubmit"
+        return "submit" if anew else "unclear"
+    if attempt.was_cleared(record) and options.on_clear == "restart":
         return "supersede"
-    if record.stopped:
-        return "settle"
     if record.fingerprint != fingerprint and options.on_input_changed != "attach":
         return "input_changed" if options.on_input_changed == "fail" else "supersede"
-    return "look"
+    return "settle" if record.stopped else "look"
 
 
 def after_look(phase: RunPhase) -> Literal["attach", "submit"]:

@@ -36,6 +36,16 @@ class AttemptIdentity:
     epoch: Epoch
     number: int
     """Airflow's try number; grows by one with each attempt, whatever has brought it about."""
+    retries: int | None = None
+    """As the task has them set."""
+
+    def has_started(self, record: RunRecord) -> bool:
+        """Tell whether it was this attempt that has started a run; a record that does not tell counts so."""
+        return record.started_try is None or record.started_try == self.number
+
+    def was_surely_cleared(self, record: RunRecord) -> bool:
+        """Tell whether somebody has cleared the task, beyond doubt, since the attempt that a record is of."""
+        return record.epoch.max_tries != self.epoch.max_tries
 
     def was_cleared(self, record: RunRecord) -> bool:
         """
@@ -49,9 +59,11 @@ class AttemptIdentity:
         """
         if record.epoch == self.epoch:
             return False
-        if record.epoch.max_tries != self.epoch.max_tries:
+        if self.was_surely_cleared(record):
             return True
-        return record.ended_try is None or record.ended_try != self.number - 1
+        # A clear sets the number of tries anew, and leaves it as it was if retries were lowered just so.
+        retried = record.ended_try == self.number - 1 and record.retries == self.retries
+        return record.ended_try is None or not retried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +88,10 @@ class RunRecord:
     """The attempt that has started the run."""
     ended_try: int | None = None
     """The attempt that has failed by itself with this record, so that the next one is its retry."""
+    retries: int | None = None
+    """As the task had them set in the attempt that has failed by itself."""
     stopped: bool = False
-    """Whether an attempt that was told to stop has asked the service to cancel the run."""
-    told: bool = False
-    """Whether the task has failed because it is open if there is a run, and has listed which it may be."""
+    """Whether an attempt that gave the run up has asked the service to cancel it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -107,8 +119,8 @@ class RunRecord:
                 correlation=None if correlation is None else str(correlation),
                 started_try=None if started_try is None else int(started_try),
                 ended_try=None if ended_try is None else int(ended_try),
+                retries=None if raw.get("retries") is None else int(raw["retries"]),
                 stopped=raw.get("stopped") is True,
-                told=raw.get("told") is True,
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a run record: {error!r}") from None
@@ -116,6 +128,10 @@ class RunRecord:
 
 class RunStore(Protocol):
     """Where a task keeps its record."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether later attempts can read what is written."""
 
     def load(self) -> RunRecord | None:
         """Return the record, or None if there is none."""
@@ -134,6 +150,8 @@ class TaskStateStore:
     :param accessor: ``context["task_state_store"]``.
     :param retention: for how long Airflow keeps it; Airflow's ``NEVER_EXPIRE``.
     """
+
+    remembers = True
 
     def __init__(self, accessor: Any, *, retention: Any) -> None:
         self._accessor = accessor
@@ -155,6 +173,8 @@ class TaskStateStore:
 
 class NoStore:
     """Remembers nothing: Airflow before 3.3, or ``durable=False``."""
+
+    remembers = False
 
     def load(self) -> RunRecord | None:
         """Return None."""
@@ -189,4 +209,8 @@ def attempt_of(context: Mapping[str, Any]) -> AttemptIdentity:
         max_tries=int(getattr(task_instance, "max_tries", 0) or 0),
         clear_number=int(getattr(context.get("dag_run"), "clear_number", 0) or 0),
     )
-    return AttemptIdentity(epoch=epoch, number=int(getattr(task_instance, "try_number", 0) or 0))
+    return AttemptIdentity(
+        epoch=epoch,
+        number=int(getattr(task_instance, "try_number", 0) or 0),
+        retries=getattr(context.get("task"), "retries", None),
+    )

@@ -6,6 +6,7 @@ the run, in a sentence that names it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,11 +46,6 @@ class Stopped:
     def is_over(self) -> bool:
         """Whether nothing of the run goes on any more."""
         return self.gone or (self.phase is not None and self.phase.is_stable)
-
-    @property
-    def ended_well(self) -> bool:
-        """Whether the run has come to a good end in spite of being stopped."""
-        return self.phase in {RunPhase.SUCCEEDED, RunPhase.WARNED}
 
 
 def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
@@ -105,8 +101,7 @@ def cancel_and_settle(
     Cancel a run, unless it is over already, and wait until its status can no longer change.
 
     :param seconds: how long to wait for that; ``is_over`` of the result tells whether it did.
-    :param clock: gives seconds, and never jumps.
-    :param sleep: pauses for seconds.
+    :param clock: gives seconds that never jump.
     """
     stopped = look(hook, execution_id)
     if stopped.phase is None or stopped.is_over:
@@ -119,39 +114,56 @@ def cancel_and_settle(
     return stopped
 
 
-def cancel_now(
-    settings: ClientSettings,
-    exchange: Exchange[RunSnapshot | None],
-    *,
-    clock: Callable[[], float] = time.monotonic,
-) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class CancelReply:
+    """What came of a hurried request to cancel a run."""
+
+    problem: str | None = None
+    """What went wrong; None if the service took the request."""
+    ended_in: str | None = None
+    """The status in which the run had ended by itself; None if it had not, or that is not told."""
+
+
+def cancel_now(settings: ClientSettings, exchange: Exchange[RunSnapshot | None]) -> CancelReply:
     """
     Send the cancel within three seconds, on a connection of its own, without waiting for the effect.
 
-    For workers that are being stopped and triggers whose task is gone: there is no time for more. A second
-    request, to the cancel's other address, gets what the first has left of the time.
+    For workers that are being stopped and triggers whose task is gone: there is no time for more. It is sent
+    from a thread that is left to itself when the time is up, because neither the look-up of a host's name nor
+    an answer that trickles in keeps to a time limit.
 
     :param settings: of the connection, looked up before.
     :param exchange: the call that cancels.
-    :param clock: gives seconds.
-    :returns: None if the service took it, else what went wrong.
     """
-    give_up = clock() + KILL_SECONDS
+    replies: list[CancelReply] = []
+    sending = threading.Thread(
+        target=lambda: replies.append(_cancel_in_a_hurry(settings, exchange)), name="flow-cancel", daemon=True
+    )
+    sending.start()
+    sending.join(KILL_SECONDS)
+    return replies[0] if replies else CancelReply(problem=f"no answer within {KILL_SECONDS:g} seconds")
+
+
+def _cancel_in_a_hurry(settings: ClientSettings, exchange: Exchange[RunSnapshot | None]) -> CancelReply:
+    """Send the cancel; a second request, to its other address, gets what the first has left of the time."""
+    give_up = time.monotonic() + KILL_SECONDS
     try:
         request = next(exchange)
         while True:
-            share = (give_up - clock()) / 2
+            share = (give_up - time.monotonic()) / 2
             if share <= 0:
-                return f"{request.label} was not sent: the {KILL_SECONDS:g} seconds for it were over"
+                return CancelReply(problem=f"{request.label} was not sent: the time for it was over")
             hurried = replace(settings, connect_timeout=share, read_timeout=share)
             with BlockingClient(hurried, repetition=NO_REPETITION) as client:
                 request = exchange.send(client.send(request))
-    except StopIteration:
-        return None
+    except StopIteration as stop:
+        snapshot: RunSnapshot | None = stop.value
     except (WireError, TransportError) as error:
-        return str(error)
+        return CancelReply(problem=str(error))
     finally:
         exchange.close()
+    ended = snapshot is not None and snapshot.phase.is_stable and snapshot.phase is not RunPhase.CANCELED
+    return CancelReply(ended_in=snapshot.status if ended and snapshot is not None else None)
 
 
 def _fate(snapshot: RunSnapshot, *, after_cancel: bool) -> str:

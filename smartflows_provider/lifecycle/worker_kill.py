@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowKilledError, RunIdentity
 from smartflows_provider.lifecycle.loops import write_notes
-from smartflows_provider.lifecycle.stop import cancel_now
+from smartflows_provider.lifecycle.stop import CancelReply, cancel_now
 from smartflows_provider.waiting.wait import Note
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ class WorkerKill:
         self._where = where
         self._cancels = cancels
         self._log = log
-        self._asked = False
-        self._problem: str | None = None
+        self._asked_for = ""
+        self._reply = CancelReply()
         self._unsaid: Note | None = None
         self.settings: ClientSettings | None = None
         """How to reach the service; set before it is needed, as a handler must not look it up."""
         self.execution_id = ""
         """The run, as soon as it is known."""
         self.sent = False
-        """Whether the request that starts a run has left."""
+        """Whether a request to start a run has left that is not answered yet."""
         self.over = False
         """Whether the run has ended, so that nothing is left to stop."""
         self.executing = False
@@ -63,7 +63,8 @@ class WorkerKill:
     @property
     def cancelled(self) -> bool:
         """Whether the service has taken the request to cancel the run."""
-        return self._asked and self._cancels and self._problem is None
+        reply = self._reply
+        return bool(self._asked_for) and self._cancels and reply.problem is None and reply.ended_in is None
 
     def kill(self) -> None:
         """
@@ -94,7 +95,7 @@ class WorkerKill:
             "The task was stopped before the execution was finished.",
             where=self._where(),
             fate=self._fate(),
-            advice="The next attempt starts anew if the execution has ended, and else attaches to it.",
+            advice="The next attempt starts anew if the execution was cancelled, and else attaches to it.",
         )
 
     def say(self) -> None:
@@ -105,21 +106,25 @@ class WorkerKill:
 
     def _cancel(self) -> None:
         """Ask the service to cancel the run, once."""
-        if self._asked or not self.execution_id or self.over or self.settings is None:
+        run = self.execution_id
+        if run in {"", self._asked_for} or self.over or self.settings is None:
             return
-        self._asked = True
-        execution = f"execution {self.execution_id}"
+        self._asked_for = run
+        level = logging.INFO
         if not self._cancels:
-            text = f"The task is being stopped: {execution} is left running, as cancel_on_kill=False asks."
-            self._unsaid = Note(level=logging.INFO, text=text)
-            return
-        self._problem = cancel_now(self.settings, self._cancel_call(self.execution_id))
-        if self._problem is None:
-            text = f"The task is being stopped: cancelled {execution}."
-            self._unsaid = Note(level=logging.INFO, text=text)
+            text = (
+                f"The task is being stopped: execution {run} is left running, as cancel_on_kill=False asks."
+            )
         else:
-            text = f"The task is being stopped, but {execution} may still run: {self._problem}"
-            self._unsaid = Note(level=logging.ERROR, text=text)
+            self._reply = reply = cancel_now(self.settings, self._cancel_call(run))
+            if reply.problem is not None:
+                level = logging.ERROR
+                text = f"The task is being stopped, but execution {run} may still run: {reply.problem}"
+            elif reply.ended_in is not None:
+                text = f"The task is being stopped: execution {run} had ended in {reply.ended_in}."
+            else:
+                text = f"The task is being stopped: cancelled execution {run}."
+        self._unsaid = Note(level=level, text=text)
 
     def _fate(self) -> str:
         if not self.execution_id:
@@ -130,6 +135,8 @@ class WorkerKill:
             return "The execution had ended."
         if not self._cancels:
             return "The execution was not cancelled, as cancel_on_kill=False asks."
-        if self._problem is not None:
-            return f"The execution may still be running: it could not be cancelled ({self._problem})."
+        if self._reply.problem is not None:
+            return f"The execution may still be running: it could not be cancelled ({self._reply.problem})."
+        if self._reply.ended_in is not None:
+            return f"The execution had ended in {self._reply.ended_in}."
         return "The service was asked to cancel it."

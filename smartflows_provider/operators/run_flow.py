@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -20,7 +20,11 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
     FlowEventError,
+    FlowException,
     FlowExecutionCanceledError,
+    FlowRecordError,
+    FlowStateUnknownError,
+    FlowTimeoutError,
     RunIdentity,
 )
 from smartflows_provider.lifecycle.answering import answer_forms
@@ -28,6 +32,7 @@ from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.lifecycle.begin import NOTHING_STARTED, RunBeginning, RunRequest
 from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
 from smartflows_provider.lifecycle.conclude import (
+    KEPT,
     canceled_by_earlier_attempt,
     error_of_unfinished_wait,
     person_needed_error,
@@ -37,7 +42,7 @@ from smartflows_provider.lifecycle.conclude import (
 )
 from smartflows_provider.lifecycle.loops import wait_on_worker
 from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
-from smartflows_provider.lifecycle.stop import cancel_and_look, look
+from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle, look
 from smartflows_provider.lifecycle.worker_kill import WorkerKill
 from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
 from smartflows_provider.operators.payload_source import InputArguments, prepare_input
@@ -48,7 +53,7 @@ from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.clock import read_clocks
-from smartflows_provider.waiting.event import FormAnswer, WaitEvent
+from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import Execution, find_flow, start_flow_by_id
@@ -56,6 +61,7 @@ from smartflows_provider.wire.smart_flows import Execution, find_flow, start_flo
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from smartflows_provider.lifecycle.record import RunRecord
     from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
     from smartflows_provider.payload.prepared import PreparedPayload
     from smartflows_provider.wire.run import RunSnapshot
@@ -77,8 +83,7 @@ class FlowRun:
         self._context = context
         self._attempt = TaskAttempt(context, durable=operator.durable, log=operator.log)
         self._execution_id = ""
-        self._earlier_run: str | None = None
-        self._has_started_it = True
+        self._started_here = True
         self._deadline = 0.0
         self._ended: WaitEvent | None = None
         self._kill = WorkerKill(
@@ -98,52 +103,93 @@ class FlowRun:
     ) -> None:
         self._kill.executing = False
         self._kill.say()
+        timed_out = None
+        if isinstance(error, AirflowTaskTimeout) and self._left is not None:
+            timed_out = error = self._timed_out()
         if self._kill.cancelled:
             self._attempt.stopped()
-        elif isinstance(error, Exception) and not self._kill.killed:
-            left = self._execution_id or self._earlier_run
-            self._attempt.failed(error, left=None if self._kill.over else left)
+        elif isinstance(error, Exception | AirflowTaskTimeout) and not self._kill.killed:
+            self._attempt.failed(error, left=self._left)
         self._hook.close()
+        if timed_out is not None:
+            raise timed_out from None
 
     @property
     def must_wait(self) -> bool:
         """Whether it is still to be waited for the run's end."""
         return self._ended is None and not self._kill.over
 
+    @property
+    def _left(self) -> str | None:
+        """The run that the task leaves alive if it fails now."""
+        return None if self._kill.over else self._execution_id or None
+
+    def _run_known(self, execution_id: str | None) -> None:
+        """Note which run the task answers for from now on; None where an earlier one is over."""
+        self._execution_id = self._kill.execution_id = execution_id or ""
+        self._kill.over = False
+
+    def _read_connection(self) -> None:
+        """Look the connection up, as a kill must not; an error of it names the run."""
+        try:
+            self._kill.settings = self._hook.settings
+        except FlowException as error:
+            raise error.about(self._where(), fate=KEPT if self._execution_id else error.fate) from None
+
     # --- beginning ---
 
     def begin(self) -> None:
         """Attach to the execution of an earlier attempt, or start one; push its id and address."""
-        self._kill.settings = self._hook.settings
         beginning = RunBeginning(
             hook=self._hook,
             store=self._attempt.store,
             attempt=self._attempt.identity,
             options=self._options,
             log=self._log,
+            run_known=self._run_known,
+            check=self._kill.check,
             sleep=self._sleep,
         )
-        try:
-            begun = beginning.attach(self._flow_label)
-        finally:
-            self._earlier_run = beginning.earlier_run
+        beginning.recall()
+        self._read_connection()
+        begun = beginning.attach(self._flow_label)
+        self._kill.check()
         if begun is None:
-            kept = self._earlier_run
+            kept = self._execution_id
             fate = f"Execution {kept} of an earlier attempt was left as it is." if kept else NOTHING_STARTED
             unattended = self._check_arguments(fate)
             with self._payload(fate) as payload:
+                self._kill.check()
                 self._log.info("Input: %s", payload.description)
                 begun = beginning.begin(self._request(payload, unattended=unattended))
-        self._wait_for(begun.execution_id)
-        self._has_started_it = not begun.attached
+        self._run_known(begun.execution_id)
+        self._started_here = begun.started_here
         self._kill.over = begun.phase.is_stable
         self._deadline = self._within_execution_timeout(begun.deadline, since=time.time())
         self._kill.check()
-        self._attempt.announce(self._execution_id, url=self._hook.execution_url(self._execution_id))
+        self._announce()
         self._kill.check()
 
-    def _wait_for(self, execution_id: str) -> None:
-        self._execution_id = self._kill.execution_id = execution_id
+    def _announce(self) -> None:
+        """
+        Push the run's id and address.
+
+        :raises FlowRecordError: if Airflow does not take them; a retry attaches to the run where it can.
+        """
+        try:
+            self._attempt.announce(self._execution_id, url=self._hook.execution_url(self._execution_id))
+        except Exception as error:
+            fate, advice = KEPT, "A retry attaches to it."
+            if not self._attempt.store.remembers:
+                stopped = cancel_and_settle(self._hook, self._execution_id, sleep=self._sleep)
+                self._kill.over = stopped.is_over
+                fate, advice = stopped.fate, "A retry starts a new execution."
+            raise FlowRecordError(
+                f"Airflow could not note which execution the task waits for: {type(error).__name__}: {error}",
+                where=self._where(),
+                fate=fate,
+                advice=advice,
+            ) from error
 
     def _within_execution_timeout(self, deadline: float, *, since: float) -> float:
         """Return the attempt's deadline: of a deferred task Airflow does not watch ``execution_timeout``."""
@@ -170,36 +216,68 @@ class FlowRun:
         :param event: a :class:`WaitEvent` as a dict, or the answer to a form of Airflow's.
         :raises FlowEventError: if it is neither; the run is kept.
         """
+        execution_id, record = self._attempt.run()
+        if execution_id is not None:
+            self._run_known(execution_id)
         found = read_event(event, where=self._where())
-        if isinstance(found, FormAnswer):
-            self._kill.settings = self._hook.settings
-            self._go_on()
-            return
-        self._ended = found
-        self._wait_for(found.execution_id)
-        with suppress(FlowConfigurationError):
-            self._kill.settings = self._hook.settings
-        self._kill.over = found.reason in {"finished", "gone"}
-        self._deadline = found.deadline or time.time() + self._options.timeout
-        self._has_started_it = self._attempt.rejoin(found.execution_id)
+        if isinstance(found, WaitEvent):
+            self._take_up(found, known=execution_id)
+        else:
+            self._go_on(record)
+        if self._ended is None or self._ended.reason != "misconfigured":
+            self._read_connection()
+        if record is not None:
+            self._started_here = self._attempt.identity.has_started(record)
+            self._attempt.rejoin(record)
+        elif self._attempt.store.remembers:
+            # It cannot be read just now: an earlier attempt may have started the run, and cancelled it.
+            self._started_here = False
 
-    def _go_on(self) -> None:
+    def trigger_failed(self, error: Exception) -> NoReturn:
+        """
+        Fail a task whose trigger could not go on.
+
+        :param error: Airflow's.
+        :raises FlowStateUnknownError: always; it names the run, to which a retry attaches where it can.
+        """
+        execution_id, _ = self._attempt.run()
+        if execution_id is not None:
+            self._run_known(execution_id)
+        raise FlowStateUnknownError(
+            f"The wait in the triggerer failed: {error}",
+            where=self._where(),
+            fate=KEPT,
+            advice="Look at the trigger's lines in this log; a retry attaches to the execution where Airflow "
+            "keeps task state (3.3 and later).",
+        )
+
+    def _take_up(self, ended: WaitEvent, *, known: str | None) -> None:
+        """Take up the run of an event; refuse one of another run."""
+        if known not in {None, ended.execution_id}:
+            raise FlowEventError(
+                f"The task was resumed by an event of another execution, {ended.execution_id}.",
+                where=self._where(),
+                fate=KEPT,
+                advice="Clear the task with on_clear='resume' to go on with its own execution.",
+            )
+        self._run_known(ended.execution_id)
+        self._ended = ended
+        self._kill.over = ended.reason in {"finished", "gone"}
+        self._deadline = ended.deadline or time.time() + self._options.timeout
+
+    def _go_on(self, record: RunRecord | None) -> None:
         """Wait on for the run of this attempt: a form's answer has ended the trigger, and not the run."""
-        record = self._attempt.recorded()
-        execution_id = (record and record.execution_id) or self._attempt.announced()
-        if execution_id is None:
+        if not self._execution_id:
             raise FlowEventError(
                 "The task was resumed by the answer to a form, but its execution is not known.",
                 where=self._where(),
                 fate="If there is one, it was kept.",
                 advice="Look at the service's executions of the flow, and clear the task to start a new one.",
             )
-        now = time.time()
-        deadline = record.deadline if record else now + self._options.timeout
-        self._wait_for(execution_id)
-        self._has_started_it = record is None or self._attempt.has_started(record)
-        self._deadline = self._within_execution_timeout(deadline, since=self._attempt.started_at or now)
-        self._log.info("A form was answered; still waiting for execution %s.", execution_id)
+        began = self._attempt.started_at or time.time()
+        deadline = record.deadline if record else began + self._options.timeout
+        self._deadline = self._within_execution_timeout(deadline, since=began)
+        self._log.info("A form was answered; still waiting for execution %s.", self._execution_id)
 
     # --- waiting ---
 
@@ -219,6 +297,7 @@ class FlowRun:
             cancel_on_kill=options.cancel_on_kill,
             cancel_on_timeout=options.cancel_on_timeout,
             cancel_for_person=options.on_user_input == "fail" and options.cancel_on_timeout,
+            keep_on_clear=options.on_clear == "resume",
         )
 
     def _wait(self) -> WaitEvent:
@@ -233,8 +312,7 @@ class FlowRun:
         try:
             end = wait_on_worker(wait, hook=self._hook, log=self._log, sleep=self._sleep)
         except AirflowTaskTimeout:
-            # Airflow's clock for execution_timeout was a little ahead; what it interrupted is not used again.
-            self._hook.close()
+            # Airflow's clock for execution_timeout was a little ahead of ours.
             end = End(reason="deadline", execution_id=self._execution_id, status=wait.last_status, phase=None)
         self._kill.check()
         return WaitEvent(
@@ -289,7 +367,7 @@ class FlowRun:
                 log=self._log,
             )
         except FlowExecutionCanceledError:
-            if self._has_started_it:
+            if self._started_here:
                 raise
             raise canceled_by_earlier_attempt(where=where) from None
 
@@ -308,16 +386,28 @@ class FlowRun:
 
         :returns: what became of it, and whether it turned out to have ended by itself meanwhile.
         """
-        if self._options.cancel_on_timeout and not ended.canceled:
+        cancels = self._options.cancel_on_timeout
+        # What execution_timeout has interrupted is not used again.
+        self._hook.close()
+        if cancels and not ended.canceled:
             stopped = cancel_and_look(self._hook, ended.execution_id)
         else:
             stopped = look(self._hook, ended.execution_id, after_cancel=ended.canceled)
-        fate = stopped.fate
         self._kill.over = stopped.is_over
-        if not self._options.cancel_on_timeout:
+        fate = stopped.fate
+        if not cancels:
             fate += " It was not cancelled, as cancel_on_timeout=False asks."
+        elif stopped.phase is not None and not stopped.is_over:
+            # A retry must not take our own cancel for the flow's end.
+            self._attempt.stopped()
         ended_by_itself = stopped.phase is not None and stopped.phase.is_stable
         return fate, ended_by_itself and stopped.phase is not RunPhase.CANCELED
+
+    def _timed_out(self) -> FlowTimeoutError:
+        """Give up the run that ``execution_timeout`` has torn the task from; return the error for that."""
+        ended = WaitEvent(reason="deadline", execution_id=self._execution_id)
+        fate, _ = self._give_up(ended)
+        return timeout_error(where=self._where(), status=None, fate=fate)
 
     # --- from the operator's arguments ---
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import TaskDeferralError
 
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
@@ -261,6 +262,14 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         with self._new_run(context) as run:
             run.resume(event)
             return self._conclude(run)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; a trigger that failed fails the task with an error that names the run."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralError as error:
+            with self._new_run(context) as run:
+                run.trigger_failed(error)
 
     def on_kill(self) -> None:
         """Ask the service to cancel, once and within three seconds, when the task is being stopped."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
@@ -92,6 +94,20 @@ class SensorRun:
         write_notes(self._sensor.log, decision.notes)
         return decision
 
+    @contextmanager
+    def naming_its_timeout(self) -> Iterator[None]:
+        """Say at the sensor's timeout which execution it is about, as a deferred sensor does."""
+        try:
+            yield
+        except AirflowSensorTimeout:
+            ended = WaitEvent(
+                reason="deadline", execution_id=self._sensor.execution_id, status=self._wait.last_status
+            )
+            error = self._timed_out(ended)
+        else:
+            return
+        raise error
+
     def trigger(self, context: Context) -> FlowExecutionTrigger:
         """Return what waits in the triggerer; it never cancels what the sensor did not start."""
         sensor = self._sensor
@@ -121,6 +137,14 @@ class SensorRun:
         timeout = float(self._sensor.timeout)
         return timeout if limit is None else min(timeout, limit.total_seconds())
 
+    def _timed_out(self, ended: WaitEvent) -> AirflowSensorTimeout:
+        url = self._hook.execution_url(ended.execution_id)
+        where = self._hook.identity(execution_id=ended.execution_id, url=url)
+        return AirflowSensorTimeout(
+            f"The execution was not finished within {self._sensor.timeout:g} seconds; its last status was "
+            f"{ended.status or 'not known'}. [{where}]\n{NOT_OURS}"
+        )
+
     def _judge(self, ended: WaitEvent) -> dict[str, Any]:
         sensor, execution_id = self._sensor, ended.execution_id
         ended, url = with_address(self._hook, ended)
@@ -128,10 +152,7 @@ class SensorRun:
         if ended.reason == "deadline" and self._time_limit < sensor.timeout:
             raise timeout_error(where=where, status=ended.status, fate=NOT_OURS)
         if ended.reason == "deadline":
-            raise AirflowSensorTimeout(
-                f"The execution was not finished within {sensor.timeout:g} seconds; its last status was "
-                f"{ended.status or 'not known'}. [{where}]\n{NOT_OURS}"
-            )
+            raise self._timed_out(ended)
         if ended.reason == "needs_person":
             raise person_needed_error(where=where, status=ended.status or "UserInput", fate=NOT_OURS)
         if ended.reason != "finished":

@@ -90,7 +90,8 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         with closing(run):
             run.announce(context)
             if not self.deferrable:
-                return super().execute(context)
+                with run.naming_its_timeout():
+                    return super().execute(context)
             if found := self.poke(context):
                 return found.xcom_value
             return self._defer(run, context)

@@ -26,7 +26,7 @@ from smartflows_provider.waiting.wait import DEFAULT_HOLD, Wait, WaitPolicy
 from smartflows_provider.wire.errors import WireError
 
 TRIGGER_SCHEMA = 2
-"""1 had neither ``cancel_for_person`` nor ``owns_run``; their defaults are what it meant."""
+"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``; their defaults are what it meant."""
 
 
 class FlowExecutionTrigger(BaseTrigger):
@@ -45,6 +45,7 @@ class FlowExecutionTrigger(BaseTrigger):
     :param cancel_on_kill: whether the run is cancelled when a person ends the task.
     :param cancel_on_timeout: whether the run is cancelled at the deadline.
     :param cancel_for_person: whether the run is cancelled where the wait ends because a person is needed.
+    :param keep_on_clear: whether a cleared task goes on with the run.
     :param owns_run: whether the task has started the run; one that it has not is never its to stop.
     :param schema_version: of these arguments.
     """
@@ -62,6 +63,7 @@ class FlowExecutionTrigger(BaseTrigger):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         cancel_for_person: bool = False,
+        keep_on_clear: bool = False,
         owns_run: bool = True,
         schema_version: int = TRIGGER_SCHEMA,
     ) -> None:
@@ -76,6 +78,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.cancel_for_person = cancel_for_person
+        self.keep_on_clear = keep_on_clear
         self.owns_run = owns_run
         self.schema_version = schema_version
 
@@ -94,6 +97,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 "cancel_on_kill": self.cancel_on_kill,
                 "cancel_on_timeout": self.cancel_on_timeout,
                 "cancel_for_person": self.cancel_for_person,
+                "keep_on_clear": self.keep_on_clear,
                 "owns_run": self.owns_run,
                 "schema_version": self.schema_version,
             },
@@ -107,8 +111,8 @@ class FlowExecutionTrigger(BaseTrigger):
             event = await self._wait()
         except asyncio.CancelledError:
             if not AIRFLOW_V_3_3_PLUS:
-                # There is no on_kill yet, and the reason is as unknown here as it is there.
-                self._release()
+                # There is no on_kill yet; the triggerer itself may be about to end.
+                self._release(ending=True)
             raise
         yield TriggerEvent(event.as_dict())
         if event.reason not in {"finished", "gone"} and not event.canceled:
@@ -145,7 +149,7 @@ class FlowExecutionTrigger(BaseTrigger):
         if (released := self._release()) is not None:
             await asyncio.shield(asyncio.wrap_future(released))
 
-    def _release(self, *, handing_over: bool = False) -> Future[None] | None:
+    def _release(self, *, handing_over: bool = False, ending: bool = False) -> Future[None] | None:
         """Leave the run to its task, or stop it where the task was ended; in the background."""
         task = TaskIdentity.of(self.task_instance)
         if task is None or not self.owns_run:
@@ -157,7 +161,9 @@ class FlowExecutionTrigger(BaseTrigger):
                 execution_id=self.execution_id,
                 task=task,
                 cancel=self.cancel_on_kill,
+                keep_on_clear=self.keep_on_clear,
                 handing_over=handing_over,
+                ending=ending,
             )
         )
 

@@ -75,8 +75,6 @@ class Task:
         self.number = 0
         self.correlation: str | None = None
         self.now: Callable[[], float] | None = None
-        self.steady: Callable[[], float] | None = None
-        self.die_after_the_start = False
         self.sleep: Callable[[float], None] = lambda seconds: None
 
     def clear(self) -> None:
@@ -85,23 +83,18 @@ class Task:
     def attempt(self, *, fingerprint: str = "same", **options: Any) -> BegunRun:
         def prepare() -> Callable[[], RunSnapshot]:
             flow_id = self.hook.find_flow("Letter").id
-
-            def send() -> RunSnapshot:
-                started = self.hook.client.run(start_flow(flow_id))
-                if self.die_after_the_start:
-                    raise KeyboardInterrupt
-                return started
-
-            return send
+            return lambda: self.hook.client.run(start_flow(flow_id))
 
         self.number += 1
-        clock = {} if self.now is None else {"clock": self.now, "steady": self.steady or self.now}
+        clock = {} if self.now is None else {"clock": self.now, "steady": self.now}
+        self.known: list[str | None] = []
         beginning = RunBeginning(
             hook=self.hook,
             store=self.store,
             attempt=AttemptIdentity(epoch=self.epoch, number=self.number),
             options=RunOptions(**options),
             log=log,
+            run_known=self.known.append,
             sleep=self.sleep,
             **clock,
         )
@@ -115,7 +108,8 @@ class Task:
             ),
             correlation=self.correlation,
         )
-        return beginning.begin(request)
+        beginning.recall()
+        return beginning.attach("Letter") or beginning.begin(request)
 
 
 @pytest.fixture
@@ -206,7 +200,7 @@ def test_an_unanswered_start_fails_for_good_and_names_what_it_may_have_started(
     message = str(unclear.value)
     assert message.startswith("It is open whether the service has started an execution. ")
     assert f"Executions of this flow since then:\n  {started}, Running, created 20" in message
-    assert message.endswith("then clear the task to start a new one.")
+    assert message.endswith("clear the task to start a new one, which does not look for the old one.")
     assert len(starts(task.server)) == 1
 
     with pytest.raises(FlowSubmissionUnclearError, match="An earlier attempt ended while it was starting it"):
@@ -279,68 +273,6 @@ def test_a_run_that_cannot_be_recorded_is_cancelled_and_named(task: Task) -> Non
     assert statuses(task.server) == ["Canceled", "Running"]
 
 
-@pytest.mark.parametrize(
-    ("last_step", "phase"),
-    [
-        ({"kind": "work"}, RunPhase.SUCCEEDED),
-        ({"kind": "warning", "message": "hm"}, RunPhase.WARNED),
-    ],
-)
-def test_a_run_that_has_ended_well_before_it_could_be_recorded_is_gone_on_with(
-    server: DevServer,
-    hook: SmartFlowsHook,
-    caplog: pytest.LogCaptureFixture,
-    last_step: dict[str, Any],
-    phase: RunPhase,
-) -> None:
-    task = Task(server, hook, last_step)
-    task.store.fail_when = lambda record: record.execution_id is not None
-    begun = task.attempt()
-    assert (begun.execution_id, begun.phase) == (ids(server)[0], phase)
-    assert f"Execution {begun.execution_id} is {statuses(server)[0]}. It could not" in caplog.text
-
-
-def test_a_retry_after_a_run_that_ended_well_and_could_not_be_recorded_starts_no_second(
-    server: DevServer, hook: SmartFlowsHook
-) -> None:
-    task = Task(server, hook, {"kind": "work"})
-    task.store.fail_when = lambda record: record.execution_id is not None
-    begun = task.attempt()
-    task.store.fail_when = lambda record: False
-    with pytest.raises(FlowSubmissionUnclearError, match=begun.execution_id):
-        task.attempt()
-    assert ids(server) == [begun.execution_id]
-
-
-def test_a_clear_of_a_task_whose_worker_died_at_the_start_tells_of_it_before_a_second_one_starts_anew(
-    task: Task,
-) -> None:
-    task.die_after_the_start = True
-    with pytest.raises(KeyboardInterrupt):
-        task.attempt()
-    task.die_after_the_start = False
-    (lost,) = ids(task.server)
-    task.clear()
-    with pytest.raises(FlowSubmissionUnclearError, match=lost):
-        task.attempt()
-    assert ids(task.server) == [lost]
-    task.clear()
-    assert task.attempt().execution_id != lost
-
-
-def test_a_clear_that_could_not_be_told_of_an_open_run_tells_it_again(task: Task) -> None:
-    task.die_after_the_start = True
-    with pytest.raises(KeyboardInterrupt):
-        task.attempt()
-    task.die_after_the_start = False
-    task.store.fail_when = lambda record: True
-    for _ in range(2):
-        task.clear()
-        with pytest.raises(FlowSubmissionUnclearError):
-            task.attempt()
-    assert len(ids(task.server)) == 1
-
-
 def test_a_record_of_an_unknown_version_starts_nothing_and_says_what_to_look_at(task: Task) -> None:
     begun = task.attempt()
     task.store.accessor.set(RECORD_KEY, {**task.store.accessor.get(RECORD_KEY), "schema_version": 99})
@@ -359,7 +291,7 @@ def test_a_record_of_an_unknown_version_starts_nothing_and_says_what_to_look_at(
 def test_a_retry_attaches_to_what_is_under_way_and_keeps_the_deadline(task: Task) -> None:
     first = task.attempt(timeout=60)
     again = task.attempt(timeout=999)
-    assert again == replace(first, attached=True)
+    assert again == replace(first, started_here=False)
     assert len(starts(task.server)) == 1
     assert again.phase is RunPhase.ACTIVE
 
@@ -409,7 +341,7 @@ def test_a_retry_that_cannot_ask_keeps_the_run_and_starts_no_other(task: Task) -
     assert f"execution {first.execution_id}" in str(unknown.value)
     assert str(unknown.value).endswith("The execution was kept; no other was started.\nA retry asks again.")
     task.server.clear_faults()
-    assert task.attempt() == replace(first, attached=True)
+    assert task.attempt() == replace(first, started_here=False)
     assert len(starts(task.server)) == 1
 
 
@@ -443,7 +375,7 @@ def test_a_clear_cancels_the_old_run_and_starts_no_other_before_it_has_stopped(t
     assert seen == [["Running"]] * 3
     assert statuses(task.server) == ["Canceled", "Running"]
     assert ids(task.server) == [first.execution_id, again.execution_id]
-    assert task.attempt() == replace(again, attached=True)
+    assert task.attempt() == replace(again, started_here=False)
 
 
 def test_a_clear_whose_old_run_does_not_stop_starts_no_other_and_names_it(task: Task) -> None:
@@ -464,23 +396,6 @@ def test_a_clear_whose_old_run_does_not_stop_starts_no_other_and_names_it(task: 
     )
     assert clock[0] == 1_000_030
     assert statuses(task.server) == ["Running"]
-
-
-def test_a_wall_clock_that_jumps_does_not_shorten_the_time_that_the_old_run_has_to_stop(task: Task) -> None:
-    task.server.configure(cancel_seconds=20)
-    first = task.attempt()
-    wall, steady = [1_000_000.0], [0.0]
-
-    def sleep(seconds: float) -> None:
-        wall[0] += 3600
-        steady[0] += seconds
-        task.server.advance(seconds)
-
-    task.clear()
-    task.now, task.steady, task.sleep = lambda: wall[0], lambda: steady[0], sleep
-    again = task.attempt()
-    assert statuses(task.server) == ["Canceled", "Running"]
-    assert ids(task.server) == [first.execution_id, again.execution_id]
 
 
 def test_a_clear_of_a_finished_run_starts_anew_without_cancelling(
@@ -527,7 +442,7 @@ def test_a_clear_with_resume_goes_on_with_the_run_and_its_deadline(task: Task) -
 
 def test_another_input_attaches_by_default(task: Task) -> None:
     first = task.attempt(fingerprint="one")
-    assert task.attempt(fingerprint="two") == replace(first, attached=True)
+    assert task.attempt(fingerprint="two") == replace(first, started_here=False)
 
 
 def test_another_input_restarts_where_the_author_wants_that(task: Task) -> None:
@@ -535,7 +450,8 @@ def test_another_input_restarts_where_the_author_wants_that(task: Task) -> None:
     again = task.attempt(fingerprint="two", on_input_changed="restart")
     assert again.execution_id != first.execution_id
     assert statuses(task.server) == ["Canceled", "Running"]
-    assert task.attempt(fingerprint="two", on_input_changed="restart") == replace(again, attached=True)
+    third = task.attempt(fingerprint="two", on_input_changed="restart")
+    assert third == replace(again, started_here=False)
 
 
 def test_another_input_fails_where_the_author_wants_that_and_leaves_the_run(task: Task) -> None:

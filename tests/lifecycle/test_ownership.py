@@ -13,10 +13,17 @@ def owner(
     *,
     current: object = "e1",
     left: object = None,
+    keep_on_clear: bool = False,
     handing_over: bool = False,
 ) -> Ownership:
     xcoms = {EXECUTION_ID_KEY: current, EXECUTION_LEFT_KEY: left}
-    return ownership("e1", state=state, xcom=xcoms.__getitem__, handing_over=handing_over)
+    return ownership(
+        "e1",
+        state=state,
+        xcom=xcoms.__getitem__,
+        keep_on_clear=keep_on_clear,
+        handing_over=handing_over,
+    )
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "removed"])
@@ -29,6 +36,8 @@ def test_a_task_that_is_over_has_ended_unless_it_says_that_it_left_the_run_alive
 def test_a_task_without_a_state_was_cleared() -> None:
     assert owner(None) == "ended"
     assert owner(None, left="e1") == "ended"
+    assert owner(None, keep_on_clear=True) == "open"
+    assert owner("failed", keep_on_clear=True) == "ended"
 
 
 @pytest.mark.parametrize("state", ["running", "deferred", "awaiting_input"])

@@ -56,12 +56,10 @@ def test_without_a_record_a_run_is_started(
 @pytest.mark.parametrize(
     ("situation", "on_clear", "on_input_changed", "expected"),
     [
-        # (cleared, has_id, same_input); an intent without an id, of which people have not been told
+        # (cleared, has_id, same_input); an intent without an id: only a retry that must not guess is unclear
         ((False, False, True), "restart", "attach", "unclear"),
         ((False, False, False), "restart", "restart", "unclear"),
         ((False, False, False), "resume", "fail", "unclear"),
-        ((True, False, True), "restart", "attach", "unclear"),
-        ((True, False, False), "resume", "fail", "unclear"),
         # a retry looks at the run it has
         ((False, True, True), "restart", "attach", "look"),
         ((False, True, True), "restart", "restart", "look"),
@@ -97,6 +95,18 @@ def test_the_first_step_follows_from_record_epoch_input_and_options(
     assert step(known, fingerprint=fingerprint, **options) == expected
 
 
+@pytest.mark.parametrize(
+    ("max_tries", "clear_number", "expected"),
+    [(1, 0, "unclear"), (1, 1, "unclear"), (2, 1, "submit"), (3, 1, "submit")],
+)
+def test_an_intent_without_an_id_is_started_anew_only_after_a_clear_beyond_doubt(
+    max_tries: int, clear_number: int, expected: str
+) -> None:
+    known = record(execution_id=None, epoch=Epoch(max_tries=1, clear_number=0))
+    attempt = AttemptIdentity(epoch=Epoch(max_tries=max_tries, clear_number=clear_number), number=2)
+    assert first_step(known, attempt=attempt, fingerprint="same", options=RunOptions()) == expected
+
+
 @pytest.mark.parametrize("cleared", [False, True])
 def test_an_intent_without_an_id_is_started_anew_where_the_author_wants_that(cleared: bool) -> None:
     known = record(execution_id=None, epoch=Epoch(max_tries=9, clear_number=9) if cleared else EPOCH)
@@ -105,26 +115,13 @@ def test_an_intent_without_an_id_is_started_anew_where_the_author_wants_that(cle
 
 @pytest.mark.parametrize("on_clear", ["restart", "resume"])
 @pytest.mark.parametrize("fingerprint", ["same", "other"])
-def test_a_run_that_an_attempt_has_cancelled_when_it_was_stopped_is_waited_for(
+def test_a_run_that_an_attempt_has_cancelled_is_waited_for_until_its_end_is_known(
     on_clear: str, fingerprint: str
 ) -> None:
     known = replace(record(), stopped=True)
     assert step(known, on_clear=on_clear, fingerprint=fingerprint) == "settle"
-
-
-def test_a_run_that_was_cancelled_by_a_stopped_attempt_is_superseded_after_a_clear() -> None:
-    known = replace(record(epoch=Epoch(max_tries=9, clear_number=9)), stopped=True)
-    assert step(known, on_clear="restart") == "supersede"
-    assert step(known, on_clear="resume") == "settle"
-
-
-@pytest.mark.parametrize("on_clear", ["restart", "resume"])
-def test_a_clear_starts_a_run_beside_an_open_one_only_where_people_were_told_of_it(
-    on_clear: str,
-) -> None:
-    cleared = record(execution_id=None, epoch=Epoch(max_tries=9, clear_number=9))
-    assert step(cleared, on_clear=on_clear) == "unclear"
-    assert step(replace(cleared, told=True), on_clear=on_clear) == "submit"
+    cleared = replace(known, epoch=Epoch(max_tries=0, clear_number=0))
+    assert step(cleared, on_clear=on_clear) == ("supersede" if on_clear == "restart" else "settle")
 
 
 @pytest.mark.parametrize("phase", RunPhase)

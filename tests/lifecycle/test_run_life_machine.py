@@ -427,6 +427,7 @@ class Life:
         - Its start was never answered, and the author has asked for ``resubmit``.
         - Its start was never answered, the task has told people so, and they have cleared it. A clear that
           comes while the worker is just about to tell cannot be told from one that comes after it.
+        - A worker died at the start, and the task was cleared beyond doubt: the log says that one is started.
         - Airflow 3.4 has emptied the record at a clear, and the kill did not get to the service.
         """
         if run.id in self.excused:
@@ -515,6 +516,7 @@ class Life:
             on_warning=setting.on_warning,
             cancel_on_kill=setting.cancel_on_kill,
             cancel_on_timeout=setting.cancel_on_timeout,
+            retries=self.retries,
         )
 
     @property
@@ -549,7 +551,7 @@ class Life:
             point=self.point,
         )
         self.operator = operator = self.operator_now()
-        context = attempt.context()
+        context = {**attempt.context(), "task": operator}
         try:
             value = operator.execute(context) if event is None else operator.execute_complete(context, event)
         except TaskDeferred as deferred:
@@ -573,8 +575,8 @@ class Life:
         self._settle_answered()
 
     def _settle_answered(self) -> None:
-        """See which runs are known by now."""
-        known = json.dumps(self.record) + json.dumps(self.xcoms)
+        """See which runs are known to later attempts by now."""
+        known = json.dumps(self.record)
         self.unanswered -= {run_id for run_id in self.unanswered if run_id in known}
 
     def _attempt_failed(self, *, final: bool, error: Exception | None) -> None:
@@ -643,6 +645,9 @@ class Life:
             self.store.entries.clear()
             for run in self.ours:
                 self.excused.setdefault(run.id, "3.4 has emptied the record")
+        if not running:
+            for run_id in self.unanswered:
+                self.excused.setdefault(run_id, "the task was cleared before it has told")
         for run_id in self.told:
             self.excused.setdefault(run_id, "the task has told that it is open, and was cleared")
 

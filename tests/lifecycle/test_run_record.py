@@ -32,10 +32,10 @@ RECORD = RunRecord(
     correlation="c0ffee",
     started_try=2,
     ended_try=3,
+    retries=2,
     stopped=True,
-    told=True,
 )
-OPTIONAL = {"correlation", "started_try", "ended_try", "stopped", "told"}
+OPTIONAL = {"correlation", "started_try", "ended_try", "retries", "stopped"}
 """Keys that version 1 did not have."""
 
 
@@ -102,16 +102,20 @@ def test_what_somebody_else_has_written_under_the_key_is_an_error_and_not_the_la
 
 def test_the_attempt_is_read_from_the_context_and_counts_as_0_where_an_airflow_does_not_tell() -> None:
     told = {"ti": SimpleNamespace(max_tries=3, try_number=4), "dag_run": SimpleNamespace(clear_number=2)}
-    assert attempt_of(told) == attempt(max_tries=3, clear_number=2, number=4)
-    untold = attempt(max_tries=0, clear_number=0, number=0)
+    assert attempt_of(told) == attempt(max_tries=3, clear_number=2, number=4, retries=None)
+    assert attempt_of({**told, "task": SimpleNamespace(retries=5)}).retries == 5
+    untold = attempt(max_tries=0, clear_number=0, number=0, retries=None)
     assert attempt_of({}) == attempt_of({"ti": SimpleNamespace(max_tries=None)}) == untold
 
 
 # --- was the task cleared? ---
 
 
-def attempt(*, max_tries: int = 2, clear_number: int = 1, number: int = 4) -> AttemptIdentity:
-    return AttemptIdentity(epoch=Epoch(max_tries=max_tries, clear_number=clear_number), number=number)
+def attempt(
+    *, max_tries: int = 2, clear_number: int = 1, number: int = 4, retries: int | None = 2
+) -> AttemptIdentity:
+    epoch = Epoch(max_tries=max_tries, clear_number=clear_number)
+    return AttemptIdentity(epoch=epoch, number=number, retries=retries)
 
 
 def test_a_retry_changes_neither_number() -> None:
@@ -138,6 +142,12 @@ def test_a_retry_after_another_tasks_clear_is_known_by_the_attempt_before_it_tha
 @pytest.mark.parametrize("ended_try", [None, 1, 2, 4])
 def test_what_may_be_a_clear_or_a_retry_counts_as_a_clear(ended_try: int | None) -> None:
     assert attempt(clear_number=2, number=4).was_cleared(replace(RECORD, ended_try=ended_try))
+
+
+def test_a_clear_of_a_failed_attempt_is_seen_where_retries_were_lowered_just_so() -> None:
+    known = replace(RECORD, ended_try=1, epoch=Epoch(max_tries=3, clear_number=0), retries=3)
+    assert attempt(max_tries=3, clear_number=1, number=2, retries=2).was_cleared(known)
+    assert not attempt(max_tries=3, clear_number=1, number=2, retries=3).was_cleared(known)
 
 
 def test_a_clear_that_raises_the_number_of_tries_is_one_even_after_a_failure() -> None:

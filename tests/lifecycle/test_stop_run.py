@@ -11,7 +11,13 @@ from support.service import LONG, asked, cancels, panel_flow, statuses
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle, cancel_now, look
+from smartflows_provider.lifecycle.stop import (
+    CancelReply,
+    cancel_and_look,
+    cancel_and_settle,
+    cancel_now,
+    look,
+)
 from smartflows_provider.wire.run import RunPhase
 
 
@@ -97,7 +103,7 @@ def test_a_service_that_is_down_leaves_the_status_open(
 
 
 def test_the_hurried_cancel_asks_once(server: DevServer, hook: SmartFlowsHook, running: str) -> None:
-    assert cancel_now(hook.settings, hook.cancel_exchange(running)) is None
+    assert cancel_now(hook.settings, hook.cancel_exchange(running)) == CancelReply()
     assert len(cancels(server)) == 1
     assert statuses(server) == ["Canceled"]
 
@@ -106,7 +112,7 @@ def test_the_hurried_cancel_is_not_repeated_and_says_what_went_wrong(
     server: DevServer, hook: SmartFlowsHook, running: str
 ) -> None:
     server.inject(Fault(action="status", status=503, method="DELETE", count=None))
-    problem = cancel_now(hook.settings, hook.cancel_exchange(running))
+    problem = cancel_now(hook.settings, hook.cancel_exchange(running)).problem
     assert problem is not None
     assert "answered with 503" in problem
     assert len(cancels(server)) == 1
@@ -117,7 +123,7 @@ def test_the_hurried_cancel_gives_up_within_the_time_that_a_killed_worker_has(
 ) -> None:
     server.inject(Fault(action="delay", seconds=20, method="DELETE", count=None))
     began = time.monotonic()
-    problem = cancel_now(hook.settings, hook.cancel_exchange(running))
+    problem = cancel_now(hook.settings, hook.cancel_exchange(running)).problem
     assert time.monotonic() - began < 5
     assert problem is not None
     assert "brought no answer" in problem
@@ -127,8 +133,25 @@ def test_the_hurried_cancel_finds_the_other_address(
     server: DevServer, hook: SmartFlowsHook, running: str
 ) -> None:
     server.configure(cancel_address="execution")
-    assert cancel_now(hook.settings, hook.cancel_exchange(running)) is None
+    assert cancel_now(hook.settings, hook.cancel_exchange(running)) == CancelReply()
     assert asked(server, "DELETE") == [
         f"/api/v1/flows/executions/{running}/progress",
         f"/api/v1/flows/executions/{running}",
     ]
+
+
+def test_the_hurried_cancel_does_not_wait_for_an_answer_that_trickles_in(
+    server: DevServer, hook: SmartFlowsHook, running: str
+) -> None:
+    server.inject(Fault(action="slow", size=1, seconds=1.0, method="DELETE", count=None))
+    began = time.monotonic()
+    reply = cancel_now(hook.settings, hook.cancel_exchange(running))
+    assert time.monotonic() - began < 5
+    assert reply.problem == "no answer within 3 seconds"
+
+
+def test_the_hurried_cancel_tells_of_a_run_that_had_ended_by_itself(
+    server: DevServer, hook: SmartFlowsHook, running: str
+) -> None:
+    server.advance(3600)
+    assert cancel_now(hook.settings, hook.cancel_exchange(running)) == CancelReply(ended_in="Success")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.outcomes import Outcome, operator_for, outcome
-from support.service import LONG, START, asked, cancels, starts
+from support.service import START, asked, cancels, starts
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.exceptions import FlowKilledError, FlowSubmissionUnclearError
+from smartflows_provider.exceptions import FlowSubmissionUnclearError
 from smartflows_provider.lifecycle import begin
 from smartflows_provider.lifecycle.record import RECORD_KEY
 
@@ -160,29 +160,6 @@ def test_a_worker_that_dies_between_start_and_record_leaves_its_run_to_be_found_
     else:
         assert run.value["execution_id"] == first["id"]
         assert len(server.executions()) == 1
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_run_that_was_found_and_that_its_own_attempt_had_cancelled_is_not_taken_for_the_flows_end(
-    server: DevServer, mode: Mode
-) -> None:
-    class DeafStore(FakeStateStore):
-        def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-            if value["execution_id"] is not None:
-                raise RuntimeError("the API server does not answer")
-            super().set(key, value, retention=retention)
-
-    server.add_flow(name="Letter", start_from="program", xsd=ORDER, steps=[LONG])
-    server.configure(cancel_seconds=0.3)
-    deaf = DeafStore()
-    failed = outcome(server, mode, attempt=Attempt(store=deaf), **MARKED)
-    assert "Airflow could not record it" in failed.message
-    store = FakeStateStore()
-    store.entries = deaf.entries
-    run = outcome(server, mode, attempt=Attempt(store=store, try_number=2), **MARKED)
-    assert type(run.error) is FlowKilledError
-    assert not isinstance(run.error, AirflowFailException)
-    assert [entry["status"] for entry in server.executions()] == ["Canceled"]
 
 
 def test_the_value_changes_nothing_about_whether_the_input_is_the_same(server: DevServer) -> None:

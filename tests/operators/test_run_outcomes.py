@@ -629,6 +629,7 @@ def test_the_trigger_gets_what_the_author_set(server: DevServer) -> None:
         "cancel_on_kill": False,
         "cancel_on_timeout": False,
         "cancel_for_person": False,
+        "keep_on_clear": False,
         "owns_run": True,
         "schema_version": 2,
     }

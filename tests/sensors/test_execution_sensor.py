@@ -157,11 +157,14 @@ def test_at_its_timeout_the_sensor_fails_and_cancels_nothing(
     assert statuses(server) == ["Running"]
 
 
-def test_the_deferred_timeout_names_the_execution(server: DevServer, hook: SmartFlowsHook) -> None:
+@pytest.mark.parametrize("mode", ["poke", "deferrable"])
+def test_the_timeout_names_the_execution_and_its_status(
+    server: DevServer, hook: SmartFlowsHook, mode: Way
+) -> None:
     execution_id = start(server, hook, LONG)
-    with pytest.raises(AirflowSensorTimeout) as timed_out:
-        sense("deferrable", execution_id, timeout=0.3)
-    assert str(timed_out.value) == (
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        sense(mode, execution_id, timeout=0.3)
+    assert str(caught.value) == (
         "The execution was not finished within 0.3 seconds; its last status was Running. [Smart Flows, "
         f"connection 'smartflows_default', execution {execution_id}, {server.url}/client]\n"
         "The sensor did not start the execution and left it as it is."

@@ -20,7 +20,7 @@ import pytest
 import tenacity
 from airflow.sdk.bases import sensor as sensor_base
 
-from smartflows_provider.lifecycle import deferred_kill, loops
+from smartflows_provider.lifecycle import deferred_kill, loops, stop
 from smartflows_provider.lifecycle.begin import RunBeginning
 from smartflows_provider.lifecycle.stop import cancel_and_settle
 from smartflows_provider.operators import run_flow
@@ -216,6 +216,16 @@ def reply(request: Request, body: Any, *, status: int = 200, **headers: str) -> 
     )
 
 
+class _AtOnce:
+    """Stands for a thread whose work is done when it is started."""
+
+    def __init__(self, *, target: Callable[[], None], **_: Any) -> None:
+        self.start = target
+
+    def join(self, timeout: float) -> None:
+        """Do nothing; there is nothing to wait for."""
+
+
 Interfere = Callable[[Request, Callable[[], Response]], Response]
 """Answers a request, or raises; the second argument is the service's own answer."""
 
@@ -242,6 +252,8 @@ class Memory:
         for module in modules:
             monkeypatch.setattr(module, "time", stopped)
         monkeypatch.setattr(sensor_base, "timezone", SimpleNamespace(utcnow=self.clock.utcnow))
+        # A hurried cancel is sent from a thread of its own; here it is sent at once.
+        monkeypatch.setattr(stop, "threading", SimpleNamespace(Thread=_AtOnce))
         monkeypatch.setattr(loops, "asyncio", SimpleNamespace(sleep=sleep_in_loop))
         monkeypatch.setattr(repetition, "Retrying", partial(tenacity.Retrying, sleep=stopped.sleep))
         monkeypatch.setattr(repetition, "AsyncRetrying", partial(tenacity.AsyncRetrying, sleep=sleep_in_loop))

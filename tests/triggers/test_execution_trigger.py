@@ -82,6 +82,7 @@ def test_every_argument_comes_back_out_of_the_row() -> None:
         "cancel_on_kill": False,
         "cancel_on_timeout": False,
         "cancel_for_person": True,
+        "keep_on_clear": True,
         "owns_run": False,
         "schema_version": 1,
     }
@@ -417,6 +418,6 @@ async def test_a_trigger_that_is_torn_down_is_released_there_where_airflow_has_n
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [(run.execution_id, run.handing_over) for run in released] == (
-        [] if has_on_kill else [(waiting.execution_id, False)]
+    assert [(run.execution_id, run.handing_over, run.ending) for run in released] == (
+        [] if has_on_kill else [(waiting.execution_id, False, True)]
     )
