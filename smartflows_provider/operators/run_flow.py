@@ -346,13 +346,15 @@ class FlowRun:
         self._ended = None
         ended, url = with_address(self._hook, ended)
         where = self._where(url=url)
-        if ended.reason == "needs_person":
-            self._meet_person(ended, where)
+        if ended.reason == "needs_person" and self._options.on_user_input == "answer":
+            self._answer(ended, where)
             return None
-        if ended.reason == "deadline":
+        if ended.reason in {"needs_person", "deadline"}:
             fate, ended_by_itself = self._give_up(ended)
-            if not ended_by_itself:
+            if not ended_by_itself and ended.reason == "deadline":
                 raise timeout_error(where=where, status=ended.status, fate=fate)
+            if not ended_by_itself:
+                raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
         elif ended.reason != "finished":
             self._kill.over = ended.reason == "gone"
             raise error_of_unfinished_wait(ended, where=where)
@@ -371,13 +373,9 @@ class FlowRun:
                 raise
             raise canceled_by_earlier_attempt(where=where) from None
 
-    def _meet_person(self, ended: WaitEvent, where: RunIdentity) -> None:
-        """Answer the form, or fail, as the author decided."""
-        operator = self._operator
-        if self._options.on_user_input != "answer":
-            fate, _ = self._give_up(ended)
-            raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
-        answers = mapping_argument(operator.payload_argument("answers"), "answers", where=where)
+    def _answer(self, ended: WaitEvent, where: RunIdentity) -> None:
+        """Answer the form with what the author has given."""
+        answers = mapping_argument(self._operator.payload_argument("answers"), "answers", where=where)
         answer_forms(self._hook, ended.execution_id, answers=answers, where=where, log=self._log)
 
     def _give_up(self, ended: WaitEvent) -> tuple[str, bool]:

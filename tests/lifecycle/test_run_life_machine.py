@@ -331,6 +331,7 @@ class Life:
             self.service.cancel(run, by="somebody")
         elif run.status not in STABLE and run.cancel_due is None:
             run.status = name
+        self.note()
 
     def clocks(self, name: str) -> None:
         """Let time pass, or the wall clock jump."""
