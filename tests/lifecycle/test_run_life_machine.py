@@ -80,7 +80,7 @@ from smartflows_provider.wire.messages import Request, Response
 
 SEQUENCES = int(os.environ.get("LIFE_SEQUENCES", "2000"))
 SEED = int(os.environ.get("LIFE_SEED", "3"))
-STEPS = 12
+STEPS = 10
 """Steps of a sequence at most; then the task is brought to its end without further faults."""
 TIME_LIMIT = 300.0
 """The task's ``timeout``."""

@@ -266,22 +266,13 @@ def test_a_run_whose_record_cannot_be_read_is_not_taken_for_one_that_somebody_el
     server: DevServer, hook: SmartFlowsHook
 ) -> None:
     class DeafStore(FakeStateStore):
-        deaf = False
-
         def get(self, key: str, default: Any = None) -> Any:
-            if self.deaf:
-                raise RuntimeError("the API server does not answer")
-            return super().get(key, default)
+            raise RuntimeError("the API server does not answer")
 
-    panel_flow(server, LONG)
-    store = DeafStore()
-    run_task(operator_for("sync", wait_for_completion=False), Attempt(store=store))
-
-    def cancel(event: dict[str, Any]) -> dict[str, Any]:
-        store.deaf = True
-        return event
-
-    attempt = Attempt(store=store, try_number=2, max_tries=2, before_resume=cancel)
-    run = outcome(server, "deferrable", attempt=attempt, meanwhile=hook.cancel)
-    assert type(run.error) is FlowKilledError
-    assert not isinstance(run.error, AirflowFailException)
+    execution_id = hook.start(panel_flow(server, LONG).id).execution_id
+    hook.cancel(execution_id)
+    context = Attempt(store=DeafStore(), try_number=2, max_tries=2).context()
+    event = {"schema_version": 1, "reason": "finished", "execution_id": execution_id, "status": "Canceled"}
+    with pytest.raises(FlowKilledError) as killed:
+        operator_for("deferrable").execute_complete(context, event)
+    assert not isinstance(killed.value, AirflowFailException)
