@@ -24,7 +24,7 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from smartflows_provider.lifecycle.ownership import Ownership, ownership
-from smartflows_provider.lifecycle.stop import cancel_now
+from smartflows_provider.lifecycle.stop import cancel_now, look
 from smartflows_provider.lifecycle.systems import hook_for
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,14 @@ SHORTEST_PAUSE = 1.0
 """Seconds between the first looks; the pause grows to :data:`LONGEST_PAUSE`."""
 LONGEST_PAUSE = 10.0
 """Seconds between later looks."""
+
+
+_REASONS: Mapping[Ownership, str] = {
+    "ended": "The task was ended",
+    "succeeded": "The task was marked as a success",
+    "replaced": "The task has begun anew with another execution",
+}
+"""Why a run is stopped, by what was found out about it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +139,7 @@ def _look(run: WaitedRun, since: float) -> Ownership:
     """Find out who answers for the run, and cancel it if nobody does."""
     try:
         found = _ownership_of(run, since)
-        if found in {"ended", "replaced"}:
+        if found in _REASONS:
             _stop(run, found)
     except Exception as error:  # noqa: BLE001 - this is the end of a thread
         if run.ending:
@@ -167,11 +175,13 @@ def _ownership_of(run: WaitedRun, since: float) -> Ownership:
 
 
 def _stop(run: WaitedRun, why: Ownership) -> None:
-    reason = "The task was ended" if why == "ended" else "The task has begun anew with another execution"
+    reason = _REASONS[why]
+    hook = hook_for(run.system, run.conn_id)
+    if why == "succeeded" and look(hook, run.execution_id).is_over:
+        return
     if not run.cancel:
         log.info("%s: %s was not cancelled, as cancel_on_kill=False asks.", reason, run)
         return
-    hook = hook_for(run.system, run.conn_id)
     reply = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id))
     if reply.problem is not None:
         log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, reply.problem)

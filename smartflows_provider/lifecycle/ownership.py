@@ -14,14 +14,15 @@ from typing import Literal
 
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY, EXECUTION_LEFT_KEY
 
-Ownership = Literal["ended", "replaced", "kept", "open"]
+Ownership = Literal["ended", "succeeded", "replaced", "kept", "open"]
 """
-``ended``: the task is over, and not by its own doing: nobody waits for the run any more. ``replaced``: a
-later attempt has a run of its own. ``kept``: the task answers for the run, or has left it alive on purpose.
+``ended``: the task is over, and not by its own doing: nobody waits for the run any more. ``succeeded``: it is
+over too, with its run, or because a person has marked it; the run's own status tells. ``replaced``: a later
+attempt has a run of its own. ``kept``: the task answers for the run, or has left it alive on purpose.
 ``open``: look again.
 """
 
-_OVER = frozenset({"failed", "success", "skipped", "upstream_failed", "removed"})
+_OVER = frozenset({"failed", "skipped", "upstream_failed", "removed"})
 """States of a task instance in which nobody waits for its run any more."""
 _AT_WORK = frozenset({"running", "deferred", "awaiting_input"})
 """States in which an attempt has begun."""
@@ -47,6 +48,8 @@ def ownership(
     """
     if state is None:
         return "open" if keep_on_clear else "ended"
+    if state == "success":
+        return "succeeded"
     if state in _OVER:
         return "kept" if xcom(EXECUTION_LEFT_KEY) == execution_id else "ended"
     if state not in _AT_WORK:

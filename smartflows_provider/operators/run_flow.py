@@ -199,6 +199,7 @@ class FlowRun:
     def manifest_at_start(self) -> Manifest:
         """Return the manifest of a run that nobody waits for: what is known of it now, no values yet."""
         execution = self._hook.get_execution(self._execution_id)
+        self._kill.check()
         return build_manifest(
             Output(values={}),
             execution_id=execution.id,

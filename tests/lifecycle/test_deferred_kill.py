@@ -153,6 +153,18 @@ async def test_a_frozen_triggerer_that_wakes_after_its_task_has_left_the_run_ali
     assert cancels(server) == []
 
 
+async def test_a_frozen_triggerer_that_wakes_after_its_task_has_succeeded_asks_for_nothing_but_the_status(
+    server: DevServer, hook: SmartFlowsHook, airflow: Airflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (execution_id,) = start(server, hook)
+    server.advance(3600)
+    airflow.states["t"] = "success"
+    await trigger(execution_id).on_kill()
+    assert cancels(server) == []
+    assert caplog.messages == []
+
+
 def test_an_attempt_that_has_begun_anew_with_another_execution_leaves_the_old_one_to_be_stopped(
     server: DevServer, hook: SmartFlowsHook, airflow: Airflow
 ) -> None:

@@ -26,7 +26,13 @@ def owner(
     )
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "removed"])
+def test_a_task_that_succeeded_is_over_for_whatever_reason() -> None:
+    assert owner("success") == "succeeded"
+    assert owner("success", left="e1") == "succeeded"
+    assert owner("success", handing_over=True) == "succeeded"
+
+
+@pytest.mark.parametrize("state", ["failed", "skipped", "upstream_failed", "removed"])
 def test_a_task_that_is_over_has_ended_unless_it_says_that_it_left_the_run_alive(state: str) -> None:
     assert owner(state) == "ended"
     assert owner(state, left="e1") == "kept"

@@ -178,6 +178,23 @@ def test_a_kill_that_comes_after_the_run_has_succeeded_does_not_have_it_run_agai
     assert len(starts(server)) == 1
 
 
+def test_a_kill_of_a_task_that_does_not_wait_is_no_success(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, LONG)
+    operator = operator_for("sync", wait_for_completion=False)
+    real = SmartFlowsHook.get_execution
+
+    def be_killed(hook: SmartFlowsHook, execution_id: str) -> Any:
+        operator.on_kill()
+        return real(hook, execution_id)
+
+    monkeypatch.setattr(SmartFlowsHook, "get_execution", be_killed)
+    with pytest.raises(FlowKilledError):
+        run_task(operator)
+    assert statuses(server) == ["Canceled"]
+
+
 def test_a_kill_while_a_start_is_looked_up_is_final_where_no_later_attempt_could_look(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
