@@ -438,12 +438,15 @@ class Life:
         return None
 
     def _looks_cleared(self) -> bool:
-        """Whether Airflow's data look like a clear: the last attempt ended without a word, and one came."""
+        """
+        Whether Airflow's data look like a clear although there was none.
+
+        Something was cleared since, and the last attempt ended without a word, or retries were changed since.
+        """
         record = self.record
-        return bool(record) and (
-            record["epoch"]["clear_number"] != self.clear_number
-            and record.get("ended_try") != self.try_number - 1
-        )
+        if not record or record["epoch"]["clear_number"] == self.clear_number:
+            return False
+        return record["ended_try"] != self.try_number - 1 or record["retries"] != self.retries
 
     def _check_request(self, request: Request) -> None:
         if not request.path.startswith("/flows/executions/"):
