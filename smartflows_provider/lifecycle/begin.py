@@ -189,11 +189,6 @@ class RunBeginning:
             record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
         )
         if record is None or step == "submit":
-            if record is not None:
-                self._log.warning(
-                    "An earlier attempt ended while it was starting an execution; one that it has started is "
-                    "not known, and another is started now."
-                )
             return self._submit(request)
         if step == "unclear" or record.execution_id is None:
             raise self._unclear(
@@ -327,6 +322,7 @@ class RunBeginning:
             started_try=self._attempt.number,
         )
         self._store.save(intent)
+        self._record = intent
         try:
             self._check()
         except FlowKilledError:
@@ -437,6 +433,10 @@ class RunBeginning:
             )
         except (WireError, TransportError) as error:
             listed = f"The service's executions could not be listed: {error}."
+        if self._record is not None and self._record.execution_id is None:
+            # Without that mark the next attempt says it again.
+            with suppress(Exception):
+                self._store.save(replace(self._record, told=True))
         return FlowSubmissionUnclearError(
             f"It is open whether the service has started an execution. {why}",
             where=self._where(request.flow),
