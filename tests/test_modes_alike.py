@@ -13,7 +13,6 @@ What may differ, and why:
   says so in the error, as it does in the other mode.
 - The sensor looks once on a worker before it defers, and in ``reschedule`` mode each look is a process of its
   own: what they say of one status is said once for each process. Of the sensor's lines each counts once.
-- At its ``timeout`` a sensor that pokes fails with Airflow's own message, so that only the class is compared.
 - The trigger of a sensor knows of no status before its own first look, and may name none as the last one.
 - In ``reschedule`` mode nobody counts how long an outage lasts: its bound is the sensor's ``timeout``.
 - Operator and sensor name what they wait for in words of their own; class, the first sentence and the lines
@@ -636,9 +635,12 @@ def test_a_connection_that_is_unusable_when_a_deferred_task_is_resumed_keeps_the
 
 
 @pytest.mark.parametrize("way", get_args(Way))
-def test_the_sensors_timeout_is_airflows_error_in_every_mode(memory: Memory, way: Way) -> None:
+def test_the_sensors_timeout_is_airflows_error_with_the_same_words_in_every_mode(
+    memory: Memory, way: Way
+) -> None:
     found = run_sensor(memory, way, Case(looks=("Running",)))
     assert type(found.error) is AirflowSensorTimeout
+    assert "was not finished within 7200 seconds; its last status was Running. [Smart" in str(found.error)
     assert 7200 <= found.waited <= 7260
     assert found.left == "Running"
 
