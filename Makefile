@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full check format constraints clean
+.PHONY: help setup demo up test test-full faults check format constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,14 @@ test: $(READY) ## run every test that needs nothing else
 test-full: $(READY) ## run the tests that need more, installing it
 	@echo $(BIN)/python -m pytest -m full; $(BIN)/python -m pytest -m full; code=$$?; \
 	if [ $$code -eq 5 ]; then echo "0 passed, 0 failed: no test is marked 'full'"; else exit $$code; fi
+
+# AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.
+FAULT_RUNS ?= 20
+FAULT_MAPPED ?= 200
+faults: $(READY) $(if $(AIRFLOW),$(VENV)-$(AIRFLOW)/.ready) ## run each fault row 20 times, print the table (FAULT_RUNS=1, AIRFLOW=3.4.0b2)
+	FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) \
+		$(if $(AIRFLOW),FAULTS_PYTHON=$(CURDIR)/$(VENV)-$(AIRFLOW)/bin/python) \
+		$(BIN)/python -m pytest tests/faults -m faults
 
 check: $(READY) ## lint, types and the import contracts of the layers
 	$(BIN)/ruff check .
@@ -76,3 +84,13 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]' \
 		|| $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
+
+# Another Airflow beside .venv, for `make faults AIRFLOW=…`. Betas and release candidates count.
+$(VENV)-%/.ready: pyproject.toml | $(READY)
+	@echo "installing Airflow $* and the project into $(VENV)-$* (about a minute the first time)"
+	@$(BIN)/python -m venv --clear $(VENV)-$*
+	@$(BIN)/uv pip install -q --python $(VENV)-$*/bin/python --prerelease=allow --compile-bytecode \
+		'apache-airflow==$*' -e '.[dev]' \
+		|| $(VENV)-$*/bin/python -m pip install -q --disable-pip-version-check --pre \
+			'apache-airflow==$*' -e '.[dev]'
+	@touch $@

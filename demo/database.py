@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from demo.processes import ROOT
 
 CACHE = ROOT / ".demo" / "cache"
+DISTRIBUTION = "apache-airflow-core"
 
 
 class MigrationError(RuntimeError):
@@ -44,24 +46,41 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **extra}
 
 
-def create_database(path: Path) -> None:
+@cache
+def airflow_version(python: str) -> str:
+    """Return the version of the Airflow that an interpreter has.
+
+    :param python: path of the interpreter
+    :raises subprocess.CalledProcessError: if it has none
+    """
+    if python == sys.executable:
+        return version(DISTRIBUTION)
+    code = f"from importlib.metadata import version; print(version({DISTRIBUTION!r}))"
+    return subprocess.run(
+        [python, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+
+
+def create_database(path: Path, *, python: str | None = None) -> None:
     """Put a migrated, empty Airflow database at a path.
 
     :param path: the SQLite file to write; its folder must exist
+    :param python: interpreter whose Airflow is meant; None for this one's
     :raises MigrationError: if Airflow could not create the tables; a retry does not help
     """
-    template = CACHE / f"airflow-{version('apache-airflow-core')}.db"
+    python = python or sys.executable
+    template = CACHE / f"airflow-{airflow_version(python)}.db"
     if not template.exists():
-        _create_template(template)
+        _create_template(template, python)
     shutil.copyfile(template, path)
 
 
-def _create_template(template: Path) -> None:
+def _create_template(template: Path, python: str) -> None:
     template.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=template.parent) as folder:
         fresh = Path(folder) / "airflow.db"
         result = subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"],
+            [python, "-m", "airflow", "db", "migrate"],
             env=clean_environment(
                 {
                     "AIRFLOW_HOME": folder,

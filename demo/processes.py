@@ -30,6 +30,7 @@ from typing import Self
 import psutil
 
 MARK_VARIABLE = "SMART_FLOWS_DEMO_MARK"
+NAME_VARIABLE = "SMART_FLOWS_DEMO_PROGRAM"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -37,14 +38,16 @@ class ProgramEndedError(RuntimeError):
     """A program that should keep running has ended; the message holds the end of its output."""
 
 
-def marked_processes(mark: str) -> Iterator[psutil.Process]:
+def marked_processes(mark: str, *, program: str | None = None) -> Iterator[psutil.Process]:
     """Yield the living processes that carry a mark.
 
     :param mark: value of the environment variable `MARK_VARIABLE`
+    :param program: only this program's, descendants included; None for all of them
     """
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK_VARIABLE) == mark:
+            carried = process.environ()
+            if carried.get(MARK_VARIABLE) == mark and program in {None, carried.get(NAME_VARIABLE)}:
                 yield process
 
 
@@ -109,16 +112,16 @@ class ProcessTree:
         self.stop()
 
     def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str]) -> None:
-        """Start a program with its output in `<logs>/<name>.log`.
+        """Start a program with its output in `<logs>/<name>.log`, behind what is there already.
 
         :param name: what messages call the program
         :param command: program and arguments
-        :param env: the whole environment; the mark is added
+        :param env: the whole environment; the marks are added
         """
-        with self.log_of(name).open("wb") as output:
+        with self.log_of(name).open("ab") as output:
             self._programs[name] = subprocess.Popen(
                 list(command),
-                env={**env, MARK_VARIABLE: self.mark, "SPT_NOENV": "1"},
+                env={**env, MARK_VARIABLE: self.mark, NAME_VARIABLE: name, "SPT_NOENV": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -139,7 +142,7 @@ class ProcessTree:
         :raises ProgramEndedError: names the program, its exit code and the end of its output; starting
             anew may help if the cause was a port that another program took in between
         """
-        for name, program in self._programs.items():
+        for name, program in list(self._programs.items()):
             code = program.poll()
             if code is not None:
                 raise ProgramEndedError(
@@ -150,6 +153,45 @@ class ProcessTree:
     def alive(self) -> list[psutil.Process]:
         """Return all living processes of this tree, descendants included."""
         return list(marked_processes(self.mark))
+
+    def processes_of(self, name: str) -> list[psutil.Process]:
+        """Return the living processes of one program, descendants included, itself first if it lives."""
+        own = self._programs[name].pid if name in self._programs else 0
+        found = marked_processes(self.mark, program=name)
+        return sorted(found, key=lambda process: (process.pid != own, process.pid))
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to every process of one program, descendants included.
+
+        :param name: the program
+        :param number: the signal; SIGSTOP freezes the program and SIGCONT wakes it up
+        """
+        for process in self.processes_of(name):
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+
+    def end(self, name: str, number: signal.Signals, *, grace: float = 60.0, alone: bool = False) -> None:
+        """End one program with a signal, as a crash or a redeploy does; it is not missed from then on.
+
+        :param name: the program
+        :param number: SIGKILL, or a signal on which the program ends in order
+        :param grace: seconds that the program gets before it is killed
+        :param alone: leave its descendants to themselves instead of killing what is left of them
+        """
+        program = self._programs.pop(name)
+        if number is signal.SIGKILL and not alone:
+            self.send(name, number)
+        program.send_signal(number)
+        try:
+            program.wait(timeout=grace)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+        while not alone and (left := self.processes_of(name)):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """End all programs: SIGTERM first, SIGKILL for what still lives after the grace period.

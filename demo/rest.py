@@ -57,9 +57,17 @@ class AirflowRest:
             return False
         return bool(answer.ok and answer.json()["metadatabase"]["status"] == "healthy")
 
-    def warm_up(self) -> None:
-        """Call the interface that Airflow's workers use, which builds it if this is its first call."""
-        self._read(self._session.get(f"{self.url}/execution/health", timeout=self._timeout))
+    def warm_up(self, url: str) -> bool:
+        """Call the interface that Airflow's workers use, which builds it if this is its first call.
+
+        :param url: address of the server that offers it
+        :returns: whether it answered; never raises for "not yet"
+        """
+        try:
+            self._read(self._session.get(f"{url}/execution/health", timeout=self._timeout))
+        except requests.ConnectionError:
+            return False
+        return True
 
     def health(self) -> dict[str, str | None]:
         """Return the status of each component: `healthy`, `unhealthy` or None while it was never seen."""

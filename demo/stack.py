@@ -35,6 +35,15 @@ COMPONENTS = {
 }
 """Arguments by component. No log servers: they listen on all addresses, and the files are on this machine."""
 
+EXECUTION_API = "execution-api"
+"""The API server that only tasks call, where they have one of their own. Airflow writes its audit log in the
+event loop, where nothing goes on while it waits for SQLite; and a task's report that holds SQLite's lock
+needs that event loop."""
+
+DATABASE_PATIENCE = 60
+"""Seconds for which a process waits for another that writes to the SQLite file; 5 by default, after which
+a busy machine's components end with "database is locked"."""
+
 SAFETY_STOP = 300.0
 """Seconds after which waiting for Airflow is given up: far above what a busy machine needs."""
 
@@ -51,6 +60,9 @@ class AirflowStack:
     :param home: folder for database, logs and generated files; made if it does not exist
     :param env: more variables for the components, such as connections and settings; they win
     :param parallelism: how many tasks run at the same time, each in a process of its own
+    :param separate_execution_api: give tasks an API server of their own. On SQLite a person's act and a
+        task's report can block each other for good in one process; see `EXECUTION_API`
+    :param python: interpreter of the virtual environment whose Airflow runs; None for this one
     """
 
     user = "admin"
@@ -64,12 +76,22 @@ class AirflowStack:
         home: Path,
         env: Mapping[str, str] | None = None,
         parallelism: int = 4,
+        separate_execution_api: bool = False,
+        python: str | None = None,
     ) -> None:
         self.processes = processes
         self.home = home
+        self.python = python or sys.executable
         self.password = secrets.token_urlsafe(12)
-        [api_port] = free_ports(1)
+        api_port, execution_port = free_ports(2)
         self.url = f"http://{LOOPBACK}:{api_port}"
+        self.commands = {name: ("airflow", name, *arguments) for name, arguments in COMPONENTS.items()}
+        self.execution_url = self.url
+        if separate_execution_api:
+            self.execution_url = f"http://{LOOPBACK}:{execution_port}"
+            self.commands["api-server"] += ("--apps", "core")
+            arguments = ("--apps", "execution", "--port", str(execution_port))
+            self.commands[EXECUTION_API] = ("airflow", "api-server", *arguments)
         self.rest = AirflowRest(self.url, user=self.user, password=self.password)
         self._passwords = home / "passwords.json"
         self._database = home / "airflow.db"
@@ -83,7 +105,7 @@ class AirflowStack:
                 "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
                 "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                 "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.execution_url}/execution/",
                 "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
                 "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -92,7 +114,7 @@ class AirflowStack:
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
                 "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}?timeout={DATABASE_PATIENCE}",
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 "NO_PROXY": f"{LOOPBACK},localhost",
@@ -109,11 +131,18 @@ class AirflowStack:
         self.home.mkdir(parents=True, exist_ok=True)
         self._passwords.write_text(json.dumps({self.user: self.password}) + "\n", encoding="utf-8")
         self._passwords.chmod(0o600)
-        create_database(self._database)
-        for component, arguments in COMPONENTS.items():
-            self.processes.start(
-                component, [sys.executable, "-m", "airflow", component, *arguments], env=self.env
-            )
+        create_database(self._database, python=self.python)
+        for component in self.commands:
+            self.start_component(component)
+
+    def start_component(self, component: str, *, name: str | None = None) -> None:
+        """Start one component, again or as one more of its kind; return without waiting for it.
+
+        :param component: a key of `COMPONENTS`, or `EXECUTION_API`
+        :param name: what messages and its log call it; None for the component's own name
+        """
+        command = [self.python, "-m", *self.commands[component]]
+        self.processes.start(name or component, command, env=self.env)
 
     def wait_until_up(self, *, timeout: float = SAFETY_STOP) -> None:
         """Wait until the API server answers people and tasks.
@@ -126,7 +155,9 @@ class AirflowStack:
         :raises demo.processes.ProgramEndedError: if a component ended; the message holds its last output
         """
         self.wait_for(self.rest.is_up, what="the API server to answer", timeout=timeout)
-        self.rest.warm_up()
+        self.wait_for(
+            lambda: self.rest.warm_up(self.execution_url), what="the tasks' API to answer", timeout=timeout
+        )
 
     def wait_for_dag(self, dag_id: str, *, timeout: float = SAFETY_STOP) -> None:
         """Wait until Airflow has parsed a DAG.

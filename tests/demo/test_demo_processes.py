@@ -133,3 +133,43 @@ def test_programs_see_none_of_the_callers_airflow_settings(monkeypatch):
 
 def test_the_tail_of_a_missing_file_says_so(tmp_path):
     assert tail(tmp_path / "none.log") == f"({tmp_path / 'none.log'} does not exist)"
+
+
+def test_one_program_is_frozen_woken_and_ended_with_its_orphans_and_the_others_live(tmp_path):
+    other = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with ProcessTree(logs=tmp_path, grace=0.2) as tree:
+        start_stubborn(tree, tmp_path)
+        tree.start("other", other, env=clean_environment({}))
+
+        def states():
+            return {process.status() for process in tree.processes_of("stubborn")}
+
+        assert tree.processes_of("stubborn")[0].pid == tree.pid_of("stubborn")
+
+        tree.send("stubborn", signal.SIGSTOP)
+        wait_until(lambda: states() == {psutil.STATUS_STOPPED})
+        tree.send("stubborn", signal.SIGCONT)
+        wait_until(lambda: states() == {psutil.STATUS_SLEEPING})
+        tree.end("stubborn", signal.SIGKILL)
+
+        assert not tree.processes_of("stubborn")
+        assert [process.pid for process in tree.alive()] == [tree.pid_of("other")]
+        tree.require_running()
+
+
+def test_a_program_that_ends_alone_leaves_its_children_and_one_that_stays_is_killed(tmp_path):
+    with ProcessTree(logs=tmp_path, grace=0.2) as tree:
+        start_stubborn(tree, tmp_path)
+
+        tree.end("stubborn", signal.SIGTERM, grace=0.2, alone=True)
+
+        assert len(tree.processes_of("stubborn")) == 1
+
+
+def test_a_program_that_is_started_again_writes_behind_its_earlier_output(tmp_path):
+    with ProcessTree(logs=tmp_path) as tree:
+        for word in ("first", "second"):
+            tree.start("talker", [sys.executable, "-c", f"print('{word}')"], env=clean_environment({}))
+            tree.end("talker", signal.SIGCONT, alone=True)
+
+        assert tail(tree.log_of("talker")).split() == ["first", "second"]

@@ -10,8 +10,8 @@ import pytest
 
 from demo import database
 from demo.ports import free_ports
-from demo.processes import ProcessTree, ProgramEndedError
-from demo.stack import AirflowStack, NotReadyError
+from demo.processes import ProcessTree, ProgramEndedError, tail
+from demo.stack import COMPONENTS, EXECUTION_API, AirflowStack, NotReadyError
 
 
 @pytest.fixture
@@ -40,6 +40,41 @@ def test_two_stacks_share_neither_port_nor_secret(stack, tmp_path):
     own = {"AIRFLOW__API__PORT", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__CORE__FERNET_KEY"}
     assert all(stack.env[name] != other.env[name] for name in own)
     assert stack.password != other.password
+
+
+def test_tasks_have_an_api_server_of_their_own_where_that_is_asked_for(stack, tmp_path):
+    other = AirflowStack(
+        stack.processes, dags_folder=tmp_path, home=tmp_path / "other", separate_execution_api=True
+    )
+    key = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
+
+    assert stack.env[key] == f"{stack.url}/execution/"
+    assert list(stack.commands) == list(COMPONENTS)
+    assert other.env[key] == f"{other.execution_url}/execution/"
+    assert other.execution_url != other.url
+    assert other.commands["api-server"][-2:] == ("--apps", "core")
+    assert other.commands[EXECUTION_API][2:4] == ("--apps", "execution")
+
+
+def test_the_components_of_another_virtual_environment_run_where_that_is_asked_for(tmp_path):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\nsleep 600\n')
+    python.chmod(0o755)
+    with ProcessTree(logs=tmp_path / "components", grace=0.2) as processes:
+        stack = AirflowStack(processes, dags_folder=tmp_path, home=tmp_path / "home", python=str(python))
+        stack.start_component("triggerer", name="spare")
+        stack.wait_for(lambda: tail(processes.log_of("spare")) != "", what="its output", pause=0.05)
+
+        assert tail(processes.log_of("spare")).startswith("-m airflow triggerer")
+
+
+def test_the_version_of_another_environments_airflow_is_its_own(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 9.9.9\n")
+    python.chmod(0o755)
+
+    assert database.airflow_version(str(python)) == "9.9.9"
+    assert database.airflow_version(sys.executable) == version(database.DISTRIBUTION)
 
 
 def test_a_dag_file_that_cannot_be_imported_ends_the_wait_with_its_stack_trace(stack, requests_mock):
