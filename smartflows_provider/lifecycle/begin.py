@@ -189,11 +189,6 @@ class RunBeginning:
             record, attempt=self._attempt, fingerprint=request.fingerprint, options=self._options
         )
         if record is None or step == "submit":
-            if record is not None:
-                self._log.warning(
-                    "An earlier attempt ended while it was starting an execution; one that it has started is "
-                    "not known, and another is started now."
-                )
             return self._submit(request)
         if step == "unclear" or record.execution_id is None:
             raise self._unclear(
@@ -327,6 +322,7 @@ class RunBeginning:
             started_try=self._attempt.number,
         )
         self._store.save(intent)
+        self._record = intent
         try:
             self._check()
         except FlowKilledError:
@@ -338,16 +334,23 @@ class RunBeginning:
         self._run_known(execution_id)
         try:
             self._store.save(replace(intent, execution_id=execution_id))
-        except Exception as error:
-            raise self._unrecorded(request, execution_id, error) from error
+        except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from writing
+            phase = self._unrecorded(request, execution_id, error)
+            return BegunRun(
+                execution_id=execution_id, deadline=intent.deadline, phase=phase, started_here=True
+            )
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
         return BegunRun(
             execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase, started_here=True
         )
 
-    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> FlowRecordError:
-        """Stop a run that no later attempt could find again, and return the error that names it."""
+    def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> RunPhase:
+        """Stop a run that no later attempt could find again; one that has ended well is gone on with."""
         stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
+        if stopped.is_over and stopped.phase is not None and after_look(stopped.phase) == "attach":
+            problem = f"{type(error).__name__}: {error}"
+            self._log.warning("%s It could not be recorded: %s", stopped.fate, problem)
+            return stopped.phase
         advice = "Cancel it at the service; a retry tells of it as of a start without an answer."
         if stopped.is_over:
             self._run_known(None)
@@ -355,12 +358,12 @@ class RunBeginning:
             # An intent that stayed would make the next attempt look for a run that is no longer there.
             with suppress(Exception):
                 self._store.discard()
-        return FlowRecordError(
+        raise FlowRecordError(
             f"The execution was started, but Airflow could not record it: {type(error).__name__}: {error}",
             where=self._where(request.flow, execution_id),
             fate=stopped.fate,
             advice=advice,
-        )
+        ) from error
 
     def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
         """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
@@ -430,6 +433,10 @@ class RunBeginning:
             )
         except (WireError, TransportError) as error:
             listed = f"The service's executions could not be listed: {error}."
+        if self._record is not None and self._record.execution_id is None:
+            # Without that mark the next attempt says it again.
+            with suppress(Exception):
+                self._store.save(replace(self._record, told=True))
         return FlowSubmissionUnclearError(
             f"It is open whether the service has started an execution. {why}",
             where=self._where(request.flow),

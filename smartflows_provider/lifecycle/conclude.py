@@ -8,6 +8,7 @@ became of the remote run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import (
@@ -31,6 +32,7 @@ from smartflows_provider.waiting.event import FormAnswer, WaitEvent, read_resump
 from smartflows_provider.wire.run import RunPhase
 
 if TYPE_CHECKING:
+    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.options import OnWarning
 
 KEPT = "The execution was kept."
@@ -51,6 +53,22 @@ def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEv
             fate=KEPT,
             advice="Clear the task with on_clear='resume' to go on with the execution.",
         ) from None
+
+
+def with_address(hook: SmartFlowsHook, ended: WaitEvent) -> tuple[WaitEvent, str | None]:
+    """
+    Return how a wait ended, and where a person looks at the run.
+
+    A connection that was removed or made unusable meanwhile ends the wait too: then there is no address.
+
+    :param hook: the connection.
+    :param ended: how the wait ended.
+    """
+    try:
+        return ended, hook.execution_url(ended.execution_id)
+    except FlowConfigurationError as error:
+        unusable = replace(ended, reason="misconfigured", detail=str(error))
+        return ended if ended.reason == "misconfigured" else unusable, None
 
 
 def error_of_ended_run(

@@ -30,8 +30,9 @@ def first_step(
     if record is None:
         return "submit"
     if record.execution_id is None:
-        # Only a clear that is beyond doubt is a person's word that nothing is to be looked for.
-        anew = attempt.was_surely_cleared(record) or options.on_ambiguous_submission == "resubmit"
+        # A person who was told what to look for, and then clears the task, wants another run.
+        informed = record.told and attempt.was_surely_cleared(record)
+        anew = informed or options.on_ambiguous_submission == "resubmit"
         return "submit" if anew else "unclear"
     if attempt.was_cleared(record) and options.on_clear == "restart":
         return "supersede"

@@ -90,6 +90,8 @@ class RunRecord:
     """The attempt that has failed by itself with this record, so that the next one is its retry."""
     retries: int | None = None
     """As the task had them set in the attempt that has failed by itself."""
+    told: bool = False
+    """Whether a task has failed with the word that it is open whether its run was started."""
     stopped: bool = False
     """Whether an attempt that gave the run up has asked the service to cancel it."""
 
@@ -120,6 +122,7 @@ class RunRecord:
                 started_try=None if started_try is None else int(started_try),
                 ended_try=None if ended_try is None else int(ended_try),
                 retries=None if raw.get("retries") is None else int(raw["retries"]),
+                told=raw.get("told") is True,
                 stopped=raw.get("stopped") is True,
             )
         except (KeyError, TypeError, OverflowError) as error:

@@ -38,6 +38,7 @@ from smartflows_provider.lifecycle.conclude import (
     person_needed_error,
     read_event,
     timeout_error,
+    with_address,
 )
 from smartflows_provider.lifecycle.loops import wait_on_worker
 from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
@@ -224,10 +225,14 @@ class FlowRun:
             self._take_up(found, known=execution_id)
         else:
             self._go_on(record)
-        self._read_connection()
+        if self._ended is None or self._ended.reason != "misconfigured":
+            self._read_connection()
         if record is not None:
             self._started_here = self._attempt.identity.has_started(record)
             self._attempt.rejoin(record)
+        elif self._attempt.store.remembers:
+            # It cannot be read just now: an earlier attempt may have started the run, and cancelled it.
+            self._started_here = False
 
     def trigger_failed(self, error: Exception) -> NoReturn:
         """
@@ -340,14 +345,17 @@ class FlowRun:
         """
         ended = self._ended or self._wait()
         self._ended = None
-        where = self._where(url=self._hook.execution_url(ended.execution_id))
-        if ended.reason == "needs_person":
-            self._meet_person(ended, where)
+        ended, url = with_address(self._hook, ended)
+        where = self._where(url=url)
+        if ended.reason == "needs_person" and self._options.on_user_input == "answer":
+            self._answer(ended, where)
             return None
-        if ended.reason == "deadline":
+        if ended.reason in {"needs_person", "deadline"}:
             fate, ended_by_itself = self._give_up(ended)
-            if not ended_by_itself:
+            if not ended_by_itself and ended.reason == "deadline":
                 raise timeout_error(where=where, status=ended.status, fate=fate)
+            if not ended_by_itself:
+                raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
         elif ended.reason != "finished":
             self._kill.over = ended.reason == "gone"
             raise error_of_unfinished_wait(ended, where=where)
@@ -366,13 +374,9 @@ class FlowRun:
                 raise
             raise canceled_by_earlier_attempt(where=where) from None
 
-    def _meet_person(self, ended: WaitEvent, where: RunIdentity) -> None:
-        """Answer the form, or fail, as the author decided."""
-        operator = self._operator
-        if self._options.on_user_input != "answer":
-            fate, _ = self._give_up(ended)
-            raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
-        answers = mapping_argument(operator.payload_argument("answers"), "answers", where=where)
+    def _answer(self, ended: WaitEvent, where: RunIdentity) -> None:
+        """Answer the form with what the author has given."""
+        answers = mapping_argument(self._operator.payload_argument("answers"), "answers", where=where)
         answer_forms(self._hook, ended.execution_id, answers=answers, where=where, log=self._log)
 
     def _give_up(self, ended: WaitEvent) -> tuple[str, bool]:

@@ -22,6 +22,7 @@ from smartflows_provider.lifecycle.conclude import (
     person_needed_error,
     read_event,
     timeout_error,
+    with_address,
 )
 from smartflows_provider.lifecycle.loops import look_once, write_notes
 from smartflows_provider.lifecycle.results import judge
@@ -146,7 +147,7 @@ class SensorRun:
 
     def _judge(self, ended: WaitEvent) -> dict[str, Any]:
         sensor, execution_id = self._sensor, ended.execution_id
-        url = self._hook.execution_url(execution_id)
+        ended, url = with_address(self._hook, ended)
         where = self._hook.identity(execution_id=execution_id, url=url)
         if ended.reason == "deadline" and self._time_limit < sensor.timeout:
             raise timeout_error(where=where, status=ended.status, fate=NOT_OURS)

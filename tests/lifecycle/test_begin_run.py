@@ -273,6 +273,39 @@ def test_a_run_that_cannot_be_recorded_is_cancelled_and_named(task: Task) -> Non
     assert statuses(task.server) == ["Canceled", "Running"]
 
 
+@pytest.mark.parametrize(
+    ("last_step", "phase"),
+    [
+        ({"kind": "work"}, RunPhase.SUCCEEDED),
+        ({"kind": "warning", "message": "hm"}, RunPhase.WARNED),
+    ],
+)
+def test_a_run_that_has_ended_well_before_it_could_be_recorded_is_gone_on_with(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    caplog: pytest.LogCaptureFixture,
+    last_step: dict[str, Any],
+    phase: RunPhase,
+) -> None:
+    task = Task(server, hook, last_step)
+    task.store.fail_when = lambda record: record.execution_id is not None
+    begun = task.attempt()
+    assert (begun.execution_id, begun.phase, begun.started_here) == (ids(server)[0], phase, True)
+    assert f"Execution {begun.execution_id} is {statuses(server)[0]}. It could not be" in caplog.text
+
+
+def test_a_retry_after_a_run_that_ended_well_and_could_not_be_recorded_starts_no_second(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    task = Task(server, hook, {"kind": "work"})
+    task.store.fail_when = lambda record: record.execution_id is not None
+    begun = task.attempt()
+    task.store.fail_when = lambda record: False
+    with pytest.raises(FlowSubmissionUnclearError, match=begun.execution_id):
+        task.attempt()
+    assert ids(server) == [begun.execution_id]
+
+
 def test_a_record_of_an_unknown_version_starts_nothing_and_says_what_to_look_at(task: Task) -> None:
     begun = task.attempt()
     task.store.accessor.set(RECORD_KEY, {**task.store.accessor.get(RECORD_KEY), "schema_version": 99})

@@ -96,13 +96,19 @@ def test_the_first_step_follows_from_record_epoch_input_and_options(
 
 
 @pytest.mark.parametrize(
-    ("max_tries", "clear_number", "expected"),
-    [(1, 0, "unclear"), (1, 1, "unclear"), (2, 1, "submit"), (3, 1, "submit")],
+    ("max_tries", "clear_number", "told", "expected"),
+    [
+        (1, 0, True, "unclear"),
+        (1, 1, True, "unclear"),
+        (2, 1, True, "submit"),
+        (3, 1, True, "submit"),
+        (2, 1, False, "unclear"),
+    ],
 )
-def test_an_intent_without_an_id_is_started_anew_only_after_a_clear_beyond_doubt(
-    max_tries: int, clear_number: int, expected: str
+def test_an_intent_without_an_id_is_started_anew_only_where_somebody_was_told_and_surely_cleared_it(
+    max_tries: int, clear_number: int, told: bool, expected: str
 ) -> None:
-    known = record(execution_id=None, epoch=Epoch(max_tries=1, clear_number=0))
+    known = replace(record(execution_id=None, epoch=Epoch(max_tries=1, clear_number=0)), told=told)
     attempt = AttemptIdentity(epoch=Epoch(max_tries=max_tries, clear_number=clear_number), number=2)
     assert first_step(known, attempt=attempt, fingerprint="same", options=RunOptions()) == expected
 

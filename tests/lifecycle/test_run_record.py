@@ -33,9 +33,10 @@ RECORD = RunRecord(
     started_try=2,
     ended_try=3,
     retries=2,
+    told=True,
     stopped=True,
 )
-OPTIONAL = {"correlation", "started_try", "ended_try", "retries", "stopped"}
+OPTIONAL = {"correlation", "started_try", "ended_try", "retries", "told", "stopped"}
 """Keys that version 1 did not have."""
 
 

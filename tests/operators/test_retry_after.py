@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.outcomes import both
+from support.outcomes import both, outcome
 from support.service import LONG, START, panel_flow
 from support.tasks import Attempt
 
@@ -32,7 +32,7 @@ def test_a_start_that_is_put_off_carries_the_services_time_to_the_task(server: D
 def test_a_retry_that_cannot_ask_about_its_run_carries_the_services_time(server: DevServer) -> None:
     panel_flow(server, LONG)
     attempt = Attempt()
-    both(server, attempt=attempt, wait_for_completion=False)
+    outcome(server, "sync", attempt=attempt, wait_for_completion=False)
     server.inject(
         Fault(action="status", status=503, headers={"retry-after": "33"}, path="/progress$", count=None)
     )

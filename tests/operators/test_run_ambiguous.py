@@ -48,8 +48,16 @@ def quick(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.configure(hold="ignored")
     server.add_flow(name="Letter", start_from="program", xsd=ORDER, steps=[{"kind": "work", "duration": 0.1}])
     monkeypatch.setattr(begin, "LOOK_UP_PAUSES", (0.01, 0.05, 0.2, 0.5))
-    connection = server.connection_json()[:-1] + ', "extra": {"read_timeout": 0.5}}'
-    monkeypatch.setenv("AIRFLOW_CONN_SMARTFLOWS_DEFAULT", connection)
+
+
+@pytest.fixture(params=LOST)
+def lost(request: pytest.FixtureRequest, server: DevServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A way to lose an answer, with a connection that waits for one no longer than it must."""
+    way: str = request.param
+    if way == "timeout":
+        connection = server.connection_json()[:-1] + ', "extra": {"read_timeout": 0.5}}'
+        monkeypatch.setenv("AIRFLOW_CONN_SMARTFLOWS_DEFAULT", connection)
+    return way
 
 
 def unclear(run: Outcome) -> str:
@@ -59,7 +67,6 @@ def unclear(run: Outcome) -> str:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("lost", LOST)
 def test_without_a_value_of_our_own_it_fails_at_once_and_lists_the_candidates(
     server: DevServer, mode: Mode, lost: str
 ) -> None:
@@ -74,7 +81,6 @@ def test_without_a_value_of_our_own_it_fails_at_once_and_lists_the_candidates(
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("lost", LOST)
 def test_with_a_value_of_our_own_the_execution_is_found_and_gone_on_with(
     server: DevServer, mode: Mode, lost: str
 ) -> None:

@@ -21,8 +21,11 @@ from smartflows_provider.exceptions import (
     FlowTimeoutError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle import stop
 from smartflows_provider.lifecycle.record import RECORD_KEY
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
+SETTLING = stop.cancel_and_settle.__kwdefaults__
 WORK = {"id": "work", "kind": "work", "message": "Working", "duration": 0.1}
 
 
@@ -220,3 +223,56 @@ def test_a_run_that_this_attempt_has_started_and_somebody_else_cancelled_fails_f
     panel_flow(server, LONG)
     run = outcome(server, mode, meanwhile=hook.cancel)
     assert type(run.error) is FlowExecutionCanceledError
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_clear_whose_old_run_would_not_stop_is_brought_about_by_the_retry(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    """A task cleared while it ran has its number of tries unchanged."""
+    panel_flow(server, LONG)
+    server.configure(cancel_seconds=600)
+    monkeypatch.setattr(stop.cancel_and_settle, "__kwdefaults__", {**SETTLING, "seconds": 0.0})
+    first = Attempt(max_tries=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(SmartFlowsRunFlowOperator, "_conclude", lambda *_: None)
+        run_task(operator_for(mode), first)
+    for number in (2, 3):
+        again = Attempt(store=first.store, max_tries=2, try_number=number, clear_number=1)
+        failed = outcome(server, mode, attempt=again)
+        assert type(failed.error) is FlowStateUnknownError
+        assert "has not stopped." in failed.message
+    assert len(starts(server)) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_succeeded_although_a_stopped_attempt_had_cancelled_it_is_not_run_again(
+    server: DevServer, mode: Mode
+) -> None:
+    server.configure(cancel_seconds=600)
+    panel_flow(server, LONG)
+    operator, attempt = operator_for(mode, wait_for_completion=False), Attempt(max_tries=1)
+    store = attempt.store
+    assert store is not None
+    run_task(operator, attempt)
+    store.set(RECORD_KEY, {**store.get(RECORD_KEY), "stopped": True})
+    server.advance(3600)
+    again = outcome(server, mode, attempt=Attempt(store=store, max_tries=1, try_number=2))
+    assert again.value["status"] == "Success"
+    assert len(starts(server)) == 1
+
+
+def test_a_run_whose_record_cannot_be_read_is_not_taken_for_one_that_somebody_else_has_cancelled(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    class DeafStore(FakeStateStore):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise RuntimeError("the API server does not answer")
+
+    execution_id = hook.start(panel_flow(server, LONG).id).execution_id
+    hook.cancel(execution_id)
+    context = Attempt(store=DeafStore(), try_number=2, max_tries=2).context()
+    event = {"schema_version": 1, "reason": "finished", "execution_id": execution_id, "status": "Canceled"}
+    with pytest.raises(FlowKilledError) as killed:
+        operator_for("deferrable").execute_complete(context, event)
+    assert not isinstance(killed.value, AirflowFailException)

@@ -286,6 +286,22 @@ def test_a_form_fails_the_task_where_the_author_wants_that(server: DevServer, ca
     assert statuses(server) == ["Canceled" if cancel else "UserInput"] * 2
 
 
+def test_a_form_that_somebody_has_answered_before_the_task_could_fail_for_it_counts_no_more(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    panel_flow(server, FORM, ANSWERED)
+
+    def answer(event: dict[str, Any]) -> dict[str, Any]:
+        hook.answer_form(event["execution_id"], {"f1": "mail", "f2": 2})
+        return event
+
+    attempt = Attempt(before_resume=answer)
+    run = outcome(server, "deferrable", attempt=attempt, on_user_input="fail", cancel_on_timeout=False)
+    assert attempt.events[0]["reason"] == "needs_person"
+    assert run.error is None, run.message
+    assert run.value["values"] == {"way": "mail", "copies": 2}
+
+
 @pytest.mark.parametrize("answers", [{"f1": "mail", "f2": 3}, {"Way of delivery": "mail", "Copies": 3}])
 def test_a_form_is_answered_by_key_or_title(server: DevServer, answers: dict[str, Any]) -> None:
     panel_flow(server, WORK, FORM, ANSWERED)

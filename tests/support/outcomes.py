@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
@@ -17,6 +19,9 @@ from support.tasks import MODES, Attempt, Mode, run_task
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
+_PASSING_LINE = re.compile(
+    r"^Execution <id>: |^Could not ask for the status|could not be cancelled: |outside of the Task Runner"
+)
 _OUTAGE = re.compile(r"no status for \d+ s")
 
 
@@ -29,6 +34,8 @@ class Outcome:
     attempt: Attempt
     execution: Mapping[str, Any] | None
     """The last one at the service."""
+    log: tuple[str, ...]
+    """What the task and its trigger have logged."""
 
     @property
     def message(self) -> str:
@@ -45,11 +52,24 @@ class Outcome:
         """What must be the same in every mode, without what is different in every run."""
         return (
             type(self.error),
-            _plain(self.message),
-            _plain(json.dumps(self.value, sort_keys=True)),
-            _plain(json.dumps(self.attempt.xcoms, sort_keys=True)),
+            plain(self.message),
+            plain(json.dumps(self.value, sort_keys=True)),
+            plain(json.dumps(self.attempt.xcoms, sort_keys=True)),
             self.execution["status"] if self.execution is not None else None,
+            self.decisive_lines,
         )
+
+    @property
+    def decisive_lines(self) -> tuple[str, ...]:
+        """
+        The lines of the log that must be the same in every mode, each once.
+
+        Which progress is seen, and how often a question fails, is a matter of the moment. That a cancel
+        failed is a line of the trigger's, and part of the error's message in both modes. That the operator is
+        not run by Airflow's task runner is said once in each process, and only in tests.
+        """
+        lines = (plain(line) for line in self.log)
+        return tuple(dict.fromkeys(line for line in lines if not _PASSING_LINE.search(line)))
 
 
 def operator_for(mode: Mode, **arguments: Any) -> SmartFlowsRunFlowOperator:
@@ -74,14 +94,18 @@ def outcome(
     """
     operator, attempt = operator_for(mode, **arguments), attempt or Attempt()
     value, error = None, None
-    with acting(server, meanwhile):
+    with logged() as log, acting(server, meanwhile):
         try:
             value = run_task(operator, attempt)
         except Exception as raised:  # noqa: BLE001 - that it fails, and how, is what is observed
             error = raised
     executions = server.executions()
     return Outcome(
-        value=value, error=error, attempt=attempt, execution=executions[-1] if executions else None
+        value=value,
+        error=error,
+        attempt=attempt,
+        execution=executions[-1] if executions else None,
+        log=tuple(log),
     )
 
 
@@ -103,6 +127,24 @@ def both(server: DevServer, **arguments: Any) -> Outcome:
     assert sync.alike == deferred.alike
     assert sync.attempt.deferrals == []
     return deferred
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """Give the lines that are logged in the block, which are written as ever."""
+    lines: list[str] = []
+
+    def note(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        lines.append(str(event["event"]))
+        return event
+
+    # Loggers that were used before hold on to the list itself.
+    processors = structlog.get_config()["processors"]
+    processors.insert(0, note)
+    try:
+        yield lines
+    finally:
+        processors.remove(note)
 
 
 @contextmanager
@@ -134,5 +176,6 @@ def acting(server: DevServer, act: Callable[[str], object] | None) -> Iterator[N
         raise failures[0]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text without what is different in every run: ids, moments, how long an outage was."""
     return _OUTAGE.sub("no status for … s", _MOMENT.sub("<moment>", _GUID.sub("<id>", text)))

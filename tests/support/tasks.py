@@ -45,6 +45,7 @@ class Attempt:
     max_tries: int = 0
     try_number: int = 1
     started_at: datetime | None = None
+    first_rescheduled_at: datetime | None = None
     clear_number: int = 0
     xcoms: dict[str, Any] = field(default_factory=dict)
     deferrals: list[BaseTrigger] = field(default_factory=list)
@@ -68,7 +69,7 @@ class Attempt:
             run_id="run",
             map_index=-1,
             xcom_push=self._push,
-            get_first_reschedule_date=lambda context: None,
+            get_first_reschedule_date=lambda context: self.first_rescheduled_at,
         )
         context: dict[str, Any] = {"ti": ti, "dag_run": SimpleNamespace(clear_number=self.clear_number)}
         if self.store is not None:
