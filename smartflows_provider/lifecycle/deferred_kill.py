@@ -21,9 +21,11 @@ from queue import SimpleQueue
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XCom
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from smartflows_provider.lifecycle.ownership import Ownership, ownership
+from smartflows_provider.lifecycle.pulse import pulse
 from smartflows_provider.lifecycle.stop import cancel_now, look
 from smartflows_provider.lifecycle.systems import hook_for
 
@@ -37,10 +39,17 @@ LONGEST_PAUSE = 10.0
 """Seconds between later looks."""
 
 
+class AttemptOverError(Exception):
+    """Another attempt of the task has taken the place of the one that the trigger works for."""
+
+    def __str__(self) -> str:
+        return "another attempt has taken the task over, and which execution it has cannot be read"
+
+
 _REASONS: Mapping[Ownership, str] = {
     "ended": "The task was ended",
     "succeeded": "The task was marked as a success",
-    "replaced": "The task has begun anew with another execution",
+    "replaced": "The task has begun anew without it",
 }
 """Why a run is stopped, by what was found out about it."""
 
@@ -68,14 +77,23 @@ class TaskIdentity:
         )
 
     def xcom(self, key: str) -> object:
-        """Return an XCom of the task instance, None if there is none; asks Airflow."""
-        value: object = XCom.get_one(
-            key=key,
-            dag_id=self.dag_id,
-            task_id=self.task_id,
-            run_id=self.run_id,
-            map_index=self.map_index,
-        )
+        """
+        Return an XCom of the task instance, None if there is none; asks Airflow.
+
+        :raises AttemptOverError: if Airflow (3.4 and later) lets only a later attempt read it.
+        """
+        try:
+            value: object = XCom.get_one(
+                key=key,
+                dag_id=self.dag_id,
+                task_id=self.task_id,
+                run_id=self.run_id,
+                map_index=self.map_index,
+            )
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") == 403:
+                raise AttemptOverError from None
+            raise
         return value
 
 
@@ -108,6 +126,7 @@ def get_ready() -> None:
     A triggerer builds its way to Airflow's API when it is first used, which takes some five seconds: too long
     for a kill, and for a triggerer that is about to end.
     """
+    pulse()
     _threads().submit(_ask_about_nothing)
 
 
@@ -165,13 +184,19 @@ def _ownership_of(run: WaitedRun, since: float) -> Ownership:
     key = task.task_id if task.map_index < 0 else f"{task.task_id}_{task.map_index}"
     if key not in states:
         raise LookupError(f"Airflow tells no state of {key}")
-    return ownership(
-        run.execution_id,
-        state=states[key],
-        xcom=task.xcom,
-        keep_on_clear=run.keep_on_clear,
-        handing_over=run.handing_over,
-    )
+    try:
+        return ownership(
+            run.execution_id,
+            state=states[key],
+            xcom=task.xcom,
+            keep_on_clear=run.keep_on_clear,
+            handing_over=run.handing_over,
+        )
+    except AttemptOverError:
+        if run.keep_on_clear or pulse().stood_still_within(PATIENCE):
+            # A retry may have attached to the run meanwhile, and a clear may do so.
+            raise
+        return "replaced"
 
 
 def _stop(run: WaitedRun, why: Ownership) -> None:

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from support.service import LONG, cancels, panel_flow, statuses
 
 from smartflows_provider.devserver.faults import Fault
@@ -34,6 +36,7 @@ class Airflow:
         self.questions: list[dict[str, Any]] = []
         self.problem: Exception | None = None
         self.gone = False
+        self.denies = 0
 
     def get_task_states(self, **question: Any) -> dict[str, dict[str, str | None]]:
         self.questions.append(question)
@@ -44,6 +47,10 @@ class Airflow:
 
     def get_one(self, *, key: str, dag_id: str, task_id: str, run_id: str, map_index: int) -> object:
         assert (dag_id, run_id) == ("d", "r")
+        if self.denies:
+            raise AirflowRuntimeError(
+                ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": self.denies})
+            )
         return self.xcoms.get((task_id, map_index, key))
 
     def starts(self, execution_id: str, *, map_index: int = -1) -> None:
@@ -179,6 +186,48 @@ def test_an_attempt_that_has_begun_anew_with_another_execution_leaves_the_old_on
     assert cancels(server) == []
     airflow.starts(new)
     until(lambda: statuses(server) == ["Canceled", "Running"])
+
+
+class Standstill:
+    def __init__(self, *, recent: bool) -> None:
+        self._recent = recent
+
+    def stood_still_within(self, seconds: float) -> bool:
+        return self._recent
+
+
+def test_an_attempt_that_airflow_lets_read_nothing_any_more_was_replaced(
+    server: DevServer, hook: SmartFlowsHook, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred_kill, "pulse", lambda: Standstill(recent=False))
+    (execution_id,) = start(server, hook)
+    airflow.states["t"], airflow.denies = "running", 403
+    release(run(execution_id)).result(PATIENCE)
+    assert statuses(server) == ["Canceled"]
+
+
+@pytest.mark.parametrize(
+    ("status", "frozen", "keep"), [(403, True, False), (403, False, True), (500, False, False)]
+)
+def test_what_airflow_lets_nobody_read_stops_nothing_where_a_later_attempt_may_go_on_with_the_run(
+    airflow: Airflow,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    frozen: bool,
+    keep: bool,
+) -> None:
+    monkeypatch.setattr(deferred_kill, "pulse", lambda: Standstill(recent=frozen))
+    stopped: list[WaitedRun] = []
+    monkeypatch.setattr(deferred_kill, "_stop", lambda run, why: stopped.append(run))
+    said: list[str] = []
+    monkeypatch.setattr(deferred_kill.log, "error", lambda text, *values: said.append(text % values))
+    airflow.states["t"], airflow.denies = "running", status
+    release(run("e1", keep_on_clear=keep)).result(PATIENCE)
+    assert stopped == []
+    (line,) = said
+    assert line.startswith(
+        "The wait for execution e1 (smartflows, smartflows_default) was ended, and it was not"
+    )
 
 
 def test_a_person_who_ends_the_task_between_the_event_and_its_resumption_stops_the_run(
