@@ -260,11 +260,15 @@ class Case:
     def rewrite(self, **changes: Any) -> None:
         """Write the DAG file again with changes, and wait until Airflow has parsed it."""
         description = {**self.plan.description(), **changes}
-        write_own_dag(self.world.dags, description)
-        wait_for(
-            lambda: self.rest.task(self.dag_id, TASK)["retries"] == description["retries"],
-            what=f"{self.dag_id} to be parsed again",
-        )
+
+        def parsed() -> bool:
+            if self.rest.task(self.dag_id, TASK)["retries"] == description["retries"]:
+                return True
+            # Airflow passes over a file that was written while it parsed the one before.
+            write_own_dag(self.world.dags, description)
+            return False
+
+        wait_for(parsed, what=f"{self.dag_id} to be parsed again", pause=5.0)
 
     def close_pool(self) -> None:
         """Let no task of the case's own pool start."""

@@ -51,6 +51,8 @@ SETTINGS = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "60",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
+    # Else a DAG file that is written again soon is parsed, and what has changed is thrown away.
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     # A worker that is gone is noticed after half a minute instead of five, and so on.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
@@ -164,7 +166,7 @@ def wait_for(
     condition: Callable[[], object],
     *,
     what: str | Callable[[], str],
-    timeout: float = 150.0,
+    timeout: float = 300.0,
     pause: float = 0.7,
 ) -> None:
     """Wait until a condition holds.
