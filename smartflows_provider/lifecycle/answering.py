@@ -27,6 +27,8 @@ class Answered:
     """How many were answered; 0 where nothing was asked."""
     status: str
     """The execution's status after that, in the service's word."""
+    phase: RunPhase
+    """What that means."""
 
 
 def answer_forms(
@@ -53,7 +55,7 @@ def answer_forms(
     snapshot = hook.get_progress(execution_id, hold_seconds=SHORT_POLL)
     for forms in range(MAX_FORMS):
         if snapshot.phase is not RunPhase.NEEDS_PERSON:
-            return Answered(forms=forms, status=snapshot.status)
+            return Answered(forms=forms, status=snapshot.status, phase=snapshot.phase)
         if snapshot.status == ExecutionStatus.SELECT_FLOW:
             raise refusal("The execution asks which flow to run, which answers cannot tell; set flow.")
         try:

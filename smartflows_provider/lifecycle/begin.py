@@ -64,6 +64,19 @@ UNREADABLE = (
 )
 
 
+MOST_LISTED = 20
+"""How many candidates a message lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A run that may be the one whose start was not answered."""
+
+    text: str
+    """Its id, status and time, for people."""
+    phase: RunPhase
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What is to be run, and how the service is asked for it."""
@@ -75,8 +88,8 @@ class RunRequest:
     prepare: Callable[[], Callable[[], RunSnapshot]]
     """Does what harms nobody (looks the flow up) and returns what sends the one request that starts a run.
     Preparing raises errors of the error tree, sending raises errors of the wire and the transport."""
-    candidates: Callable[[float], list[str]]
-    """Describes the runs that the service has started since an epoch second, a line each."""
+    candidates: Callable[[float], list[Candidate]]
+    """Finds the runs that the service has started since an epoch second, the likeliest first."""
     correlation: str | None = None
     """A value of ours in the input; None where the author has named no place for one."""
     proven: Callable[[float, str], list[RunSnapshot]] | None = None
@@ -190,6 +203,9 @@ class RunBeginning:
         )
         if record is None or step == "submit":
             return self._submit(request)
+        if step == "unclear" and self._may_begin_anew(record, request):
+            self._log.info("The task was cleared, and no execution of the flow since then goes on.")
+            return self._submit(request)
         if step == "unclear" or record.execution_id is None:
             raise self._unclear(
                 request, record.submitted_at, "An earlier attempt ended while it was starting it."
@@ -205,6 +221,21 @@ class RunBeginning:
                 advice="Clear the task to start a new execution with the new input.",
             )
         return self._follow(step, record, record.execution_id, request.flow) or self._submit(request)
+
+    def _may_begin_anew(self, record: RunRecord, request: RunRequest) -> bool:
+        """
+        Tell whether a task that may have been cleared while it was starting a run can start another.
+
+        It was told to stop then, and cancels what it has started. Nothing of that goes on, or has ended well,
+        if no run of the flow since does or has.
+        """
+        if not self._attempt.was_cleared(record):
+            return False
+        try:
+            found = request.candidates(record.submitted_at)
+        except (WireError, TransportError):
+            return False
+        return all(after_look(one.phase) == "submit" for one in found)
 
     def _follow(self, step: FirstStep, record: RunRecord, execution_id: str, flow: str) -> BegunRun | None:
         """Return the recorded run, None if it ended badly, so that a new one is to be started."""
@@ -425,12 +456,7 @@ class RunBeginning:
         self, request: RunRequest, since: float, why: str, *, advice: str = CHECK
     ) -> FlowSubmissionUnclearError:
         try:
-            found = request.candidates(since)
-            listed = (
-                "Executions of this flow since then:\n" + "\n".join(f"  {line}" for line in found)
-                if found
-                else "The service lists no execution of this flow since then."
-            )
+            listed = _listed(request.candidates(since))
         except (WireError, TransportError) as error:
             listed = f"The service's executions could not be listed: {error}."
         if self._record is not None and self._record.execution_id is None:
@@ -446,6 +472,14 @@ class RunBeginning:
 
     def _where(self, flow: str, execution_id: str | None = None) -> RunIdentity:
         return self._hook.identity(flow=flow, execution_id=execution_id)
+
+
+def _listed(found: list[Candidate]) -> str:
+    if not found:
+        return "The service lists no execution of this flow since then."
+    lines = [one.text for one in found[:MOST_LISTED]]
+    more = [f"and {len(found) - MOST_LISTED} more"] if len(found) > MOST_LISTED else []
+    return "\n".join(["Executions of this flow since then:", *(f"  {line}" for line in [*lines, *more])])
 
 
 def _failure(

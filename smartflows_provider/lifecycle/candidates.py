@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from smartflows_provider.lifecycle.begin import Candidate
 from smartflows_provider.wire.errors import NotFound
 from smartflows_provider.wire.run import RunSnapshot
 from smartflows_provider.wire.smart_flows import Execution, find_executions, get_execution, read_moment
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE = 60.0
 """Seconds by which the service's clock may be behind this machine's."""
-MOST_LISTED = 20
-"""How many a message lists."""
 MOST_READ = 500
 """How many are read in search of a value of ours."""
 
@@ -39,13 +38,14 @@ def executions_since(hook: SmartFlowsHook, flow_id: str | None, since: float) ->
     return sorted(recent, key=lambda one: abs(_created(one) - since))
 
 
-def describe(executions: list[Execution]) -> list[str]:
-    """Return a line for each of the first executions, and one that counts the others."""
-    lines = [
-        f"{one.id}, {one.status}, created {one.created_at or 'at an unknown time'}" for one in executions
+def candidates(executions: list[Execution]) -> list[Candidate]:
+    """Return what a message tells of executions that may be the one that was started."""
+    return [
+        Candidate(
+            text=f"{one.id}, {one.status}, created {one.created_at or 'at an unknown time'}", phase=one.phase
+        )
+        for one in executions
     ]
-    more = [f"and {len(lines) - MOST_LISTED} more"] if len(lines) > MOST_LISTED else []
-    return lines[:MOST_LISTED] + more
 
 
 def proven(hook: SmartFlowsHook, executions: list[Execution], correlation: str) -> list[RunSnapshot]:

@@ -30,7 +30,7 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.lifecycle.answering import answer_forms
 from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.lifecycle.begin import NOTHING_STARTED, RunBeginning, RunRequest
-from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
+from smartflows_provider.lifecycle.candidates import candidates, executions_since, proven
 from smartflows_provider.lifecycle.conclude import (
     KEPT,
     canceled_by_earlier_attempt,
@@ -377,7 +377,8 @@ class FlowRun:
     def _answer(self, ended: WaitEvent, where: RunIdentity) -> None:
         """Answer the form with what the author has given."""
         answers = mapping_argument(self._operator.payload_argument("answers"), "answers", where=where)
-        answer_forms(self._hook, ended.execution_id, answers=answers, where=where, log=self._log)
+        answered = answer_forms(self._hook, ended.execution_id, answers=answers, where=where, log=self._log)
+        self._kill.over = answered.phase.is_stable
 
     def _give_up(self, ended: WaitEvent) -> tuple[str, bool]:
         """
@@ -486,7 +487,7 @@ class FlowRun:
             flow=self._flow_label,
             fingerprint=payload.fingerprint,
             prepare=prepare,
-            candidates=lambda since: describe(executions(since)),
+            candidates=lambda since: candidates(executions(since)),
             proven=lambda since, value: proven(hook, executions(since), value),
             correlation=self._correlation.value if self._correlation else None,
             hide_words=operator.hide_payload,

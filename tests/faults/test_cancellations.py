@@ -11,6 +11,7 @@ from faults.world import wait_for
 
 TOLD_TO_STOP = "Terminating process"
 MANY = int(os.environ.get("FAULT_MAPPED", "24"))
+AFTERWARDS = {"id": "afterwards", "kind": "work", "message": "Working", "duration": 8}
 FORM = {"id": "ask", "kind": "form", "fields": [{"key": "ok", "title": "OK", "type": "string"}]}
 
 
@@ -99,7 +100,7 @@ def test_a_task_marked_failed_between_event_and_resume_leaves_a_finished_run_as_
     operator={"on_user_input": "answer", "answers": {"ok": "yes"}},
 )
 def test_a_task_marked_failed_between_event_and_resume_cancels_a_run_that_goes_on(case):
-    case.flow(UNTIL_LET_GO, FORM, OUTPUT)
+    case.flow(UNTIL_LET_GO, FORM, AFTERWARDS, OUTPUT)
     case.start_and_wait()
     case.close_pool()
     case.let_go()
@@ -118,7 +119,7 @@ def test_a_task_marked_failed_between_event_and_resume_cancels_a_run_that_goes_o
     operator={"on_user_input": "answer", "answers": {"ok": "yes"}},
 )
 def test_a_task_cleared_between_event_and_resume_supersedes_its_run(case):
-    case.flow(UNTIL_LET_GO, FORM, OUTPUT)
+    case.flow(UNTIL_LET_GO, FORM, AFTERWARDS, OUTPUT)
     case.start_and_wait()
     case.close_pool()
     case.let_go()

@@ -29,7 +29,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.begin import BegunRun, RunBeginning, RunRequest
-from smartflows_provider.lifecycle.candidates import describe, executions_since, proven
+from smartflows_provider.lifecycle.candidates import candidates, executions_since, proven
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, Epoch, RunRecord, TaskStateStore
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
@@ -102,7 +102,7 @@ class Task:
             flow="Letter",
             fingerprint=fingerprint,
             prepare=prepare,
-            candidates=lambda since: describe(executions_since(self.hook, self.flow.id, since)),
+            candidates=lambda since: candidates(executions_since(self.hook, self.flow.id, since)),
             proven=lambda since, value: proven(
                 self.hook, executions_since(self.hook, self.flow.id, since), value
             ),

@@ -287,6 +287,29 @@ def test_a_worker_that_died_before_the_record_and_a_siblings_clear_start_no_seco
     assert statuses(server) == ["Running"]
 
 
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("cancel", ["Canceled", "Running"]), ("finish", ["Success"]), ("none", ["Running"])],
+)
+def test_a_task_that_was_cleared_while_it_was_starting_a_run_starts_another_once_none_goes_on(
+    server: DevServer, hook: SmartFlowsHook, end: str, expected: list[str]
+) -> None:
+    """Airflow takes no record of an attempt any more that was cleared while it ran."""
+    panel_flow(server, LONG)
+    store = FailingStore(Killed())
+    with pytest.raises(Killed):
+        run_task(operator_for("sync"), Attempt(store=store, max_tries=3))
+    (execution,) = server.executions()
+    if end == "cancel":
+        hook.cancel(execution["id"])
+    elif end == "finish":
+        server.advance(3600)
+    cleared = Attempt(store=store, max_tries=3, try_number=2, clear_number=1)
+    run = outcome(server, "sync", attempt=cleared, wait_for_completion=False)
+    assert (run.error is None) is (end == "cancel")
+    assert statuses(server) == expected
+
+
 def test_a_clear_stays_one_through_attempts_that_could_not_stop_the_old_run(server: DevServer) -> None:
     panel_flow(server, LONG)
     store = FakeStateStore()

@@ -309,6 +309,13 @@ def test_a_form_is_answered_by_key_or_title(server: DevServer, answers: dict[str
     assert run.value["values"] == {"way": "mail", "copies": 3}
 
 
+def test_a_run_that_ends_with_the_answer_is_not_waited_for_in_the_triggerer_again(server: DevServer) -> None:
+    panel_flow(server, FORM, ANSWERED)
+    run = outcome(server, "deferrable", on_user_input="answer", answers={"f1": "mail"})
+    assert run.value["status"] == "Success"
+    assert len(run.attempt.deferrals) == 1
+
+
 def test_a_field_without_an_answer_keeps_its_default(server: DevServer) -> None:
     panel_flow(server, FORM, ANSWERED)
     run = both(server, on_user_input="answer", answers={"f1": "mail"})
@@ -321,7 +328,7 @@ def test_two_forms_with_work_between_are_answered_from_one_set(server: DevServer
     panel_flow(server, FORM, WORK, second, result)
     run = both(server, on_user_input="answer", answers={"f1": "mail", "Greeting": "Dear"})
     assert run.value["values"] == {"way": "mail", "greeting": "Dear"}
-    assert len(run.attempt.deferrals) == 3
+    assert len(run.attempt.deferrals) == 2
     assert {trigger.deadline for trigger in run.attempt.deferrals} == {run.attempt.deferrals[0].deadline}
 
 
