@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hook_connections import MODES, Caller, Mode, connect
-from transport.loopback_certificates import make_certificates
+from support.loopback_certificates import make_certificates
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer, running_server

@@ -17,10 +17,10 @@ import pytest
 from airflow.sdk import DAG
 from hooks.hook_connections import MODES as HOOK_MODES
 from hooks.hook_connections import Caller, connect
+from support.loopback_server import Connection, LoopbackServer, Received, answer
 from support.outcomes import operator_for
 from support.service import CONN_VARIABLE
 from support.tasks import MODES, Attempt, Mode, first_event, run_task
-from transport.loopback_server import Connection, LoopbackServer, Received, answer
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowConfigurationError, FlowException, FlowNotFoundError

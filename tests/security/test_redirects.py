@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from hooks.hook_connections import MODES as HOOK_MODES
 from hooks.hook_connections import Caller
+from support.loopback_certificates import Certificates
+from support.loopback_server import Connection, LoopbackServer, Received, answer, answers
 from support.outcomes import both, operator_for, outcome
 from support.service import CONN_VARIABLE, panel_flow
 from support.tasks import MODES, Mode, run_task
-from transport.loopback_certificates import Certificates
-from transport.loopback_server import Connection, LoopbackServer, Received, answer, answers
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer

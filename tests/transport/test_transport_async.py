@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from client_driving import GET, START, settings_for
-from loopback_certificates import Certificates
-from loopback_server import Connection, answer, answers
+from support.loopback_certificates import Certificates
+from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.errors import TransportError

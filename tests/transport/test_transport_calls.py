@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from client_driving import CANARY, GET, START, Driver, Mode, settings_for
-from loopback_server import Connection, answer, answers
+from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider import __version__
 from smartflows_provider.devserver.server import DevServer

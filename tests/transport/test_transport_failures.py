@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from client_driving import CANARY, GET, START, everything_said
-from loopback_certificates import Certificates
-from loopback_server import Connection, answer, answers
+from support.loopback_certificates import Certificates
+from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider.transport.errors import AnswerLost, AnswerTooLarge, NotSent, TransportError
 from smartflows_provider.wire import smart_flows as wire

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from client_driving import CANARY, GET, START, everything_said
-from loopback_certificates import Certificates
-from loopback_server import Connection, answer, answers
+from support.loopback_certificates import Certificates
+from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider.transport.errors import NotSent
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from client_driving import CANARY, GET, START, everything_said
-from loopback_certificates import Certificates
-from loopback_server import answer, answers
+from support.loopback_certificates import Certificates
+from support.loopback_server import answer, answers
 
 from smartflows_provider.transport.errors import NotSent, TransportError
 from smartflows_provider.transport.redirects import next_hop

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from client_driving import GET, START
-from loopback_server import Connection, answer, answers
+from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider.transport.errors import (
     AnswerLost,

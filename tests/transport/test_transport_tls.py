@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from client_driving import GET, START, everything_said, settings_for
-from loopback_certificates import Certificates
-from loopback_server import answer, answers
+from support.loopback_certificates import Certificates
+from support.loopback_server import answer, answers
 
 from smartflows_provider.transport.errors import AnswerLost, NotSent
 
