@@ -60,7 +60,7 @@ constraints: $(READY) ## take the newest releases into constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 
 clean: ## remove .venv, what runs have left, and caches
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
