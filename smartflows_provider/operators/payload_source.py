@@ -6,7 +6,6 @@ relative paths, functions of the context. Invariant: everything is read on the w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from smartflows_provider.payload.build import (
 )
 from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.payload.errors import PayloadError, UnsupportedInput
+from smartflows_provider.payload.json_text import NotJson, read_json
 from smartflows_provider.payload.tables import cursor_rows
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
 
 def _json(text: str, name: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UnsupportedInput(f"{name} is text, but not JSON: {error}") from error
+        return read_json(text)
+    except NotJson as error:
+        raise UnsupportedInput(f"{name} is text, but not JSON: {error}") from None
 
 
 def _kind(value: Any) -> str:

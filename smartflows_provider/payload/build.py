@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from xmlschema import XMLSchemaException
+
 from smartflows_provider.payload.correlation import Correlation, in_mapping, in_xml
 from smartflows_provider.payload.documents import Style, root_of, write_mapping, write_rows
 from smartflows_provider.payload.errors import UnsupportedInput
@@ -117,7 +119,12 @@ def prepare(
         unhashed=correlation.value.encode() if correlation else b"",
     )
     try:
-        description = _fill(sink, source, schema, correlation)
+        try:
+            description = _fill(sink, source, schema, correlation)
+        except (XMLSchemaException, RecursionError) as error:
+            if schema is None:
+                raise
+            raise schema.unusable(error) from None
         if isinstance(source, XmlInput) or schema is not None:
             check_chunks(sink, schema, hide_values=hide_values)
         return sink.finish(description=description)

@@ -36,6 +36,8 @@ _ADVICE = re.compile(r",? (use|try) XML_PARSE_HUGE( option)?")
 _NO_REASON = "the validator gives no reason"
 _PROLOG_LIMIT = 1024 * 1024
 """Bytes before the root element."""
+_COPIED_LIMIT = 10**12
+"""Bytes that the validator copies, half a minute of work."""
 _LOG_LIMIT = 100
 """Entries that lxml's error log of a thread holds."""
 _COUNTED_PROBLEMS = 1000
@@ -61,6 +63,7 @@ class XmlCheck:
         self._parser: Any = None
         self._root_tag: str | None = None
         self._root: Any = None
+        self._toil = _Toil()
         self._chunk = -1
         self._problems = 0
         self._bad_chunks: set[int] = set()
@@ -71,12 +74,14 @@ class XmlCheck:
         """
         Check the next chunk.
 
-        :raises ForbiddenXml: if the document holds a DOCTYPE.
+        :raises ForbiddenXml: if the document holds a DOCTYPE, or a text that takes minutes to compare.
         :raises NotWellFormed: at the first breach of XML's rules, if there is no schema.
         """
         self._chunk += 1
         if self._failed:
             return
+        if self._schema is not None:
+            self._toil.weigh(chunk)
         if self._prolog is None:
             self._step(lambda: self._parser.feed(chunk))
             self._cut()
@@ -155,6 +160,35 @@ class XmlCheck:
         while node is not None and len(node):
             del node[:-1]
             node = node[-1]
+
+
+class _Toil:
+    """
+    Adds up what the validator does for long texts with many references (``&amp;`` and the like).
+
+    libxml2's streaming validator copies the whole text again at each reference.
+    """
+
+    def __init__(self) -> None:
+        self._text = 0
+        self._copied = 0
+
+    def weigh(self, chunk: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :raises ForbiddenXml: if the validator would be busy for minutes.
+        """
+        end = chunk.find(b"<")
+        self._text += len(chunk) if end < 0 else end
+        self._copied += self._text * chunk.count(b"&", 0, len(chunk) if end < 0 else end)
+        if self._copied > _COPIED_LIMIT:
+            raise ForbiddenXml(
+                "the XML holds long texts with so many references (&amp;, &#13; and the like) that comparing "
+                "them with the schema would take minutes; write them as CDATA sections, or leave `xsd` out"
+            )
+        if end >= 0:
+            self._text = len(chunk) - chunk.rfind(b"<")
 
 
 class _Prolog:
@@ -330,6 +364,8 @@ def _problem(entry: Any, trail: _Trail, *, line: int, hide_values: bool) -> Prob
         wanted = _TYPE.search(message)
         fault = f"does not fit the {wanted.group(1)}" if wanted else "is not allowed"
         message = f"{kept.group(1) if kept else ''}the value (hidden) {fault}"
+    if message.startswith("Internal error: ") and "facet" in message:
+        message = "comparing the value with the pattern of its type takes too long"
     namespace = tag[: tag.find("}") + 1]
     if namespace:
         message = message.replace(namespace, "")
