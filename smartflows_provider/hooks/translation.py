@@ -28,6 +28,7 @@ from smartflows_provider.wire.errors import (
     RedirectAnswered,
     RequestRefused,
     Throttled,
+    UnsendableValue,
     UnusableId,
     WireError,
 )
@@ -80,6 +81,9 @@ def _meaning(error: WireError | TransportError) -> tuple[type[FlowException], st
     match error:
         case NotSent():
             return FlowConnectionError, NOTHING_TAKEN, _CONNECTION_ADVICE[error.kind]
+        case UnsendableValue():
+            advice = "Check the argument that the message names, and what its template renders to."
+            return FlowConfigurationError, NOTHING_SENT, advice
         case UnusableId():
             advice = "Check the argument that names the id, and what its template renders to."
             return FlowConfigurationError, NOTHING_SENT, advice

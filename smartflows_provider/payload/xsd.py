@@ -36,6 +36,7 @@ _REFERRING = {f"{{{XSD_NAMESPACE}}}{name}" for name in ("include", "import", "re
 _MODELS = {f"{{{XSD_NAMESPACE}}}{name}" for name in ("complexType", "group", "restriction", "extension")}
 _CACHED_SCHEMAS = 16
 _REASON_LENGTH = 300
+_LOCATION_LENGTH = 1000
 MAX_DOCUMENTS = 2000
 """XSDs that one includes, itself counted."""
 MAX_BYTES = 64 * 1024 * 1024
@@ -207,10 +208,12 @@ def _check_width(tree: etree._Element, path: Any) -> None:
 
 def _resolve(base: Any, location: str, *, namespace: str | None) -> Any:
     """Return the path that a schemaLocation means, relative to the document it stands in."""
+    if len(location) > _LOCATION_LENGTH:
+        raise SchemaUnreadable(f"the XSD {base} refers to a location of {len(location):,} characters")
     try:
         parts = urlsplit(location)
     except ValueError as error:
-        raise SchemaUnreadable(f"the XSD {base} refers to {location!r:.200}: {error}") from None
+        raise SchemaUnreadable(f"the XSD {base} refers to {location!r}: {error}") from None
     if parts.scheme or parts.netloc:
         if namespace == XML_NAMESPACE:
             return SCHEMAS_DIR / "XML" / "xml.xsd"
