@@ -193,10 +193,10 @@ class ElementWriter:
         if is_sequence(entry):
             name = child_name(key, shape=shape, scope=scope)
             inner = shape.children.get(name) if shape else None
-            if inner is not None and inner.is_list:
-                yield name, entry
-                return
             entries = listed(entry, f"{scope.path}/{name.local}")
+            if inner is not None and inner.is_list and not any(map(is_sequence, entries)):
+                yield name, entries
+                return
         for one in entries:
             declared = declarations(one, where=f"{scope.path}, field {shown(key)}")
             place = replace(scope, prefixes={**scope.prefixes, **declared}) if declared else scope
