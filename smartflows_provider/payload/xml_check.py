@@ -38,6 +38,12 @@ _SLOW_PATTERN = f"{_INTERNAL}xmlSchemaValidateFacets, validating against a patte
 _NO_REASON = "the validator gives no reason"
 _PROLOG_LIMIT = 1024 * 1024
 """Bytes before the root element."""
+_HELD_LIMIT = 64 * 1024 * 1024
+"""Bytes of one piece of markup, or of a text with its references."""
+_OPENING = re.compile(rb"<(?:!--|\?|!\[CDATA\[)")
+_ENDS = {b"<!--": b"-->", b"<?": b"?>", b"<![CDATA[": b"]]>"}
+_LONGEST_MARK = 8
+"""Bytes of a mark of which the last is missing."""
 _COPIED_LIMIT = 10**12
 """Bytes that the validator copies, half a minute of work."""
 _LOG_LIMIT = 100
@@ -65,6 +71,7 @@ class XmlCheck:
         self._parser: Any = None
         self._root_tag: str | None = None
         self._root: Any = None
+        self._held_back = _HeldBack()
         self._toil = _Toil()
         self._chunk = -1
         self._problems = 0
@@ -82,6 +89,7 @@ class XmlCheck:
         self._chunk += 1
         if self._failed:
             return
+        self._held_back.take(chunk)
         if self._schema is not None:
             self._toil.weigh(chunk)
         if self._prolog is None:
@@ -162,6 +170,50 @@ class XmlCheck:
         while node is not None and len(node):
             del node[:-1]
             node = node[-1]
+
+
+class _HeldBack:
+    """
+    Knows how much the parser holds back, because a tag, a comment and the like has not ended yet.
+
+    libxml2 has limits for these, but looks at them only when the end has come.
+    """
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._awaited: bytes | None = None
+        self._tail = b""
+
+    def take(self, chunk: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :raises ForbiddenXml: if one piece of markup, or a text, goes on for too long.
+        """
+        # A mark may lie across two chunks.
+        data = self._tail + chunk
+        self._size += len(chunk)
+        at = 0
+        while True:
+            if self._awaited is not None:
+                end = data.find(self._awaited, at)
+                if end < 0:
+                    break
+                at = end + len(self._awaited)
+                self._awaited, self._size = None, len(data) - at
+            opening = _OPENING.search(data, at) if b"<!" in data or b"<?" in data else None
+            if opening is None:
+                last = data.rfind(b"<", at)
+                self._size = len(data) - last if last >= 0 else self._size
+                break
+            at = opening.end()
+            self._awaited, self._size = _ENDS[opening.group()], len(data) - opening.start()
+        self._tail = data[max(at, len(data) - _LONGEST_MARK) :]
+        if self._size > _HELD_LIMIT:
+            raise ForbiddenXml(
+                f"the XML holds a tag, a comment or a text of more than {_HELD_LIMIT:,} bytes; parsers do "
+                "not take it"
+            )
 
 
 class _Toil:
