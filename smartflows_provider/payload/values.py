@@ -89,11 +89,13 @@ def lexical(
     """
     if isinstance(value, Enum):
         value = value.value
-    if not isinstance(value, str) and _renderer(value) is None:
+    render = None if isinstance(value, str) else _renderer(value)
+    if render is None and not isinstance(value, str):
         value = _scalar(value, where=where)
+        render = _renderer(value)
     if isinstance(value, str):
         text = usable_text(value, where=where, bad_characters=bad_characters)
-    elif (render := _renderer(value)) is not None:
+    elif render is not None:
         try:
             text = render(value, kind)
         except _NoForm as error:

@@ -201,7 +201,7 @@ class _HeldBack:
                     break
                 at = end + len(self._awaited)
                 self._awaited, self._size = None, len(data) - at
-            opening = _OPENING.search(data, at) if b"<!" in data or b"<?" in data else None
+            opening = _OPENING.search(data, at) if b"!" in data or b"?" in data else None
             if opening is None:
                 last = data.rfind(b"<", at)
                 self._size = len(data) - last if last >= 0 else self._size
