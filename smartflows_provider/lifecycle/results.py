@@ -165,16 +165,18 @@ def take_output(
     return collect(hook, execution, output, options=options, where=where, log=log)
 
 
-def documents_of(hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity) -> Sequence[DocumentRef]:
+def documents_of(
+    hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity
+) -> tuple[Execution, Sequence[DocumentRef]]:
     """
-    Return the documents that a finished execution's output points at.
+    Return a finished execution, and the documents that its output points at.
 
     :raises FlowStateUnknownError: if the execution is not finished; a retry looks again.
     """
     with output_errors(where), wire_errors(where):
         execution = hook.client.run(get_execution(execution_id))
         if execution.phase.is_stable:
-            return extract(execution.raw).documents
+            return execution, extract(execution.raw).documents
     raise FlowStateUnknownError(
         f"The execution is not finished, its status is {execution.status}.",
         where=where,
