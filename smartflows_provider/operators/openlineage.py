@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -24,7 +25,6 @@ from openlineage.client.facet_v2 import (
     output_statistics_output_dataset,
 )
 
-from smartflows_provider.operators.payload_source import input_path
 from smartflows_provider.operators.smart_flows import LandingOperator, SmartFlowsRunFlowOperator
 from smartflows_provider.output.lineage import Landing, dataset_address
 from smartflows_provider.output.storage import uri_of
@@ -42,7 +42,8 @@ def lineage_of(operator: LandingOperator) -> Lineage:
     if not isinstance(operator, SmartFlowsRunFlowOperator):
         return written
     dag = operator.get_dag()
-    return payload_lineage(operator, dag_file=dag.fileloc if dag is not None else None).merge(written)
+    folder = Path(dag.fileloc).parent if dag is not None else Path()
+    return payload_lineage(operator, folder=folder).merge(written)
 
 
 def landed_lineage(landing: Landing | None) -> Lineage:
@@ -63,16 +64,16 @@ def landed_lineage(landing: Landing | None) -> Lineage:
     return OperatorLineage(outputs=list(_outputs(landing)), run_facets=run_facets)
 
 
-def payload_lineage(operator: SmartFlowsRunFlowOperator, *, dag_file: str | None) -> Lineage:
+def payload_lineage(operator: SmartFlowsRunFlowOperator, *, folder: Path) -> Lineage:
     """
     Return what a task has read: files, and the tables of its query.
 
     Tables are told of where the hook of ``sql_conn_id`` says which database it leads to.
 
     :param operator: its templates rendered.
-    :param dag_file: path of the DAG file; relative paths are taken from its folder.
+    :param folder: of the DAG file; relative paths are taken from it.
     """
-    files: Lineage = OperatorLineage(inputs=list(_inputs(operator, dag_file)))
+    files: Lineage = OperatorLineage(inputs=list(_inputs(operator, folder)))
     sql = operator.payload_argument("sql")
     if not isinstance(sql, str) or not operator.sql_conn_id:
         return files
@@ -95,7 +96,7 @@ def payload_lineage(operator: SmartFlowsRunFlowOperator, *, dag_file: str | None
     return files.merge(queried)
 
 
-def _inputs(operator: SmartFlowsRunFlowOperator, dag_file: str | None) -> Iterator[InputDataset]:
+def _inputs(operator: SmartFlowsRunFlowOperator, folder: Path) -> Iterator[InputDataset]:
     xml, rows = operator.payload_argument("xml"), operator.payload_argument("rows")
     paths = [
         xml if _is_path(xml) else None,
@@ -103,14 +104,18 @@ def _inputs(operator: SmartFlowsRunFlowOperator, dag_file: str | None) -> Iterat
         operator.xsd,
     ]
     for path in paths:
-        place = input_path(path, dag_file) if path is not None else None
-        if place is not None:
-            namespace, name = dataset_address(uri_of(place))
+        if path is not None and str(path) not in {"", "."}:
+            namespace, name = dataset_address(_uri(path, folder))
             yield InputDataset(namespace=namespace, name=name)
 
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, PathLike) or hasattr(value, "fs")
+
+
+def _uri(path: Any, folder: Path) -> str:
+    text = str(path)
+    return text if "://" in text else uri_of(folder / text)
 
 
 def _outputs(landing: Landing) -> Iterator[OutputDataset]:

@@ -80,7 +80,7 @@ def prepare_input(
             payload = stack.enter_context(
                 prepare(
                     source,
-                    xsd=input_path(arguments.xsd, dag_file),
+                    xsd=_located(arguments.xsd, dag_file),
                     hide_values=arguments.hide_values,
                     correlation=arguments.correlation,
                 )
@@ -128,7 +128,7 @@ def _rows(rows: Any, dag_file: str | None) -> Any:
     if isinstance(rows, str) and rows.lstrip().startswith("["):
         # A template may give a list as its JSON text.
         return _json(rows, "rows")
-    located = input_path(rows, dag_file)
+    located = _located(rows, dag_file)
     if hasattr(located, "open") or (
         isinstance(located, Iterable) and not isinstance(located, Mapping | bytes)
     ):
@@ -148,7 +148,7 @@ def _query(sql: str, conn_id: str) -> Iterator[Iterator[Mapping[str, Any]]]:
         yield cursor_rows(cursor)
 
 
-def input_path(path: Any, dag_file: str | None) -> Any:
+def _located(path: Any, dag_file: str | None) -> Any:
     """Return a path given as text as a path object; a relative one is taken from the DAG file's folder."""
     if isinstance(path, str) and "://" in path:
         return ObjectStoragePath(path)
