@@ -20,7 +20,7 @@ from smartflows_provider.exceptions import (
     RunIdentity,
 )
 from smartflows_provider.hooks.translation import translate
-from smartflows_provider.lifecycle.conclude import error_of_ended_run
+from smartflows_provider.lifecycle.conclude import error_of_ended_run, purged_error
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import DocumentIncomplete, OutputError
 from smartflows_provider.output.extractor import DocumentRef, Output, extract
@@ -28,7 +28,7 @@ from smartflows_provider.output.file_names import safe_name
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
 from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.transport.errors import AnswerLost, TransportError
-from smartflows_provider.wire.errors import ServiceFault, Throttled, WireError
+from smartflows_provider.wire.errors import NotFound, ServiceFault, Throttled, WireError
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -107,6 +107,7 @@ def judge(
     where: RunIdentity,
     log: Any,
     values_by_title: bool = False,
+    ended: str | None = None,
 ) -> tuple[Execution, Output]:
     """
     Read a finished execution and let only a good end pass.
@@ -117,11 +118,18 @@ def judge(
     :param where: which run it is.
     :param log: the task's logger.
     :param values_by_title: whether keys that are GUIDs are replaced by their titles.
+    :param ended: the status in which a wait has seen it end; None where nobody has waited.
     :returns: the execution and its output.
+    :raises FlowExecutionGoneError: if it is gone although its end was seen; no retry helps.
     :raises FlowException: for an execution that ended badly, or is not finished.
     """
     with output_errors(where), wire_errors(where):
-        execution = hook.client.run(get_execution(execution_id))
+        try:
+            execution = hook.client.run(get_execution(execution_id))
+        except NotFound as error:
+            if ended is None:
+                raise
+            raise purged_error(ended, str(error), where=where) from None
         output = extract(execution.raw, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
@@ -148,6 +156,7 @@ def take_output(
     on_warning: OnWarning,
     where: RunIdentity,
     log: Any,
+    ended: str | None = None,
 ) -> Manifest:
     """
     Judge a finished execution as :func:`judge` does, and take its output along as :func:`collect` does.
@@ -161,6 +170,7 @@ def take_output(
         where=where,
         log=log,
         values_by_title=options.values_by_title,
+        ended=ended,
     )
     return collect(hook, execution, output, options=options, where=where, log=log)
 

@@ -368,6 +368,7 @@ class FlowRun:
                 on_warning=self._options.on_warning,
                 where=where,
                 log=self._log,
+                ended=ended.status if ended.reason == "finished" else None,
             )
         except FlowExecutionCanceledError:
             if self._started_here:
