@@ -126,10 +126,10 @@ def judge(
     with output_errors(where), wire_errors(where):
         try:
             execution = hook.client.run(get_execution(execution_id))
-        except NotFound as error:
+        except NotFound as missing:
             if ended is None:
                 raise
-            raise purged_error(ended, str(error), where=where) from None
+            raise purged_error(ended, str(missing), where=where) from None
         output = extract(execution.raw, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
