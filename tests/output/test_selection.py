@@ -31,8 +31,8 @@ def test_expressions_that_find_nothing_or_null_are_named_with_the_paths_there_ar
         select(VALUES, {"a": "totl", "b": "total", "c": '"My letter".to'})
     assert str(caught.value) == (
         "nothing, or null, stands at 'totl' (for 'a'), '\"My letter\".to' (for 'c'). The run has: total, "
-        'rows, rows[].carrier, "My letter", "My letter".sent, "My letter".to. For a value that may be absent, '
-        "write a default into the expression, such as total || `0`."
+        'rows, rows[].carrier, "My letter", "My letter".sent, "My letter".to. For a value that may be '
+        "absent, write a default into the expression, such as total || `0`."
     )
     assert caught.value.retry_helps is False
 
