@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseHook
 from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.providers.openlineage.sqlparser import get_openlineage_facets_with_sql
-from airflow.providers.openlineage.utils.utils import should_use_external_connection
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import (
     dataset_version_dataset,
@@ -32,7 +31,6 @@ from smartflows_provider.output.storage import uri_of
 MAX_DATASETS = 200
 """Documents that are told of one by one; of more, their folder is told of."""
 
-
 Lineage: TypeAlias = OperatorLineage[Any, Any]
 
 
@@ -43,7 +41,7 @@ def lineage_of(operator: LandingOperator) -> Lineage:
         return written
     dag = operator.get_dag()
     folder = Path(dag.fileloc).parent if dag is not None else Path()
-    return payload_lineage(operator, folder=folder).merge(written)
+    return _joined(payload_lineage(operator, folder=folder), written)
 
 
 def landed_lineage(landing: Landing | None) -> Lineage:
@@ -84,16 +82,26 @@ def payload_lineage(operator: SmartFlowsRunFlowOperator, *, folder: Path) -> Lin
             sql=sql,
             conn_id=operator.sql_conn_id,
             database=None,
-            use_connection=should_use_external_connection(hook),
         )
     except Exception as error:  # noqa: BLE001 - hooks and the parser are foreign; what was written still counts
-        operator.log.warning("OpenLineage does not learn of the tables of sql: %s", error)
+        reason = type(error).__name__ if operator.hide_payload else error
+        operator.log.warning("OpenLineage does not learn of the tables of sql: %s", reason)
         return files
     if queried is None:
         return files
     if operator.hide_payload:
         queried = OperatorLineage(inputs=queried.inputs, outputs=queried.outputs)
-    return files.merge(queried)
+    return _joined(files, queried)
+
+
+def _joined(first: Lineage, second: Lineage) -> Lineage:
+    """Return both; the class itself can do that only in newer releases."""
+    return OperatorLineage(
+        inputs=[*first.inputs, *second.inputs],
+        outputs=[*first.outputs, *second.outputs],
+        run_facets={**first.run_facets, **second.run_facets},
+        job_facets={**first.job_facets, **second.job_facets},
+    )
 
 
 def _inputs(operator: SmartFlowsRunFlowOperator, folder: Path) -> Iterator[InputDataset]:

@@ -36,6 +36,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             "extra": {"endpoint_url": address, "region_name": "us-east-1"},
         }
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        # Airflow keeps a connection's storage for the life of the process.
+        monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
         client = boto3.client(
             "s3",
             endpoint_url=address,

@@ -176,7 +176,7 @@ def test_rows_in_the_dag_and_rows_of_a_function_are_no_datasets(flow: Any, folde
 
 
 def test_an_object_on_any_storage_is_named_without_its_connection(folder: Path) -> None:
-    path = ObjectStoragePath("s3://aws_default@lake/people/2013.csv")
+    path = ObjectStoragePath("s3://some_connection@lake/people/2013.csv")
     for given in (path, str(path)):
         operator = run_operator(folder, rows=given, row="Letter", root="Letters")
         assert names(extracted(operator).inputs) == [("s3://lake", "people/2013.csv")]
@@ -238,6 +238,25 @@ def test_a_hook_that_says_nothing_of_its_database_costs_only_the_tables(
     assert lineage.inputs == []
     assert len(lineage.outputs) == 1
     assert ("OpenLineage does not learn of the tables of sql" in str(logs)) == (problem != "silent")
+
+
+@pytest.mark.usefixtures("warehouse")
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_parser_that_quotes_the_query_is_not_quoted_with_hide_payload(
+    flow: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    def fail(*, sql: str, **_: Any) -> None:
+        raise ValueError(f"cannot parse {sql}")
+
+    monkeypatch.setattr(openlineage, "get_openlineage_facets_with_sql", fail)
+    operator = run_operator(
+        folder, sql=QUERY, sql_conn_id="warehouse", row="Letter", root="Letters", hide_payload=hidden
+    )
+    operator.render_template_fields({})
+    with capture_logs() as logs:
+        extracted(operator)
+    assert ("Secret" in str(logs)) != hidden
+    assert "OpenLineage does not learn of the tables of sql" in str(logs)
 
 
 def test_a_failed_run_has_inputs_and_no_outputs(server: DevServer, folder: Path) -> None:
