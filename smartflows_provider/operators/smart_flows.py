@@ -106,6 +106,9 @@ class SmartFlowsRunFlowOperator(LandingOperator):
     ``execution_url``. On Airflow 3.3 and later a retry attaches to the execution that an earlier attempt
     has started.
 
+    Events of the task's ``outlets`` say what was landed: an ``AssetAlias`` gets each document as an asset, an
+    ``Asset`` what is known of the run.
+
     The input is one of ``xml``, ``data``, ``rows``, ``sql`` and ``records``, or none for flows that start
     from the execution panel. ``rows`` and ``sql`` are read on the worker.
 
