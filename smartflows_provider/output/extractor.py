@@ -200,7 +200,8 @@ def _part(name: str, entry: Mapping[str, Any]) -> _Part:
     titles: dict[str, str] = {}
     for described in _mappings(form):
         if isinstance(key := described.get("key"), str) and (title := _text(described.get("title"))):
-            titles.setdefault(key, title)
+            # A form names a nested field by its path, as in rows[].total; only its last part is a key.
+            titles.setdefault(key.rpartition(".")[2], title)
     for described in _mappings(schema):
         for key, subschema in _mapping(described.get("properties")).items():
             if title := _text(_mapping(subschema).get("title")):

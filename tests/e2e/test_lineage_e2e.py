@@ -20,7 +20,7 @@ from demo.stack import AirflowStack
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 
 DAGS = Path(__file__).with_name("lineage_dags")
-FOLLOWERS = ("follows_the_run", "follows_the_document")
+FOLLOWERS = ("follows_the_run", "follows_the_document", "follows_the_alias")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +131,10 @@ def test_a_document_that_was_published_through_an_alias_starts_the_dag_that_is_s
     assert uri == extra["uri"] == path.as_uri().replace("%20", " ")
     assert extra["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert extra["document_id"] == observed.manifest["documents"][0]["id"]
+
+
+def test_a_dag_that_is_scheduled_by_the_alias_is_started_by_the_same_event(observed: Observation):
+    assert observed.seen["follows_the_alias"] == observed.seen["follows_the_document"]
 
 
 def test_openlineage_learns_of_the_file_that_was_read_and_the_document_that_was_written(

@@ -251,6 +251,14 @@ class TestTitles:
         values = extract(raw, values_by_title=True).values
         assert values == ({"Total": 1} if repeated == 1 else {"Total": 1, "Total_2": 2})
 
+    def test_a_nested_field_gets_the_title_of_the_form_item_that_names_it_by_its_path(self):
+        form = [
+            {"key": f"rows[].{COUNT_KEY}", "title": "Count"},
+            {"key": f"sum.{TOTAL_KEY}", "title": "Total"},
+        ]
+        raw = progress(model={"rows": [{COUNT_KEY: 4}], "sum": {TOTAL_KEY: 5}}, form=form)
+        assert extract(raw, values_by_title=True).values == {"rows": [{"Count": 4}], "sum": {"Total": 5}}
+
     def test_fields_of_several_parts_may_share_a_title(self):
         parts = [{"displayName": name, "model": {TOTAL_KEY: 1}, "schema": TITLED_SCHEMA} for name in "AB"]
         found = extract(execution({"parts": parts}), values_by_title=True)

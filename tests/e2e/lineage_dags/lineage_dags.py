@@ -1,4 +1,4 @@
-"""A flow whose documents are assets, and two DAGs that are scheduled by them."""
+"""A flow whose documents are assets, and DAGs that are scheduled by them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from smartflows_provider.operators.smart_flows import (
 
 REPORTS = os.environ["AIRFLOW_VAR_REPORTS_PATH"]
 ROUTE = Asset("route_report")
+PUBLISHED = AssetAlias("published")
 DOCUMENT = Asset(f"{REPORTS}/documents/Route JFK-LAX.pdf")
 
 with DAG("makes_documents", schedule=None):
@@ -31,10 +32,14 @@ with DAG("makes_documents", schedule=None):
         task_id="publish",
         document_ids="{{ ti.xcom_pull('report')['documents'][0]['id'] }}",
         documents_path=REPORTS,
-        outlets=[AssetAlias("published")],
+        outlets=[PUBLISHED],
     )
 
-for dag_id, asset in (("follows_the_run", ROUTE), ("follows_the_document", DOCUMENT)):
+for dag_id, asset in (
+    ("follows_the_run", ROUTE),
+    ("follows_the_document", DOCUMENT),
+    ("follows_the_alias", PUBLISHED),
+):
     with DAG(dag_id, schedule=[asset]):
 
         @task
