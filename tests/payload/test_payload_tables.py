@@ -73,7 +73,8 @@ def test_other_suffixes_are_refused(file, name, told):
     path = file(name, "")
     with pytest.raises(UnsupportedInput) as caught:
         read_rows(path)
-    assert str(caught.value) == f"{path}: rows are read from .csv, .jsonl, .ndjson and .json, not {told}"
+    known = ".csv, .jsonl, .ndjson, .json and .parquet"
+    assert str(caught.value) == f"{path}: rows are read from {known}, not {told}"
 
 
 def test_cursor_gives_rows_by_column_name_in_pieces():
