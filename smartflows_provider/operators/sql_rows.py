@@ -2,7 +2,8 @@
 
 Drivers for PostgreSQL and MySQL bring a whole result into memory unless they are asked for a cursor that
 stays at the server; all others are asked for their plain one. Invariant: what a driver raises becomes an
-error that names the connection and says whether a retry helps, and with ``hide_payload`` quotes nothing.
+error that names the connection and says whether a retry helps; it quotes no data, and with ``hide_payload``
+nothing of the query either.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _DRIVER_ERRORS = frozenset({"DatabaseError", "InterfaceError"})
 """Names of the two classes that PEP 249 wants above all errors of a driver but warnings."""
 _OUT_OF_REACH = frozenset({"OperationalError", "InterfaceError", "InternalError"})
 """Names that PEP 249 gives to errors that are not the statement's."""
+_QUOTING = "DataError"
+"""Name that PEP 249 gives to errors about a value, which drivers quote."""
 _SQLITE_ERROR = 1
 """SQLite's code for a statement that is wrong, which its driver raises as OperationalError."""
 
@@ -107,10 +110,9 @@ class Query:
 
     def _failed(self, error: Exception) -> FlowException:
         """Return the error for a query that a driver has raised an error of its own about."""
-        told = (
-            f"{_code(error)}: hide_payload keeps its words out" if self.hide_payload else _first_line(error)
-        )
-        what = f"The query on the connection {self.conn_id!r} failed with {type(error).__name__}, {told}"
+        quotes = self.hide_payload or _QUOTING in _kinds(error)
+        told = f"{_code(error)}, its words may quote data" if quotes else _first_line(error)
+        what = f"The query on the connection {self.conn_id!r} failed with {type(error).__name__}: {told}"
         if _may_pass(error):
             return FlowConnectionError(
                 what,
