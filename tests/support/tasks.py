@@ -51,6 +51,8 @@ class Attempt:
     deferrals: list[BaseTrigger] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     before_resume: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further entries of the context."""
 
     def _push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
@@ -71,7 +73,8 @@ class Attempt:
             xcom_push=self._push,
             get_first_reschedule_date=lambda context: self.first_rescheduled_at,
         )
-        context: dict[str, Any] = {"ti": ti, "dag_run": SimpleNamespace(clear_number=self.clear_number)}
+        dag_run = SimpleNamespace(clear_number=self.clear_number)
+        context: dict[str, Any] = {"ti": ti, "dag_run": dag_run, **self.more}
         if self.store is not None:
             context["task_state_store"] = self.store
         return context
