@@ -24,6 +24,7 @@ from smartflows_provider.exceptions import (
     FlowInputError,
     RunIdentity,
 )
+from smartflows_provider.payload.errors import first_line
 from smartflows_provider.payload.tables import Row, cursor_rows
 
 _NAMED = frozenset({"psycopg2", "psycopg"})
@@ -89,7 +90,7 @@ class Query:
             if not (_is_drivers(error) or isinstance(error, OSError)):
                 raise
             raise FlowConnectionError(
-                f"The database of the connection {self.conn_id!r} cannot be reached: {_first_line(error)}",
+                f"The database of the connection {self.conn_id!r} cannot be reached: {first_line(error)}",
                 where=self.where,
                 fate=self.fate,
                 advice="If it was out of reach for a while, a retry helps; else correct the connection.",
@@ -111,7 +112,7 @@ class Query:
     def _failed(self, error: Exception) -> FlowException:
         """Return the error for a query that a driver has raised an error of its own about."""
         quotes = self.hide_payload or _QUOTING in _kinds(error)
-        told = f"{_code(error)}, its words may quote data" if quotes else _first_line(error)
+        told = f"{_code(error)}, its words may quote data" if quotes else first_line(error)
         what = f"The query on the connection {self.conn_id!r} failed with {type(error).__name__}: {told}"
         if _may_pass(error):
             return FlowConnectionError(
@@ -159,10 +160,6 @@ def _may_pass(error: Exception) -> bool:
     if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
         return False
     return bool(_kinds(error) & _OUT_OF_REACH)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _code(error: Exception) -> str:

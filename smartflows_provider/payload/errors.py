@@ -49,14 +49,20 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, ConnectionError | TimeoutError)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library has said, or the error's class where it said nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 @contextmanager
 def reading(path: Any) -> Iterator[None]:
     """Turn what the storage raises in the block into :class:`SourceUnreadable`."""
     try:
         yield
     except (OSError, ImportError) as error:
+        told = first_line(error)
         # Storages raise their own errors without a path, and Python's own name it.
-        named = str(error) if str(path) in str(error) else f"{path}: {error}"
+        named = told if str(path) in told else f"{path}: {told}"
         raise SourceUnreadable(f"the input cannot be read: {named}", passes=may_pass(error)) from None
 
 

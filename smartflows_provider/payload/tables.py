@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, NoReturn
 
-from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput, reading
+from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput, first_line, reading
 
 Row = Mapping[str, Any]
 _FETCHED = 1000
@@ -138,7 +138,7 @@ def read_parquet_rows(path: Any) -> Iterator[Row]:
         except KeyError:
             raise UnreadableRows(f"{path}: a map has the same key twice") from None
         except (pyarrow.ArrowException, ValueError) as error:
-            raise UnreadableRows(f"{path}: {str(error).partition(chr(10))[0]}") from None
+            raise UnreadableRows(f"{path}: {first_line(error)}") from None
 
 
 def is_cursor(value: Any) -> bool:
