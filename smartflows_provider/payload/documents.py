@@ -8,12 +8,10 @@ Invariant: equal input writes equal bytes, with a line break after every row so 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from smartflows_provider.payload.elements import (
     ElementWriter,
-    NoneAs,
     Scope,
     child_name,
     declarations,
@@ -21,23 +19,12 @@ from smartflows_provider.payload.elements import (
 )
 from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
 from smartflows_provider.payload.names import Name, checked_prefixes, parse_name, split_path
+from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.shape import ElementShape, inner_default, root_shapes
 from smartflows_provider.payload.tables import Row, named_rows
-from smartflows_provider.payload.values import BadCharacters, Kind, quick_lexical
+from smartflows_provider.payload.values import Kind, quick_lexical
 from smartflows_provider.payload.xml_writer import ByteSink, XmlWriter, escape_text
 from smartflows_provider.payload.xsd import Schema
-
-
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """How values become XML, the same for mappings and rows."""
-
-    none: NoneAs = "absent"
-    """What None becomes."""
-    bad_characters: BadCharacters = "fail"
-    """What to do with characters that XML cannot carry."""
-    namespaces: Mapping[str, str] = field(default_factory=dict)
-    """Prefix to namespace; the empty prefix is the default for names without one."""
 
 
 def write_mapping(
@@ -53,7 +40,7 @@ def write_mapping(
     key, content = root_of(data, root=root, schema=schema)
     name, shape = _root(key, schema, {**prefixes, **declarations(content, where=f"/{key}")})
     out = XmlWriter(sink, prefixes=prefixes)
-    writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
+    writer = ElementWriter(out=out, style=style)
     scope = Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
     if is_sequence(content):
         raise UnsupportedInput(
@@ -87,7 +74,7 @@ def write_rows(
     key = root if root is not None else _only_root(schema)
     name, shape = _root(key, schema, {**prefixes, **declarations(header, where="header")})
     out = XmlWriter(sink, prefixes=prefixes)
-    writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
+    writer = ElementWriter(out=out, style=style)
     content = writer.take_apart(
         header, shape=shape, scope=Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
     )
@@ -177,7 +164,7 @@ class _Table:
 
     def _plan(self, keys: tuple[Any, ...], number: int) -> list[tuple[str, str, str, Kind]] | None:
         """Return each field's key, tags and type in the order of writing; None if it takes more than that."""
-        if self._writer.none != "absent" or any(str(key).startswith(("@", "#")) for key in keys):
+        if self._writer.style.none_as != "absent" or any(str(key).startswith(("@", "#")) for key in keys):
             return None
         scope = Scope(prefixes=self._prefixes, path=f"row {number}")
         named = [(child_name(key, shape=self._shape, scope=scope), key) for key in keys]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from smartflows_provider.payload.build import RowsInput, prepare
-from smartflows_provider.payload.documents import Style
 from smartflows_provider.payload.errors import (
     PayloadError,
     SchemaViolation,
@@ -18,6 +17,7 @@ from smartflows_provider.payload.errors import (
     UnusableName,
     UnusableText,
 )
+from smartflows_provider.payload.options import Style
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -130,7 +130,13 @@ def test_violation_names_line_and_row(report_xsd):
             [{"a": 1}, 5],
             {"root": "r"},
             UnsupportedInput,
-            "row 2: a row is a mapping, or rows of a cursor, not int",
+            "row 2: a row is a mapping or a list, not int",
+        ),
+        (
+            [(1, 2)],
+            {"root": "r"},
+            UnsupportedInput,
+            "row 1: a row that is a list needs `columns`, the names of its fields",
         ),
         ([(1, 2)], {"root": "r", "columns": ("a",)}, UnsupportedInput, "row 1: 2 values for 1 columns"),
         ([], {"root": "r", "columns": ("a", "a")}, UnsupportedInput, "the column 'a' comes twice; give each"),
@@ -173,7 +179,7 @@ def test_bad_characters_are_replaced_on_request():
 
 
 def test_none_as_nil_works_in_rows():
-    assert 'xsi:nil="true"></a>' in xml([{"a": None}], root="r", style=Style(none="nil"))
+    assert 'xsi:nil="true"></a>' in xml([{"a": None}], root="r", style=Style(none_as="nil"))
 
 
 def test_rows_with_ever_changing_keys_do_not_pile_up():
