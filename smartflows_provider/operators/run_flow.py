@@ -368,6 +368,7 @@ class FlowRun:
                 on_warning=self._options.on_warning,
                 where=where,
                 log=self._log,
+                check=self._kill.check,
             )
         except FlowExecutionCanceledError:
             if self._started_here:

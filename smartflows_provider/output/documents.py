@@ -57,7 +57,7 @@ def land(
     if max_bytes is not None and expected_size is not None and expected_size > max_bytes:
         raise _too_large(name, f"has {expected_size:,} bytes", max_bytes)
     digest, size = hashlib.sha256(), 0
-    with whole_file(target_dir, name) as file:
+    with whole_file(target_dir, name, size=expected_size) as file:
         for chunk in chunks:
             size += len(chunk)
             if max_bytes is not None and size > max_bytes:
