@@ -349,7 +349,20 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
             raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
 
 
-class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
+class _LandingOperator(_SmartFlowsOperator):
+    """What the operators share that bring documents of an execution that is not theirs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.killed = False
+        """Whether the task was told to stop."""
+
+    def on_kill(self) -> None:
+        """Stop the transfers when the task is being stopped; whole files stay, half ones do not appear."""
+        self.killed = True
+
+
+class SmartFlowsGetOutputOperator(_LandingOperator):
     """
     Takes the output of a finished execution along, whoever started it.
 
@@ -401,7 +414,7 @@ class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
             return take_output_of(self, context)
 
 
-class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
+class SmartFlowsDownloadDocumentsOperator(_LandingOperator):
     """
     Lands documents on storage, in constant memory.
 
