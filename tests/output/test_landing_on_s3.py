@@ -39,7 +39,7 @@ def test_a_document_of_any_size_lands_whole_under_its_key(bucket: Bucket, size: 
     target = document_dir(bucket.path, "85f8fe94")
     landed = land(chunks(size), target, NAME, expected_size=size if announced else None)
     assert landed.uri == f"s3://aws_loopback@{bucket.name}/{KEY}"
-    assert (bucket.keys(), bucket.pending()) == ([KEY], [])
+    assert (bucket.stored(), bucket.pending()) == ([KEY], [])
     stored = bucket.read(KEY)
     assert (len(stored), hashlib.sha256(stored).hexdigest()) == (size, landed.sha256)
     assert ObjectStoragePath(landed.uri).read_bytes() == stored
@@ -54,12 +54,12 @@ def test_an_error_in_the_middle_leaves_nothing_or_the_old_document(
     with pytest.raises(type(error)) as caught:
         land(chunks(size, error=error), target, NAME)
     assert caught.value is error
-    assert (bucket.keys(), bucket.pending()) == ([], [])
+    assert (bucket.stored(), bucket.pending()) == ([], [])
 
     land([b"old"], target, NAME)
     with pytest.raises(type(error)):
         land(chunks(size, error=error), target, NAME)
-    assert (bucket.keys(), bucket.pending(), bucket.read(KEY)) == ([KEY], [], b"old")
+    assert (bucket.stored(), bucket.pending(), bucket.read(KEY)) == ([KEY], [], b"old")
     land([b"new"], target, NAME)
     assert bucket.read(KEY) == b"new"
 
@@ -67,7 +67,7 @@ def test_an_error_in_the_middle_leaves_nothing_or_the_old_document(
 def test_a_document_over_the_limit_is_aborted(bucket: Bucket) -> None:
     with pytest.raises(DocumentTooLarge, match="goes on"):
         land(chunks(MANY_PARTS), bucket.path, NAME, max_bytes=TWO_PARTS)
-    assert (bucket.keys(), bucket.pending()) == ([], [])
+    assert (bucket.stored(), bucket.pending()) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_store_that_fails_at_any_step_is_named_and_keeps_nothing(
         land(chunks(size), target, NAME)
     assert f"s3://aws_loopback@{bucket.name}/{KEY} could not be written: PermissionError" in str(caught.value)
     monkeypatch.undo()
-    assert (bucket.keys(), bucket.pending()) == ([], [])
+    assert (bucket.stored(), bucket.pending()) == ([], [])
 
 
 def test_a_bucket_that_is_missing_is_an_error_and_is_not_made(bucket: Bucket) -> None:
@@ -115,14 +115,14 @@ def test_a_process_that_is_killed_leaves_no_key_and_the_next_one_lands_the_same(
         "secret": CREDENTIALS["aws_secret_access_key"],
     }
     with landing_halfway(f"s3://{bucket.name}/85f8fe94", NAME, size=size, **storage) as process:
-        assert bucket.keys() == []
+        assert bucket.stored() == []
         process.kill()
         process.wait(30)
-    assert bucket.keys() == []
+    assert bucket.stored() == []
     # The store's own rule for unfinished uploads removes it.
     assert bucket.pending() == ([KEY] if size == MANY_PARTS else [])
     landed = land(chunks(size), document_dir(bucket.path, "85f8fe94"), NAME)
-    assert (bucket.keys(), len(bucket.read(KEY))) == ([KEY], size)
+    assert (bucket.stored(), len(bucket.read(KEY))) == ([KEY], size)
     assert landed.uri.endswith(f"/{KEY}")
 
 
@@ -139,6 +139,6 @@ def test_values_that_are_too_large_for_xcom_go_to_a_key_beside_the_documents(buc
     fitting = fit(manifest, max_bytes=2_000, spill_to=document_dir(bucket.path, "85f8fe94"))
     assert fitting["values"] is None
     file = fitting["values_file"]
-    assert bucket.keys() == ["85f8fe94/values.json"]
+    assert bucket.stored() == ["85f8fe94/values.json"]
     content = ObjectStoragePath(file["uri"]).read_bytes()
     assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size"], file["sha256"])

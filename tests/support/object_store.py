@@ -31,7 +31,7 @@ class Bucket:
         """The bucket as a DAG author writes it."""
         return ObjectStoragePath(f"s3://{CONN_ID}@{self.name}")
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """Return all keys, sorted."""
         return [one["Key"] for one in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
 
