@@ -77,7 +77,10 @@ def side_by_side(
         while waiting and not halt.event.is_set():
             with suppress(IndexError):
                 number, piece = waiting.pop()
-                ended.put(_outcome(number, piece))
+                outcome = _outcome(number, piece)
+                ended.put(outcome.result)
+                if outcome.exception() is not None:
+                    halt.event.set()
 
     threads = [
         # With the caller's context, so that log lines are the task's.
@@ -103,11 +106,11 @@ def side_by_side(
     return [results[number] for number, _ in pieces]
 
 
-def _outcome(number: int, piece: Callable[[], T]) -> Callable[[], tuple[int, T]]:
-    """Do a piece of work; return what gives its number and result, or raises its error, in another thread."""
+def _outcome(number: int, piece: Callable[[], T]) -> Future[tuple[int, T]]:
+    """Do a piece of work; return its number and result, or its error, for another thread."""
     future: Future[tuple[int, T]] = Future()
     try:
         future.set_result((number, piece()))
     except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
         future.set_exception(error)
-    return future.result
+    return future

@@ -195,7 +195,8 @@ def test_a_connection_that_allows_one_at_a_time_gets_one_at_a_time(land: Any) ->
 
 HOSTILE = [
     "../../x", "con", "", "x" * 300, "...", "..", ".", "a/b\\c", "\u202efdp.exe", "Report", "report",
-    "REPORT", "Report", "Report", " ", "\x00\r\n", "%2e%2e%2fx", "?versionId=1", "nul.txt", "values.json", "日本" * 100,
+    "REPORT", "Report", "Report", " ", "\x00\r\n", "%2e%2e%2fx", "?versionId=1", "nul.txt", "values.json",
+    "日本" * 100,
 ]  # fmt: skip
 
 
@@ -344,7 +345,7 @@ def test_a_transfer_that_is_always_cut_fails_with_a_retry(
 ) -> None:
     monkeypatch.setattr(results, "_backoff", lambda state: 0.01)
     library = Library([Document("a.pdf", sends=cut(99))])
-    with pytest.raises(FlowServiceError, match="Document 'a.pdf': the answer to .* broke off"):
+    with pytest.raises(FlowServiceError, match=r"Document 'a\.pdf': the answer to .* broke off"):
         land(library)
     assert len(library.asked) == 1 + results.TRANSFER_ATTEMPTS
     assert files(out) == []
