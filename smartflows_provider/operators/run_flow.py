@@ -369,6 +369,7 @@ class FlowRun:
                 where=where,
                 log=self._log,
                 ended=ended.status if ended.reason == "finished" else None,
+                check=self._kill.check,
             )
         except FlowExecutionCanceledError:
             if self._started_here:

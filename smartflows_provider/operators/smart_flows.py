@@ -451,7 +451,20 @@ def _is_hidden(value: Any) -> bool:
     return isinstance(value, str) and value == HIDDEN
 
 
-class SmartFlowsGetOutputOperator(LandingOperator):
+class _FetchingOperator(LandingOperator):
+    """What the operators share that bring documents of an execution that is not theirs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.killed = False
+        """Whether the task was told to stop."""
+
+    def on_kill(self) -> None:
+        """Stop the transfers when the task is being stopped; whole files stay, half ones do not appear."""
+        self.killed = True
+
+
+class SmartFlowsGetOutputOperator(_FetchingOperator):
     """
     Takes the output of a finished execution along, whoever started it.
 
@@ -504,7 +517,7 @@ class SmartFlowsGetOutputOperator(LandingOperator):
         return self._taken(manifest, context)
 
 
-class SmartFlowsDownloadDocumentsOperator(LandingOperator):
+class SmartFlowsDownloadDocumentsOperator(_FetchingOperator):
     """
     Lands documents on storage, in constant memory.
 
