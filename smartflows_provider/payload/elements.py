@@ -149,6 +149,11 @@ class ElementWriter:
         """Return a scalar as text that XML can carry."""
         return lexical(value, kind=kind, where=lambda: path, bad_characters=self.bad_characters)
 
+    @property
+    def none_attributes(self) -> Sequence[tuple[Name, str]]:
+        """The attributes of the element that None becomes."""
+        return [_NIL] if self.none == "nil" else []
+
     @staticmethod
     def _occurrences(
         key: Any, entry: Any, *, shape: ElementShape | None, scope: Scope
@@ -174,7 +179,7 @@ class ElementWriter:
 
     def _none(self, name: Name) -> None:
         if self.none != "absent":
-            self.out.start(name, [_NIL] if self.none == "nil" else [])
+            self.out.start(name, self.none_attributes)
             self.out.end()
 
 

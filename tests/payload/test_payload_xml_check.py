@@ -37,10 +37,11 @@ def schema(report_xsd):
     return load_schema(report_xsd)
 
 
+@pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
-def test_all_problems_are_listed_with_line_path_and_reason_however_the_bytes_come(schema, size):
+def test_all_problems_are_listed_with_line_path_and_reason_however_the_bytes_come(schema, size, trusted):
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks(pieces(BAD, size), schema)
+        check_chunks(pieces(BAD, size), schema, trusted=trusted)
     assert str(caught.value) == BAD_MESSAGE
 
 
@@ -57,15 +58,18 @@ def test_hidden_values_do_not_show_in_the_message(schema):
     assert "2013-13" not in message
 
 
+@pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_valid_document_passes(schema, size):
-    check_chunks(pieces(GOOD, size), schema)
+def test_valid_document_passes(schema, size, trusted):
+    check_chunks(pieces(GOOD, size), schema, trusted=trusted)
 
 
-def test_message_lists_twenty_problems_and_names_the_total(schema):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_message_lists_twenty_problems_and_names_the_total(schema, trusted):
     rows = b"<row><carrier>UA</carrier><flights>?</flights></row>\n" * 45
+    document = b'<report xmlns="urn:report"><month>2013-01</month>\n' + rows + b"</report>"
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks([b'<report xmlns="urn:report"><month>2013-01</month>\n' + rows + b"</report>"], schema)
+        check_chunks([document], schema, trusted=trusted)
     error = caught.value
     assert str(error).startswith("the XML does not follow the schema (45 problems, the first 20):\n")
     assert len(str(error).splitlines()) == 21
@@ -73,20 +77,24 @@ def test_message_lists_twenty_problems_and_names_the_total(schema):
     assert error.problems[19].line == 21
 
 
-def test_rows_far_into_a_large_document_are_counted_right_and_counting_stops_where_it_is_hopeless(schema):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_rows_far_into_a_large_document_are_counted_right_and_counting_stops_where_it_is_hopeless(
+    schema, trusted
+):
     good = b"<row><carrier>UA</carrier><flights>1</flights></row>\n" * 5000
     bad = b"<row><carrier>UA</carrier><flights>?</flights></row>\n" * 5000
     document = b'<report xmlns="urn:report"><month>2013-01</month>\n' + good + bad + b"</report>"
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks(pieces(document, 4096), schema)
+        check_chunks(pieces(document, 4096), schema, trusted=trusted)
     assert caught.value.problems[0].path == "/report/row[5001]/flights[1]"
     assert caught.value.problems[0].line == 5002
     assert "(at least 10" in str(caught.value)
 
 
-def test_wrong_root_element_is_a_problem_of_the_schema(schema):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_wrong_root_element_is_a_problem_of_the_schema(schema, trusted):
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks([b"<a/>"], schema)
+        check_chunks([b"<a/>"], schema, trusted=trusted)
     assert str(caught.value) == (
         "the XML does not follow the schema (1 problem):\n"
         "  line 1, /a: No matching global declaration available for the validation root"
