@@ -91,6 +91,12 @@ class XmlCheck:
         else:
             self._begin(self._prolog, chunk)
 
+    def read(self, chunks: Iterable[bytes]) -> None:
+        """Check all chunks of a document, and its end; see :meth:`feed` and :meth:`close`."""
+        for chunk in chunks:
+            self.feed(chunk)
+        self.close()
+
     def close(self) -> None:
         """
         Check the end of the document.
@@ -126,11 +132,12 @@ class XmlCheck:
         """
         if self._schema is None or not (self._failed or self._problems):
             return
-        check_chunks(chunks)
+        again = XmlCheck()
+        again.read(chunks)
         located = _locate(
             chunks,
             self._schema,
-            root=self._root_tag,
+            root=again._root_tag,
             bad_chunks=self._bad_chunks,
             hide_values=hide_values,
         )
@@ -235,9 +242,7 @@ def check_chunks(
         problems counted and the first 20 located.
     """
     check = XmlCheck(schema, trusted=trusted)
-    for chunk in chunks:
-        check.feed(chunk)
-    check.close()
+    check.read(chunks)
     check.conclude(chunks, hide_values=hide_values)
 
 
