@@ -31,10 +31,11 @@ def serving() -> Iterator[str]:
     ) as program:
         if program.stdin is None or program.stdout is None:
             raise RuntimeError("the server was started without pipes")
-        try:
-            yield program.stdout.readline().strip()
-        finally:
-            program.stdin.close()
+        with program.stdin:
+            url = program.stdout.readline().strip()
+            if not url:
+                raise RuntimeError("the server did not start; its reason is on standard error")
+            yield url
 
 
 class _Handler(BaseHTTPRequestHandler):
