@@ -30,7 +30,7 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 4 --dist loadfile
 
-test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once
+test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once, small benchmarks
 	$(BIN)/python -m pytest -m full
 
 # AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.

@@ -219,3 +219,65 @@ def test_tree_does_not_grow_with_the_document(schema):
     check.feed(b"</report>")
     check.close()
     check.conclude([])
+
+
+RICH_XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
+  <xs:element name="r">
+    <xs:complexType>
+      <xs:sequence>
+        <xs:element name="e" minOccurs="0" maxOccurs="unbounded" type="part"/>
+        <xs:any minOccurs="0" processContents="lax" namespace="##other"/>
+      </xs:sequence>
+    </xs:complexType>
+    <xs:unique name="one"><xs:selector xpath="e"/><xs:field xpath="@id"/></xs:unique>
+  </xs:element>
+  <xs:complexType name="part">
+    <xs:choice minOccurs="0" maxOccurs="unbounded">
+      <xs:element name="word">
+        <xs:simpleType>
+          <xs:restriction base="xs:string">
+            <xs:enumeration value="a&amp;b"/><xs:enumeration value="x&#13;y"/><xs:enumeration value="   "/>
+          </xs:restriction>
+        </xs:simpleType>
+      </xs:element>
+      <xs:element name="count" type="xs:int" nillable="true"/>
+      <xs:element name="many"><xs:simpleType><xs:list itemType="xs:int"/></xs:simpleType></xs:element>
+      <xs:element name="mixed"><xs:complexType mixed="true"><xs:sequence/></xs:complexType></xs:element>
+    </xs:choice>
+    <xs:attribute name="id" type="xs:int"/>
+  </xs:complexType>
+  <xs:complexType name="more">
+    <xs:complexContent>
+      <xs:extension base="part"><xs:sequence><xs:element name="x"/></xs:sequence></xs:extension>
+    </xs:complexContent>
+  </xs:complexType>
+</xs:schema>"""
+XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+
+
+@pytest.mark.parametrize("size", [1, 9, 1000])
+@pytest.mark.parametrize(
+    ("content", "valid"),
+    [
+        ("<e><word>a&amp;b</word><word>x&#13;y</word><word>   </word></e>", True),
+        ("<e><word>a&amp;c</word><word>x&#10;y</word><word>  </word></e>", False),
+        (f'<e><count {XSI} xsi:nil="true"></count><count> 7\n</count><many>1 2\n 3</many></e>', True),
+        (f'<e><count {XSI} xsi:nil="true">1</count><count></count><many>1 x</many></e>', False),
+        ("<e> <mixed>text &lt; text</mixed>\n</e>\n", True),
+        ("<e>text<mixed><word/></mixed></e>", False),
+        ('<e id="1"></e><e id="2"></e>', True),
+        ('<e id="1"></e><e id="1"></e><e id="&quot;"></e>', False),
+        (f'<e {XSI} xsi:type="more"><x>1</x></e><p:a xmlns:p="urn:p"><p:b/></p:a>', True),
+        (f'<e {XSI} xsi:type="more"></e><p:a xmlns:p="urn:p"></p:a><e></e>', False),
+    ],
+)
+def test_what_is_written_here_is_judged_without_a_tree_as_with_one(tmp_path, content, valid, size):
+    path = tmp_path / "rich.xsd"
+    path.write_text(RICH_XSD)
+    messages = []
+    for trusted in (False, True):
+        try:
+            check_chunks(pieces(f"<r>{content}</r>".encode(), size), load_schema(path), trusted=trusted)
+        except SchemaViolation as error:
+            messages.append((error.total, str(error)))
+    assert messages == ([] if valid else [messages[0]] * 2)
