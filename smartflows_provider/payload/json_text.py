@@ -2,7 +2,7 @@
 
 The standard reader keeps the last of two equal keys, takes ``NaN`` for a number, rounds numbers to floats,
 and raises errors of four kinds. Invariants: numbers keep all their digits; the only error that leaves is
-:class:`NotJson`, whose text gives the reason without the data.
+:class:`NotJson`, whose text gives the reason without values.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ from typing import Any, NoReturn
 
 class NotJson(ValueError):
     """The text is not JSON, or cannot be read without loss; the error's text is the reason."""
+
+    def __init__(self, reason: str, *, unquoted: str | None = None) -> None:
+        """
+        Keep the reason.
+
+        :param unquoted: the same without words of the input; None where the reason quotes none.
+        """
+        super().__init__(reason)
+        self.unquoted = reason if unquoted is None else unquoted
 
 
 def read_json(text: str | bytes) -> Any:
@@ -45,7 +54,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise NotJson(f"the key {twice!r:.80} comes twice in one object")
+        raise NotJson(
+            f"the key {twice!r:.80} comes twice in one object", unquoted="a key comes twice in one object"
+        )
     return found
 
 

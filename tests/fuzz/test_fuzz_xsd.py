@@ -16,7 +16,7 @@ from support.fuzzing import fuzzed, note_seed
 from support.random_xsd import NIL, XSI, Complex, Node, RandomSchema, Simple
 
 from smartflows_provider.payload.build import MappingInput, prepare
-from smartflows_provider.payload.documents import Style
+from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.xsd import load_schema
 
 MAPPINGS = 8
@@ -40,7 +40,7 @@ def test_a_mapping_that_fits_is_valid_and_reads_back(folder: Path, number: int) 
     schema = load_schema(folder / "main.xsd")
     for at in range(MAPPINGS):
         data, node = drawn.mapping()
-        body = prepare(MappingInput(data=data, style=Style(none="nil")), xsd=schema).body
+        body = prepare(MappingInput(data=data, style=Style(none_as="nil")), xsd=schema).body
         assert isinstance(body, bytes)
         compare(etree.fromstring(body), node)
         if at == 0:
