@@ -10,7 +10,7 @@ Invariant: every name and every text that reaches the writer was checked, and me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from smartflows_provider.payload.errors import UnsupportedInput, UnusableName, s
 from smartflows_provider.payload.names import XSI_NAMESPACE, Name, checked_prefixes, parse_name
 from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.shape import ElementShape
-from smartflows_provider.payload.values import Kind, lexical
+from smartflows_provider.payload.values import Kind, bounded, lexical
 from smartflows_provider.payload.xml_writer import XmlWriter
 
 MAX_OCCURRENCES = 1_000_000
@@ -108,9 +108,7 @@ class ElementWriter:
                 raise UnsupportedInput(
                     f"{scope.path}: a list has no XML form here, only as the value of a key"
                 )
-            self._leaf(
-                name, " ".join(self.text(one, shape.kind, scope.path) for one in listed(value, scope.path))
-            )
+            self._leaf(name, self.texts(listed(value, scope.path), shape.kind, scope.path))
         elif isinstance(value, Mapping):
             content = self.take_apart(value, shape=shape, scope=scope)
             self.out.start(name, content.attributes, prefixes=content.declared)
@@ -162,7 +160,7 @@ class ElementWriter:
                 if attribute in attributes:
                     raise UnsupportedInput(f"{where}: the attribute is given twice")
                 values = listed(entry, where) if is_sequence(entry) else [entry]
-                attributes[attribute] = " ".join(self.text(one, kind, where) for one in values)
+                attributes[attribute] = self.texts(values, kind, where)
             elif key == "#text":
                 text = (
                     None if entry is None else self.text(entry, shape.kind if shape else "text", scope.path)
@@ -181,6 +179,10 @@ class ElementWriter:
         """Return a scalar as text that XML can carry."""
         return lexical(value, kind=kind, where=lambda: path, bad_characters=self.style.bad_characters)
 
+    def texts(self, values: Iterable[Any], kind: Kind, path: str) -> str:
+        """Return scalars as the text of a list, with spaces between."""
+        return bounded(" ".join(self.text(one, kind, path) for one in values), where=lambda: path)
+
     @property
     def none_attributes(self) -> Sequence[tuple[Name, str]]:
         """The attributes of the element that None becomes."""
@@ -196,7 +198,7 @@ class ElementWriter:
             name = child_name(key, shape=shape, scope=scope)
             inner = shape.children.get(name) if shape else None
             entries = listed(entry, f"{scope.path}/{name.local}")
-            if inner is not None and inner.is_list and not any(map(is_sequence, entries)):
+            if inner is not None and inner.is_list and not _are_occurrences(entries):
                 yield name, entries
                 return
         for one in entries:
@@ -237,6 +239,11 @@ def listed(values: Any, path: str) -> list[Any]:
             "`rows`"
         )
     return found
+
+
+def _are_occurrences(entries: Sequence[Any]) -> bool:
+    """Tell whether a list, where the schema's type is one, stands for several elements and not for its items."""
+    return any(map(is_sequence, entries)) or (bool(entries) and all(one is None for one in entries))
 
 
 def declarations(value: Any, *, where: str) -> dict[str, str]:

@@ -87,8 +87,6 @@ class PayloadSink:
         self._path: Path | None = None
         self._hash = hashlib.sha256(content_type.encode() + b"\0")
         self.size = 0
-        self.longest_write = 0
-        """Bytes; no longer text came in one piece."""
 
     def write(self, data: bytes, /) -> None:
         """
@@ -100,7 +98,6 @@ class PayloadSink:
         self.size += len(data)
         if self.size > self._max_bytes:
             raise PayloadTooLarge(self._max_bytes)
-        self.longest_write = max(self.longest_write, len(data))
         if self._file is not None:
             self._file.write(data)
             return

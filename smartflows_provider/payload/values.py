@@ -100,6 +100,15 @@ def lexical(
             raise UnusableText(f"{where()}: {error}") from None
     else:
         raise _unknown(value, where=where)
+    return bounded(text, where=where)
+
+
+def bounded(text: str, *, where: Callable[[], str]) -> str:
+    """
+    Return a text that is not too long for XML parsers.
+
+    :raises UnusableText: if it is.
+    """
     if len(text) > MAX_TEXT // 4 and len(text.encode()) > MAX_TEXT:
         raise UnusableText(
             f"{where()}: the text has {len(text):,} characters; XML parsers take {MAX_TEXT:,} bytes in one"

@@ -4,8 +4,8 @@ libxml2 parses and validates in one pass over chunks while the tree behind is cu
 grow with the document. Its streaming validator names no position; therefore the chunks with problems are
 remembered, and only when there are some, a second pass feeds those tag by tag and counts elements.
 
-XML that this package has written is known to be well-formed and not deep. As long as it holds no long text
-either, it needs no tree, on which libxml2's limits hang, and is validated in about half the time.
+XML that this package has written is known to be well-formed, not deep, and without long texts. It needs no
+tree, on which libxml2's limits hang, and is validated in about half the time.
 
 Invariants: nothing outside the document is ever read (no DTD, no entities, no network, no
 ``xsi:schemaLocation``); libxml2's own limits stay on (depth 256, 10 MB per text); lxml's error log of the
@@ -49,8 +49,6 @@ _LONGEST_MARK = 8
 """Bytes of a mark of which the last is missing."""
 _COPIED_LIMIT = 10**12
 """Bytes that the validator copies, half a minute of work."""
-LONGEST_TEXT = 10_000_000
-"""Bytes of a text, libxml2's own limit."""
 _LOG_LIMIT = 100
 """Entries that lxml's error log of a thread holds."""
 _COUNTED_PROBLEMS = 1000
@@ -70,8 +68,7 @@ class XmlCheck:
         Begin a document.
 
         :param schema: what it must follow; None checks that it is well-formed.
-        :param trusted: whether it was written by this package and no text in it is longer than
-            :data:`LONGEST_TEXT`.
+        :param trusted: whether it was written by this package, so that its texts are within libxml2's limit.
         """
         self._prolog: _Prolog | None = None if trusted else _Prolog()
         self._schema = schema
