@@ -242,7 +242,7 @@ def listed(values: Any, path: str) -> list[Any]:
 
 
 def _are_occurrences(entries: Sequence[Any]) -> bool:
-    """Tell whether a list, where the schema's type is one, stands for several elements and not for its items."""
+    """Tell whether a list, where the schema's type is one, stands for elements and not for items."""
     return any(map(is_sequence, entries)) or (bool(entries) and all(one is None for one in entries))
 
 
