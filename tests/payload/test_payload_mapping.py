@@ -291,8 +291,8 @@ def test_lists_of_lists_are_several_elements_where_the_type_of_each_is_a_list(tm
     xsd.write_text(
         '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="r"><xs:complexType>'
         '<xs:sequence><xs:element name="a" maxOccurs="9" nillable="true"><xs:simpleType>'
-        '<xs:list itemType="xs:int"/></xs:simpleType></xs:element></xs:sequence></xs:complexType></xs:element>'
-        "</xs:schema>"
+        '<xs:list itemType="xs:int"/></xs:simpleType></xs:element></xs:sequence></xs:complexType>'
+        "</xs:element></xs:schema>"
     )
     assert xml({"r": {"a": [1, 2]}}, xsd=xsd) == "<r><a>1 2</a></r>"
     assert xml({"r": {"a": [[1, 2], [], [3]]}}, xsd=xsd) == "<r><a>1 2</a><a></a><a>3</a></r>"
