@@ -111,7 +111,7 @@ class FlowConfigurationError(FlowException, AirflowFailException):
 
 class FlowConnectionError(FlowException):
     """
-    The service, or Airflow's API server, could not be reached.
+    The service, Airflow's API server, or what the input is read from, could not be reached.
 
     A retry helps once it can be reached. The service has taken nothing.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowNotFoundError, FlowStateUnknownError
@@ -20,6 +21,7 @@ from smartflows_provider.lifecycle.results import (
     take_output,
 )
 from smartflows_provider.lifecycle.stop import cancel_and_settle
+from smartflows_provider.lifecycle.worker_kill import stopped_while_fetching
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.storage import storage_path
@@ -68,6 +70,7 @@ def take_output_of(operator: SmartFlowsGetOutputOperator, context: Context) -> M
         on_warning=operator.on_warning,
         where=hook.identity(execution_id=execution_id, url=url),
         log=operator.log,
+        check=partial(_stop_if_killed, operator, where),
     )
 
 
@@ -95,6 +98,7 @@ def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> Landing:
         max_bytes=operator.max_document_bytes,
         where=where,
         log=operator.log,
+        check=partial(_stop_if_killed, operator, where),
     )
     if execution is None:
         return Landing(documents=tuple(entries))
@@ -148,6 +152,18 @@ def cancel_for(operator: SmartFlowsCancelExecutionOperator) -> str:
         )
     operator.log.info("%s", stopped.fate)
     return stopped.fate
+
+
+def _stop_if_killed(
+    operator: SmartFlowsGetOutputOperator | SmartFlowsDownloadDocumentsOperator, where: RunIdentity
+) -> None:
+    """
+    Stop a task that was told to.
+
+    :raises FlowKilledError: a retry fetches again what this attempt did not bring.
+    """
+    if operator.killed:
+        raise stopped_while_fetching(where=where)
 
 
 def _execution(operator: Any) -> tuple[SmartFlowsHook, str, RunIdentity]:

@@ -523,9 +523,13 @@ def get_document(document_id: str) -> Exchange[Document]:
 
 
 def document_content(document_id: str) -> Request:
-    """Return the request for a document's bytes, ``GET /documents/{id}/content``, to be streamed."""
+    """
+    Return the request for a document's bytes, ``GET /documents/{id}/content``, to be streamed.
+
+    It asks for them unpacked: most documents are packed by themselves, and only so is their size announced.
+    """
     path = f"/documents/{segment(document_id)}/content"
-    return Request(method="GET", path=path, headers=(("Accept", "*/*"),))
+    return Request(method="GET", path=path, headers=(("Accept", "*/*"), ("Accept-Encoding", "identity")))
 
 
 def read_document_head(head: Response, chunks: Chunks) -> DocumentStream[Chunks]:

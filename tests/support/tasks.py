@@ -53,6 +53,8 @@ class Attempt:
     events: list[dict[str, Any]] = field(default_factory=list)
     outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
     before_resume: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further entries of the context."""
 
     def _push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
@@ -77,6 +79,7 @@ class Attempt:
             "ti": ti,
             "dag_run": SimpleNamespace(clear_number=self.clear_number),
             "outlet_events": self.outlet_events,
+            **self.more,
         }
         if self.store is not None:
             context["task_state_store"] = self.store
