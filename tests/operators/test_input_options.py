@@ -51,14 +51,12 @@ def test_namespaces_are_rendered_and_declared(server: DevServer) -> None:
         "sync",
         data={"p:Name": "Ada"},
         root="Order",
-        namespaces={"": "urn:order:{{ params.n }}", "p": "urn:p"},
+        namespaces={"": "urn:{{ params.n }}", "p": "urn:p"},
     )
     attempt = Attempt(more={"params": {"n": 7}})
     operator.render_template_fields(attempt.context())
     execution = run_task(operator, attempt)["execution_id"]
-    assert b'<Order xmlns="urn:order:7" xmlns:p="urn:p"><p:Name>Ada</p:Name></Order>' in server.input_of(
-        execution
-    )
+    assert b'<Order xmlns="urn:7" xmlns:p="urn:p"><p:Name>Ada</p:Name></Order>' in server.input_of(execution)
 
 
 def test_namespaces_can_be_json_text_as_templates_give_it(server: DevServer) -> None:
