@@ -275,7 +275,7 @@ class FlowExecutionGoneError(FlowException, AirflowFailException):
     """
     The service no longer has the execution, its clean-up settings removed it.
 
-    No retry helps; clear the task to start a new one. How the execution ended is not known.
+    No retry helps; clear the task to start a new one. Its message says whether the execution was seen to end.
     """
 
     retry_helps = False

@@ -47,11 +47,12 @@ _CONNECTION_ADVICE: dict[FailureKind, str] = {
     "unreachable": "There is no way to the host from this machine: check host, port and network.",
     "reset": "The connection broke: look at the service and at proxies on the way.",
     "too_large": "The answer is over the size limit for API answers.",
+    "packed": "Something on the way packs answers in its own way: switch that off for this service.",
 }
 
 
 def translate(
-    error: WireError | TransportError, *, where: RunIdentity, fate: str | None = None
+    error: WireError | TransportError, *, where: RunIdentity, fate: str | None = None, about: str = ""
 ) -> FlowException:
     """
     Return the error that a DAG author sees.
@@ -59,10 +60,11 @@ def translate(
     :param error: from the wire or the transport.
     :param where: connection and run that the call was about.
     :param fate: what became of the remote run, where the caller knows better than the error tells.
+    :param about: what of the run the call was about, a document say; begins the message.
     """
     kind, default_fate, advice = _meaning(error)
     return kind(
-        str(error),
+        f"{about}: {error}" if about else str(error),
         where=where,
         fate=default_fate if fate is None else fate,
         advice=advice,

@@ -1,17 +1,27 @@
 """From a finished execution to what downstream tasks get: the manifest, and documents on storage.
 
-Invariant: errors of the output room leave as the error tree, with the execution named; a document that
-could not be brought is an error and never a gap in the manifest.
+Invariants: errors of the output room leave as the error tree, with the execution named; a document that
+could not be brought is an error and never a gap in the manifest; names and order do not depend on which
+transfer ends first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from smartflows_provider.exceptions import (
     FlowDocumentError,
@@ -20,15 +30,18 @@ from smartflows_provider.exceptions import (
     RunIdentity,
 )
 from smartflows_provider.hooks.translation import translate
-from smartflows_provider.lifecycle.conclude import error_of_ended_run
+from smartflows_provider.lifecycle.conclude import error_of_ended_run, purged_error
+from smartflows_provider.lifecycle.side_by_side import Halt, side_by_side
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import DocumentIncomplete, OutputError
 from smartflows_provider.output.extractor import DocumentRef, Output, extract
 from smartflows_provider.output.file_names import safe_name
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
 from smartflows_provider.output.selection import check_expressions, select
-from smartflows_provider.transport.errors import AnswerLost, TransportError
-from smartflows_provider.wire.errors import ServiceFault, Throttled, WireError
+from smartflows_provider.output.storage import clear_left_overs
+from smartflows_provider.transport.blocking import BlockingClient
+from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
+from smartflows_provider.wire.errors import NotFound, ServiceFault, Throttled, WireError
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -42,10 +55,18 @@ if TYPE_CHECKING:
     from smartflows_provider.output.storage import StoragePath
     from smartflows_provider.wire.smart_flows import Document, Execution
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Check = Callable[[], None]
+"""Returns if the task may go on, and raises what it is to end with if not."""
 TRANSFER_ATTEMPTS = 4
 """How often one document's transfer is tried within a task's attempt."""
+LONGEST_PAUSE = 20.0
+"""Seconds between two of them, also for what Retry-After asks."""
+SIDE_BY_SIDE = 4
+"""How many documents are brought at once, at most."""
+
+
+def go_on() -> None:
+    """Let the task go on whatever happens: the check of one that nobody can stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +112,16 @@ def output_errors(
 
 
 @contextmanager
-def wire_errors(where: RunIdentity) -> Iterator[None]:
-    """Turn errors of wire and transport into those that DAG authors see, with the execution named."""
+def wire_errors(where: RunIdentity, *, about: str = "") -> Iterator[None]:
+    """
+    Turn errors of wire and transport into those that DAG authors see, with the execution named.
+
+    :param about: what of the execution the calls are about.
+    """
     try:
         yield
     except (WireError, TransportError) as error:
-        raise translate(error, where=where, fate="Nothing at the service was changed.") from None
+        raise translate(error, where=where, fate="Nothing at the service was changed.", about=about) from None
 
 
 def judge(
@@ -107,6 +132,7 @@ def judge(
     where: RunIdentity,
     log: Any,
     values_by_title: bool = False,
+    ended: str | None = None,
 ) -> tuple[Execution, Output]:
     """
     Read a finished execution and let only a good end pass.
@@ -117,11 +143,18 @@ def judge(
     :param where: which run it is.
     :param log: the task's logger.
     :param values_by_title: whether keys that are GUIDs are replaced by their titles.
+    :param ended: the status in which a wait has seen it end; None where nobody has waited.
     :returns: the execution and its output.
+    :raises FlowExecutionGoneError: if it is gone although its end was seen; no retry helps.
     :raises FlowException: for an execution that ended badly, or is not finished.
     """
     with output_errors(where), wire_errors(where):
-        execution = hook.client.run(get_execution(execution_id))
+        try:
+            execution = hook.client.run(get_execution(execution_id))
+        except NotFound as missing:
+            if ended is None:
+                raise
+            raise purged_error(ended, str(missing), where=where) from None
         output = extract(execution.raw, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
@@ -148,11 +181,14 @@ def take_output(
     on_warning: OnWarning,
     where: RunIdentity,
     log: Any,
+    ended: str | None = None,
+    check: Check = go_on,
 ) -> Manifest:
     """
     Judge a finished execution as :func:`judge` does, and take its output along as :func:`collect` does.
 
     :param options: what is taken along.
+    :param check: asked now and then while documents are brought; what it raises stops the transfers.
     """
     execution, output = judge(
         hook,
@@ -161,20 +197,23 @@ def take_output(
         where=where,
         log=log,
         values_by_title=options.values_by_title,
+        ended=ended,
     )
-    return collect(hook, execution, output, options=options, where=where, log=log)
+    return collect(hook, execution, output, options=options, where=where, log=log, check=check)
 
 
-def documents_of(hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity) -> Sequence[DocumentRef]:
+def documents_of(
+    hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity
+) -> tuple[Execution, Sequence[DocumentRef]]:
     """
-    Return the documents that a finished execution's output points at.
+    Return a finished execution, and the documents that its output points at.
 
     :raises FlowStateUnknownError: if the execution is not finished; a retry looks again.
     """
     with output_errors(where), wire_errors(where):
         execution = hook.client.run(get_execution(execution_id))
         if execution.phase.is_stable:
-            return extract(execution.raw).documents
+            return execution, extract(execution.raw).documents
     raise FlowStateUnknownError(
         f"The execution is not finished, its status is {execution.status}.",
         where=where,
@@ -191,6 +230,7 @@ def collect(
     options: ResultOptions,
     where: RunIdentity,
     log: Any,
+    check: Check = go_on,
 ) -> Manifest:
     """
     Land the documents and put the manifest together.
@@ -201,6 +241,7 @@ def collect(
     :param options: what is taken along.
     :param where: which run it is.
     :param log: the task's logger.
+    :param check: as in :func:`take_output`.
     :raises FlowOutputError: if the output cannot be taken as asked for; no retry helps.
     :raises FlowDocumentError: if a document could not be brought; a retry helps.
     """
@@ -217,6 +258,7 @@ def collect(
                 max_bytes=options.max_document_bytes,
                 where=where,
                 log=log,
+                check=check,
             )
         )
         manifest = build_manifest(
@@ -241,57 +283,139 @@ def land_documents(
     max_bytes: int | None,
     where: RunIdentity,
     log: Any,
+    check: Check = go_on,
 ) -> list[DocumentEntry]:
     """
-    Bring documents to a directory, one after the other, in constant memory.
+    Bring documents to a directory, a few at once, in constant memory.
 
-    :param hook: the connection.
+    The names are settled before the first byte comes, from the documents' metadata alone. If one document
+    fails, the others are stopped; files that were whole by then stay.
+
+    :param hook: the connection; its ``max_connections`` also limits how many come at once.
     :param documents: in the order of the output, which also decides the numbers of equal names.
     :param target: the directory.
     :param max_bytes: size limit for each.
     :param where: which run they are of.
     :param log: the task's logger.
+    :param check: as in :func:`take_output`.
+    :returns: the entries of the documents, in their order.
+    :raises FlowException: what the first document that failed has failed with; it names the document.
     """
-    taken: list[str] = []
-    with output_errors(where), wire_errors(where):
-        return [
-            _again(_bring)(hook, one, target=target, max_bytes=max_bytes, where=where, log=log, taken=taken)
-            for one in documents
-        ]
+    if not documents:
+        return []
+    clear_left_overs(target)
+    # A client of its own, as it is given up where the transfers are stopped.
+    with closing(BlockingClient(hook.settings)) as client:
+        transfers = _Transfers(client, target=target, max_bytes=max_bytes, where=where, log=log)
+        return transfers.bring(documents, check=check)
 
 
-def _bring(
-    hook: SmartFlowsHook,
-    reference: DocumentRef,
-    *,
-    target: StoragePath,
-    max_bytes: int | None,
-    where: RunIdentity,
-    log: Any,
-    taken: list[str],
-) -> DocumentEntry:
-    """Bring one document; its name joins those taken once it is there."""
-    metadata = hook.client.run(get_document(reference.id))
-    with hook.client.stream(document_content(reference.id)) as (head, chunks):
-        stream = read_document_head(head, chunks)
-        _refuse_sign_in_page(metadata, stream.content_type, where=where)
-        content_type = metadata.content_type or stream.content_type
-        name = safe_name(metadata.name or reference.name, content_type=content_type, taken=taken)
-        file = land(stream.chunks, target, name, max_bytes=max_bytes, expected_size=stream.size)
-    taken.append(name)
-    log.info("Document %r (%d bytes) is at %s", metadata.name, file.size, file.uri)
-    return landed(reference, file, name=metadata.name, content_type=content_type)
+class _Transfers:
+    """Brings documents; most of it runs in threads."""
+
+    def __init__(
+        self,
+        client: BlockingClient,
+        *,
+        target: StoragePath,
+        max_bytes: int | None,
+        where: RunIdentity,
+        log: Any,
+    ) -> None:
+        self._client = client
+        self._target = target
+        self._max_bytes = max_bytes
+        self._where = where
+        self._log = log
+        self._halt = Halt()
+
+    def bring(self, documents: Sequence[DocumentRef], *, check: Check) -> list[DocumentEntry]:
+        """Return the entries of the documents once all are landed."""
+        at_once = partial(
+            side_by_side,
+            halt=self._halt,
+            limit=min(SIDE_BY_SIDE, self._client.settings.max_connections),
+            check=check,
+            break_off=self._client.abandon,
+        )
+        described: list[Document] = at_once(partial(self._describe, one) for one in documents)
+        names: list[str] = []
+        for document in described:
+            names.append(safe_name(document.name, content_type=document.content_type, taken=names))
+        entries: list[DocumentEntry] = at_once(
+            partial(self._bring, *each) for each in zip(documents, described, names, strict=True)
+        )
+        return entries
+
+    def _describe(self, reference: DocumentRef) -> Document:
+        """Return a document's metadata."""
+        with self._errors(reference.name or reference.id):
+            return self._client.run(get_document(reference.id))
+
+    def _bring(self, reference: DocumentRef, document: Document, name: str) -> DocumentEntry:
+        """Land one document; a transfer that breaks off starts from the beginning, a few times."""
+        again = Retrying(
+            stop=stop_after_attempt(TRANSFER_ATTEMPTS) | stop_when_event_set(self._halt.event),
+            wait=_pause,
+            retry=retry_if_exception(_may_pass),
+            sleep=sleep_using_event(self._halt.event),
+            before_sleep=partial(self._say_again, document.name),
+            reraise=True,
+        )
+        with self._errors(document.name):
+            entry: DocumentEntry = again(self._bring_once, reference, document, name)
+        return entry
+
+    def _bring_once(self, reference: DocumentRef, document: Document, name: str) -> DocumentEntry:
+        with self._client.stream(document_content(reference.id)) as (head, chunks):
+            stream = read_document_head(head, chunks)
+            _refuse_sign_in_page(document, stream.content_type, where=self._where)
+            file = land(
+                self._halt.until(stream.chunks),
+                self._target,
+                name,
+                max_bytes=self._max_bytes,
+                expected_size=stream.size,
+            )
+        self._log.info("Document %r (%d bytes) is at %s", document.name, file.size, file.uri)
+        content_type = document.content_type or stream.content_type
+        return landed(reference, file, name=document.name, content_type=content_type)
+
+    def _say_again(self, name: str, state: RetryCallState) -> None:
+        """Log that a transfer is to start anew."""
+        if state.outcome is None or state.next_action is None:
+            return
+        self._log.warning(
+            "Document %r: %s. It is fetched again from its beginning in %.1f s, attempt %d of %d.",
+            name,
+            state.outcome.exception(),
+            state.next_action.sleep,
+            state.attempt_number + 1,
+            TRANSFER_ATTEMPTS,
+        )
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        with output_errors(self._where), wire_errors(self._where, about=f"Document {name!r}"):
+            yield
 
 
-def _again(bring: Callable[P, T]) -> Callable[P, T]:
-    """Repeat a transfer a few times where what failed may pass; it starts from the beginning each time."""
-    repeating: Callable[P, T] = retry(
-        stop=stop_after_attempt(TRANSFER_ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.5, max=20),
-        retry=retry_if_exception_type((AnswerLost, ServiceFault, Throttled, DocumentIncomplete)),
-        reraise=True,
-    )(bring)
-    return repeating
+def _may_pass(error: BaseException) -> bool:
+    """Tell whether a transfer that failed may succeed if it is repeated at once."""
+    if isinstance(error, NotSent):
+        # A refused certificate stays refused.
+        return error.kind != "tls"
+    return isinstance(error, AnswerLost | ServiceFault | Throttled | DocumentIncomplete)
+
+
+_backoff = wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Return the seconds before a transfer is repeated: what the service asks for, or a few."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.retry_after if isinstance(error, WireError) else None
+    return _backoff(state) if asked is None else min(asked, LONGEST_PAUSE)
 
 
 def _refuse_sign_in_page(document: Document, came_as: str, *, where: RunIdentity) -> None:

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from smartflows_provider.wire.messages import Exchange
     from smartflows_provider.wire.run import RunSnapshot
 
+
+def stopped_while_fetching(*, where: RunIdentity) -> FlowKilledError:
+    """Return the error of a task that was told to stop while it fetched the output of an ended run."""
+    return FlowKilledError(
+        "The task was stopped while it fetched the output.",
+        where=where,
+        fate="The execution had ended; its output stays at the service. No half file was left.",
+        advice="The next attempt fetches the output again.",
+    )
+
+
 CancelCall = Callable[[str], "Exchange[RunSnapshot | None]"]
 
 
@@ -90,6 +101,8 @@ class WorkerKill:
         """
         if not self.killed:
             return
+        if self.over:
+            raise stopped_while_fetching(where=self._where())
         self._cancel()
         raise FlowKilledError(
             "The task was stopped before the execution was finished.",
@@ -131,8 +144,6 @@ class WorkerKill:
             if self.sent:
                 return "It is open whether an execution was started: the request was not answered in time."
             return "No execution was started."
-        if self.over:
-            return "The execution had ended."
         if not self._cancels:
             return "The execution was not cancelled, as cancel_on_kill=False asks."
         if self._reply.problem is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowNotFoundError, FlowStateUnknownError
@@ -20,11 +21,14 @@ from smartflows_provider.lifecycle.results import (
     take_output,
 )
 from smartflows_provider.lifecycle.stop import cancel_and_settle
+from smartflows_provider.lifecycle.worker_kill import stopped_while_fetching
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.documents import document_dir
 from smartflows_provider.output.extractor import DocumentRef
+from smartflows_provider.output.lineage import Landing
+from smartflows_provider.output.manifest import FlowEntry
 from smartflows_provider.waiting.schedule import SHORT_POLL
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
         SmartFlowsGetOutputOperator,
         SmartFlowsSendEventOperator,
     )
-    from smartflows_provider.output.manifest import DocumentEntry, Manifest
+    from smartflows_provider.output.manifest import Manifest
 
 NO_EXECUTION_FOLDER = "documents"
 """Folder of documents that are named by their ids."""
@@ -66,10 +70,11 @@ def take_output_of(operator: SmartFlowsGetOutputOperator, context: Context) -> M
         on_warning=operator.on_warning,
         where=hook.identity(execution_id=execution_id, url=url),
         log=operator.log,
+        check=partial(_stop_if_killed, operator, where),
     )
 
 
-def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[DocumentEntry]:
+def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> Landing:
     """Land the documents that the operator names."""
     hook = operator.hook
     base = storage_path(operator.documents_path, where=hook.identity())
@@ -82,17 +87,27 @@ def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[Document
         )
     if operator.document_ids is None:
         _, execution_id, where = _execution(operator)
-        folder, documents = execution_id, documents_of(hook, execution_id, where=where)
+        execution, documents = documents_of(hook, execution_id, where=where)
     else:
         where = hook.identity()
-        folder, documents = NO_EXECUTION_FOLDER, _documents_named(operator.document_ids, where)
-    return land_documents(
+        execution, documents = None, _documents_named(operator.document_ids, where)
+    entries = land_documents(
         hook,
         documents,
-        target=document_dir(base, folder),
+        target=document_dir(base, NO_EXECUTION_FOLDER if execution is None else execution.id),
         max_bytes=operator.max_document_bytes,
         where=where,
         log=operator.log,
+        check=partial(_stop_if_killed, operator, where),
+    )
+    if execution is None:
+        return Landing(documents=tuple(entries))
+    return Landing(
+        documents=tuple(entries),
+        execution_id=execution.id,
+        flow=FlowEntry(id=execution.flow.id, name=execution.flow.name),
+        status=execution.status,
+        url=hook.execution_url(execution.id),
     )
 
 
@@ -137,6 +152,18 @@ def cancel_for(operator: SmartFlowsCancelExecutionOperator) -> str:
         )
     operator.log.info("%s", stopped.fate)
     return stopped.fate
+
+
+def _stop_if_killed(
+    operator: SmartFlowsGetOutputOperator | SmartFlowsDownloadDocumentsOperator, where: RunIdentity
+) -> None:
+    """
+    Stop a task that was told to.
+
+    :raises FlowKilledError: a retry fetches again what this attempt did not bring.
+    """
+    if operator.killed:
+        raise stopped_while_fetching(where=where)
 
 
 def _execution(operator: Any) -> tuple[SmartFlowsHook, str, RunIdentity]:

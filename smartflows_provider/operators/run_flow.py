@@ -368,6 +368,8 @@ class FlowRun:
                 on_warning=self._options.on_warning,
                 where=where,
                 log=self._log,
+                ended=ended.status if ended.reason == "finished" else None,
+                check=self._kill.check,
             )
         except FlowExecutionCanceledError:
             if self._started_here:

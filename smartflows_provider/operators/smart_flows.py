@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.options import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         OnWarning,
     )
     from smartflows_provider.operators.run_flow import FlowRun
+    from smartflows_provider.output.lineage import Landing
     from smartflows_provider.output.manifest import DocumentEntry, Manifest
     from smartflows_provider.payload.arguments import InputArguments
     from smartflows_provider.payload.options import BadCharacters, NoneAs
@@ -63,7 +65,45 @@ class _SmartFlowsOperator(BaseOperator):
         return SmartFlowsHook(self.smart_flows_conn_id)
 
 
-class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
+class LandingOperator(_SmartFlowsOperator):
+    """What the operators share that bring a run's documents along: they say where these went."""
+
+    landing: Landing | None = None
+    """What the task has brought; None as long as it has not."""
+
+    def _landed(self, landing: Landing, context: Context) -> None:
+        """Describe the events of the task's outlets, and keep for OpenLineage what was brought."""
+        self.landing = landing
+        if self.outlets:
+            from smartflows_provider.operators.assets import describe_events
+
+            describe_events(self.outlets, context=context, landing=landing, log=self.log)
+
+    def _taken(self, manifest: Manifest, context: Context) -> Manifest:
+        """Do the same with what a manifest lists, and return the manifest."""
+        from smartflows_provider.output.lineage import Landing
+
+        self._landed(Landing.of(manifest), context)
+        return manifest
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """
+        Return what the task has read and written, also where it has failed.
+
+        :param task_instance: not needed.
+        :returns: what the provider for OpenLineage, which asks at the task's end, makes an event of; None
+            where it is not installed.
+        """
+        del task_instance
+        try:
+            from smartflows_provider.operators.openlineage import lineage_of
+        except ImportError:
+            self.log.debug("The provider for OpenLineage is not installed.")
+            return None
+        return lineage_of(self)
+
+
+class SmartFlowsRunFlowOperator(LandingOperator):
     """
     Runs a flow and takes its output along.
 
@@ -71,6 +111,9 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
     and returns the manifest. Right after the start it pushes the XComs ``execution_id`` and
     ``execution_url``. On Airflow 3.3 and later a retry attaches to the execution that an earlier attempt
     has started.
+
+    Events of the task's ``outlets`` say what was landed: an ``AssetAlias`` gets each document as an asset, an
+    ``Asset`` what is known of the run.
 
     The input is one of ``xml``, ``data``, ``rows``, ``sql`` and ``records``, or none for flows that start
     from the execution panel. ``rows`` and ``sql`` are read on the worker, a few rows at a time.
@@ -276,9 +319,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         """Start the flow or attach to its execution, wait, and return the manifest."""
         with self._new_run(context) as run:
             run.begin()
-            if not self.wait_for_completion:
-                return run.manifest_at_start()
-            return self._conclude(run)
+            manifest = self._conclude(run) if self.wait_for_completion else run.manifest_at_start()
+        return self._taken(manifest, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
         """
@@ -291,7 +333,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         """
         with self._new_run(context) as run:
             run.resume(event)
-            return self._conclude(run)
+            manifest = self._conclude(run)
+        return self._taken(manifest, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; a trigger that failed fails the task with an error that names the run."""
@@ -408,7 +451,20 @@ def _is_hidden(value: Any) -> bool:
     return isinstance(value, str) and value == HIDDEN
 
 
-class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
+class _FetchingOperator(LandingOperator):
+    """What the operators share that bring documents of an execution that is not theirs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.killed = False
+        """Whether the task was told to stop."""
+
+    def on_kill(self) -> None:
+        """Stop the transfers when the task is being stopped; whole files stay, half ones do not appear."""
+        self.killed = True
+
+
+class SmartFlowsGetOutputOperator(_FetchingOperator):
     """
     Takes the output of a finished execution along, whoever started it.
 
@@ -457,10 +513,11 @@ class SmartFlowsGetOutputOperator(_SmartFlowsOperator):
         from smartflows_provider.operators.on_execution import take_output_of
 
         with self.hook:
-            return take_output_of(self, context)
+            manifest = take_output_of(self, context)
+        return self._taken(manifest, context)
 
 
-class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
+class SmartFlowsDownloadDocumentsOperator(_FetchingOperator):
     """
     Lands documents on storage, in constant memory.
 
@@ -503,11 +560,12 @@ class SmartFlowsDownloadDocumentsOperator(_SmartFlowsOperator):
 
     def execute(self, context: Context) -> list[DocumentEntry]:
         """Land the documents and return their entries."""
-        del context
         from smartflows_provider.operators.on_execution import download_for
 
         with self.hook:
-            return download_for(self)
+            landing = download_for(self)
+        self._landed(landing, context)
+        return list(landing.documents)
 
 
 class SmartFlowsAnswerFormOperator(_SmartFlowsOperator):

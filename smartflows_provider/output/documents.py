@@ -6,12 +6,12 @@ the same places, ``{documents_path}/{execution_id}/{name}``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smartflows_provider.output.errors import DocumentIncomplete, DocumentTooLarge
 from smartflows_provider.output.file_names import safe_name
+from smartflows_provider.output.hashing import StreamHash
 from smartflows_provider.output.storage import StoragePath, whole_file
 
 
@@ -56,8 +56,8 @@ def land(
     """
     if max_bytes is not None and expected_size is not None and expected_size > max_bytes:
         raise _too_large(name, f"has {expected_size:,} bytes", max_bytes)
-    digest, size = hashlib.sha256(), 0
-    with whole_file(target_dir, name) as file:
+    size = 0
+    with whole_file(target_dir, name, size=expected_size) as file, StreamHash() as digest:
         for chunk in chunks:
             size += len(chunk)
             if max_bytes is not None and size > max_bytes:
@@ -72,7 +72,7 @@ def land(
                 f"the document {name!r} was announced with {expected_size:,} bytes, but {came}; nothing was "
                 "kept. A retry fetches it again."
             )
-    return LandedDocument(uri=file.uri, size=size, sha256=digest.hexdigest())
+    return LandedDocument(uri=file.uri, size=size, sha256=digest.hexdigest)
 
 
 def _too_large(name: str, what: str, max_bytes: int) -> DocumentTooLarge:

@@ -2,8 +2,7 @@
 
 A storage is a directory on disk (``pathlib.Path``) or anything fsspec reaches (``ObjectStoragePath``,
 ``UPath``). Leaving a ``with open(…, "wb")`` by an exception closes the file, and an object store then keeps
-the part under its final name. So every file is written under a temporary key beside its place and moved when
-it is complete; a process that is killed leaves at most a hidden ``.….part`` behind.
+the part under its final name. So every file is begun and finished as ``unfinished`` describes.
 
 A path is used through its filesystem and not through its own ``open`` and ``move``: Airflow's path reports
 every write to the lineage collector, and temporary keys are no data assets.
@@ -12,7 +11,6 @@ Invariant: under the final name stands the old file, the whole new file, or noth
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, Protocol, Self, TypeAlias
 from upath import UPath
 
 from smartflows_provider.output.errors import StorageFailed
+from smartflows_provider.output.unfinished import Unfinished, begin_file, remove_left_overs
 
 
 class ObjectPath(Protocol):
@@ -45,8 +44,8 @@ StoragePath: TypeAlias = Path | ObjectPath
 class WholeFile:
     """A file that is being written; :func:`whole_file` makes it."""
 
-    def __init__(self, handle: Any, *, uri: str) -> None:
-        self._handle = handle
+    def __init__(self, file: Unfinished, *, uri: str) -> None:
+        self._file = file
         self.uri = uri
         """Where the file will stand."""
 
@@ -57,7 +56,7 @@ class WholeFile:
         :raises StorageFailed: if the storage does not take it; a retry helps if the storage was only away.
         """
         with _storing(self.uri):
-            self._handle.write(chunk)
+            self._file.write(chunk)
 
 
 def uri_of(path: StoragePath) -> str:
@@ -71,38 +70,44 @@ def uri_of(path: StoragePath) -> str:
 
 
 @contextmanager
-def whole_file(directory: StoragePath, name: str) -> Iterator[WholeFile]:
+def whole_file(directory: StoragePath, name: str, *, size: int | None = None) -> Iterator[WholeFile]:
     """
     Open a file for writing that appears under its name only when the block ends well.
 
     :param directory: where it goes; made if it is missing.
     :param name: a safe file name; an existing file of the name is replaced.
+    :param size: bytes that are expected; None if unknown.
     :returns: a context manager with the open file. An error raised in the block is the one that leaves it;
         what then fails while cleaning up is not shown.
     :raises StorageFailed: if the storage does not take it; a retry helps if the storage was only away.
     """
     target = directory / name
     uri = uri_of(target)
-    folder = UPath(directory) if isinstance(directory, Path) else directory
-    fs, place = folder.fs, (folder / name).path
-    part = (folder / f".{uuid.uuid4().hex}.part").path
+    folder = _folder(directory)
+    with _storing(uri):
+        file = begin_file(folder.fs, folder.path, (folder / name).path, size=size)
     try:
+        yield WholeFile(file, uri=uri)
         with _storing(uri):
-            fs.makedirs(folder.path, exist_ok=True)
-            handle = fs.open(part, mode="wb")
-        try:
-            yield WholeFile(handle, uri=uri)
-        except BaseException:
-            with suppress(Exception):
-                handle.close()
-            raise
-        with _storing(uri):
-            handle.close()
-            fs.mv(part, place)
+            file.finish()
     except BaseException:
         with suppress(Exception):
-            fs.rm_file(part)
+            file.abandon()
         raise
+
+
+def clear_left_overs(directory: StoragePath) -> None:
+    """
+    Remove the hidden parts of files that killed processes have left, where the storage shows which those are.
+
+    :param directory: where they were to go.
+    """
+    folder = _folder(directory)
+    remove_left_overs(folder.fs, folder.path)
+
+
+def _folder(directory: StoragePath) -> ObjectPath:
+    return UPath(directory) if isinstance(directory, Path) else directory
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.prepared import MEMORY_LIMIT, PayloadSink, PreparedPayload, empty_payload
 from smartflows_provider.payload.records import records_json
 from smartflows_provider.payload.tables import cursor_rows, is_cursor, read_rows
-from smartflows_provider.payload.xml_check import check_chunks
+from smartflows_provider.payload.xml_check import LONGEST_TEXT, check_chunks
 from smartflows_provider.payload.xml_text import XmlSource, xml_chunks
 from smartflows_provider.payload.xsd import PathLike, Schema, load_schema
 from smartflows_provider.wire.smart_flows import JSON_TYPE, XML_TYPE
@@ -123,7 +123,12 @@ def prepare(
     try:
         description = _fill(sink, source, schema, correlation)
         if isinstance(source, XmlInput) or schema is not None:
-            check_chunks(sink, schema, hide_values=hide_values)
+            check_chunks(
+                sink,
+                schema,
+                hide_values=hide_values,
+                trusted=not isinstance(source, XmlInput) and sink.longest_write <= LONGEST_TEXT,
+            )
         return sink.finish(description=description)
     except BaseException:
         sink.discard()

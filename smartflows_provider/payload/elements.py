@@ -146,6 +146,11 @@ class ElementWriter:
         """Return a scalar as text that XML can carry."""
         return lexical(value, kind=kind, where=lambda: path, bad_characters=self.style.bad_characters)
 
+    @property
+    def none_attributes(self) -> Sequence[tuple[Name, str]]:
+        """The attributes of the element that None becomes."""
+        return [_NIL] if self.style.none_as == "nil" else []
+
     @staticmethod
     def _occurrences(
         key: Any, entry: Any, *, shape: ElementShape | None, scope: Scope
@@ -171,7 +176,7 @@ class ElementWriter:
 
     def _none(self, name: Name) -> None:
         if self.style.none_as != "absent":
-            self.out.start(name, [_NIL] if self.style.none_as == "nil" else [])
+            self.out.start(name, self.none_attributes)
             self.out.end()
 
 

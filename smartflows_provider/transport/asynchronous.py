@@ -20,15 +20,28 @@ from aiohttp.payload import BufferedReaderPayload
 from yarl import URL
 
 from smartflows_provider.transport.addresses import full_address, proxy_for
-from smartflows_provider.transport.errors import TransportError, answer_too_large, too_many_hops
+from smartflows_provider.transport.errors import (
+    TransportError,
+    answer_packed,
+    answer_too_large,
+    too_many_hops,
+)
 from smartflows_provider.transport.failures import broken_off, no_answer, unusable_tls
+from smartflows_provider.transport.pace import Pace
+from smartflows_provider.transport.packing import (
+    PACKINGS,
+    PackingBroken,
+    PackingUnknown,
+    Unpacker,
+)
 from smartflows_provider.transport.redirects import MAX_HOPS, REDIRECTS, next_hop
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
 from smartflows_provider.wire.messages import Exchange, Request, Response
 
 T = TypeVar("T")
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
+"""Bytes that are taken at most in one go."""
 
 
 class AsyncClient:
@@ -100,7 +113,7 @@ class AsyncClient:
                 )
                 if hop is None:
                     if 200 <= answer.status < 300:
-                        yield _head(answer, request), _chunks(answer, request)
+                        yield _head(answer, request), self._chunks(answer, request)
                     else:
                         yield await self._whole(answer, request), _pieces()
                     return
@@ -151,25 +164,31 @@ class AsyncClient:
         tls = await self._tls_context(request, url)
         if isinstance(tls, TransportError):
             return tls
+        read_limit = self._read_limit(request)
         way = _Way()
         try:
-            return await session.request(
-                request.method,
-                URL(url, encoded=True),
-                headers={"Accept": "application/json", **dict(request.headers), **headers},
-                data=data,
-                # It would name a type even where there is no body.
-                skip_auto_headers=("Content-Type",),
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=settings.connect_timeout,
-                    sock_read=settings.read_timeout + request.hold_seconds,
-                ),
-                ssl=tls,
-                proxy=proxy,
-                allow_redirects=False,
-                trace_request_ctx=way,
-            )
+            async with asyncio.timeout(None) as way.limit:
+                way.seconds = 2 * read_limit
+                return await session.request(
+                    request.method,
+                    URL(url, encoded=True),
+                    headers={
+                        "Accept": "application/json",
+                        "Accept-Encoding": PACKINGS,
+                        **dict(request.headers),
+                        **headers,
+                    },
+                    data=data,
+                    # It would name a type even where there is no body.
+                    skip_auto_headers=("Content-Type",),
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=settings.connect_timeout, sock_read=read_limit
+                    ),
+                    ssl=tls,
+                    proxy=proxy,
+                    allow_redirects=False,
+                    trace_request_ctx=way,
+                )
         except (aiohttp.ClientError, OSError) as error:
             return no_answer(error, request, url=url, stands=way.stands, proxied=proxy is not None)
 
@@ -190,12 +209,16 @@ class AsyncClient:
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_create_end.append(_note_connection)
         tracing.on_connection_reuseconn.append(_note_connection)
+        tracing.on_request_headers_sent.append(_note_sent)
+        tracing.on_request_chunk_sent.append(_note_sent)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.settings.max_connections),
             headers={"User-Agent": USER_AGENT},
             # It would also send credentials from a .netrc file; proxies are looked up in addresses.
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            # Unpacking is limited in packing, the same for both clients.
+            auto_decompress=False,
             trace_configs=[tracing],
         )
 
@@ -206,13 +229,42 @@ class AsyncClient:
         size = 0
         if (head.announced_size or 0) > limit:
             raise answer_too_large(request, limit)
-        async for chunk in _chunks(answer, request):
+        async for chunk in self._chunks(answer, request):
             size += len(chunk)
             if size > limit:
                 raise answer_too_large(request, limit)
             parts.append(chunk)
         answer.release()
         return self.settings.without_secrets(replace(head, body=b"".join(parts)))
+
+    def _read_limit(self, request: Request) -> float:
+        """Return the seconds without a byte after which an answer counts as lost."""
+        return self.settings.read_timeout + request.hold_seconds
+
+    async def _chunks(self, answer: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:
+        limit = self._read_limit(request)
+        pace, clock = Pace(limit), asyncio.get_running_loop().time
+        try:
+            unpacker = Unpacker(answer.headers.get("Content-Encoding", ""))
+            while True:
+                began = clock()
+                # Bytes that frame the body count for the library's limit, though nothing comes of them.
+                async with asyncio.timeout(limit):
+                    data = await answer.content.read(CHUNK)
+                if not data:
+                    break
+                pace.received(len(data), waited=clock() - began)
+                for piece in unpacker.feed(data):
+                    yield piece
+            for piece in unpacker.end():
+                yield piece
+        except PackingUnknown as error:
+            failure: TransportError = answer_packed(request, str(error))
+        except (aiohttp.ClientError, OSError, PackingBroken) as error:
+            failure = broken_off(error, request, url=str(answer.url))
+        else:
+            return
+        raise failure
 
 
 @dataclass
@@ -221,10 +273,20 @@ class _Way:
 
     stands: bool = False
     """Whether it has a connection, TLS and a proxy's tunnel included."""
+    seconds: float = 0.0
+    """How long the head of the answer may take from the last byte sent."""
+    limit: asyncio.Timeout | None = None
+    """Ends the request."""
 
 
 async def _note_connection(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.stands = True
+
+
+async def _note_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    way: _Way = context.trace_request_ctx
+    if way.limit is not None:
+        way.limit.reschedule(asyncio.get_running_loop().time() + way.seconds)
 
 
 def _load_tls(settings: ClientSettings) -> ssl.SSLContext:
@@ -249,14 +311,3 @@ def _head(answer: aiohttp.ClientResponse, request: Request) -> Response:
 async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
-
-
-async def _chunks(answer: aiohttp.ClientResponse, request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.content.iter_chunked(CHUNK):
-            yield chunk
-    except (aiohttp.ClientError, OSError) as error:
-        failure = broken_off(error, request, url=str(answer.url))
-    else:
-        return
-    raise failure

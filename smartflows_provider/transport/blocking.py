@@ -2,7 +2,7 @@
 
 Invariants: redirects of API calls are not followed; no body is read beyond its limit; a request that must
 not be doubled never travels on an old connection, whose sudden end would leave its fate open; no error of
-the library, which would hold the key, is chained to one of ours.
+the library, which would hold the key, is chained to one of ours; several threads may use one client.
 """
 
 from __future__ import annotations
@@ -16,18 +16,32 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 import requests
+import urllib3
 
 from smartflows_provider.transport.addresses import full_address, proxy_for
-from smartflows_provider.transport.connecting import MarkingAdapter, never_stood
-from smartflows_provider.transport.errors import TransportError, answer_too_large, too_many_hops
+from smartflows_provider.transport.connecting import CarefulAdapter, OpenSockets, never_stood
+from smartflows_provider.transport.errors import (
+    Abandoned,
+    TransportError,
+    answer_packed,
+    answer_too_large,
+    too_many_hops,
+)
 from smartflows_provider.transport.failures import broken_off, causes_of, no_answer
+from smartflows_provider.transport.packing import (
+    PACKINGS,
+    PackingBroken,
+    PackingUnknown,
+    Unpacker,
+)
 from smartflows_provider.transport.redirects import MAX_HOPS, REDIRECTS, next_hop
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
 from smartflows_provider.wire.messages import Exchange, Request, Response
 
 T = TypeVar("T")
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
+"""Bytes that are read at most in one go."""
 
 
 class BlockingClient:
@@ -41,10 +55,8 @@ class BlockingClient:
     def __init__(self, settings: ClientSettings, *, repetition: Repetition | None = None) -> None:
         self.settings = settings
         self.repetition = repetition or Repetition()
-        self._session = _Session()
-        adapter = MarkingAdapter(pool_maxsize=settings.max_connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._opened = OpenSockets()
+        self._session = self._new_session()
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +67,16 @@ class BlockingClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections that are at rest."""
         self._session.close()
+
+    def abandon(self) -> None:
+        """
+        End at once what other threads are asking or reading, for good: they fail with a TransportError.
+
+        Nothing can be sent with the client after that.
+        """
+        self._opened.end()
 
     def run(self, exchange: Exchange[T], *, repetition: Repetition | None = None) -> T:
         """
@@ -109,8 +129,6 @@ class BlockingClient:
         raise too_many_hops(request, MAX_HOPS)
 
     def _send_once(self, request: Request) -> Response:
-        if not request.repeatable:
-            self._session.close()
         url = full_address(self.settings.url(request.path), request.query)
         with self._open(request, url=url, headers=self.settings.auth_headers) as answer:
             return self._whole(answer, request)
@@ -120,25 +138,34 @@ class BlockingClient:
         with ExitStack() as stack:
             body = request.body
             data = stack.enter_context(body.open("rb")) if isinstance(body, Path) else body
-            answer = self._ask(request, url, headers, data)
+            session = self._session if request.repeatable else stack.enter_context(self._new_session())
+            answer = self._ask(session, request, url, headers, data)
             if isinstance(answer, TransportError):
                 raise answer
             stack.callback(answer.close)
             yield answer
 
     def _ask(
-        self, request: Request, url: str, headers: Mapping[str, str], data: bytes | IO[bytes] | None
+        self,
+        session: requests.Session,
+        request: Request,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | IO[bytes] | None,
     ) -> requests.Response | TransportError:
         """Return the answer or the failure; as a value, so that the library's error is not chained to it."""
         settings = self.settings
         proxy = proxy_for(url, settings.proxy)
+        if self._opened.ended:
+            return Abandoned(f"{request.label} was given up", kind="reset")
         try:
-            return self._session.request(
+            return session.request(
                 request.method,
                 url,
                 headers={
                     "User-Agent": USER_AGENT,
                     "Accept": "application/json",
+                    "Accept-Encoding": PACKINGS,
                     **dict(request.headers),
                     **headers,
                 },
@@ -156,6 +183,13 @@ class BlockingClient:
                 map(never_stood, causes_of(error))
             )
             return no_answer(error, request, url=url, stands=not unsent, proxied=proxy is not None)
+
+    def _new_session(self) -> requests.Session:
+        session = _Session()
+        adapter = CarefulAdapter(opened=self._opened, pool_maxsize=self.settings.max_connections)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
 
     def _whole(self, answer: requests.Response, request: Request) -> Response:
         limit = self.settings.max_body_bytes
@@ -191,8 +225,14 @@ def _head(answer: requests.Response, request: Request) -> Response:
 
 def _chunks(answer: requests.Response, request: Request) -> Iterator[bytes]:
     try:
-        yield from answer.iter_content(CHUNK)
-    except (requests.RequestException, OSError) as error:
+        unpacker = Unpacker(answer.headers.get("Content-Encoding", ""))
+        # Unlike iter_content, it returns what there is, and does not wait until a chunk is full.
+        while data := answer.raw.read1(CHUNK, decode_content=False):
+            yield from unpacker.feed(data)
+        yield from unpacker.end()
+    except PackingUnknown as error:
+        failure: TransportError = answer_packed(request, str(error))
+    except (urllib3.exceptions.HTTPError, OSError, PackingBroken) as error:
         failure = broken_off(error, request, url=answer.url)
     else:
         return

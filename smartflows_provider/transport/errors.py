@@ -11,7 +11,9 @@ from typing import Literal
 
 from smartflows_provider.wire.messages import Request
 
-FailureKind = Literal["dns", "refused", "tls", "timeout", "proxy", "unreachable", "reset", "too_large"]
+FailureKind = Literal[
+    "dns", "refused", "tls", "timeout", "proxy", "unreachable", "reset", "too_large", "packed"
+]
 
 
 class TransportError(Exception):
@@ -37,6 +39,22 @@ class AnswerLost(TransportError):
 
 class AnswerTooLarge(TransportError):
     """The body is larger than the limit for API answers; it was not read to its end."""
+
+
+class AnswerPacked(TransportError):
+    """The body is packed in a way that was not asked for; it was not read."""
+
+
+class Abandoned(TransportError):
+    """The client was given up by its owner; nothing was sent."""
+
+
+def answer_packed(request: Request, encoding: str) -> AnswerPacked:
+    """Return the error for an answer with a ``Content-Encoding`` that is not unpacked."""
+    return AnswerPacked(
+        f"the answer to {request.label} is packed as {encoding[:40]!r}, which was not asked for",
+        kind="packed",
+    )
 
 
 def answer_too_large(request: Request, limit: int) -> AnswerTooLarge:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from smartflows_provider.transport.errors import AnswerLost, FailureKind, NotSent, TransportError
+from smartflows_provider.transport.pace import TooSlow
+from smartflows_provider.transport.packing import PackingBroken
 from smartflows_provider.wire.messages import Request
 
 _KINDS: tuple[tuple[type[BaseException], FailureKind], ...] = (
@@ -100,6 +102,9 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 def _reason(causes: list[BaseException]) -> str:
     """Return the cause nearest to the operating system, without objects' addresses and URLs."""
+    for one in causes:
+        if isinstance(one, TooSlow | PackingBroken):
+            return str(one)
     for one in causes:
         if isinstance(one, ssl.SSLError) and _tls_reason(one):
             return f"{_tls_reason(one)}: {getattr(one, 'verify_message', '') or one.strerror}"

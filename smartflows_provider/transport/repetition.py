@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.retry import retry_base
 from tenacity.stop import stop_after_attempt
 
-from smartflows_provider.transport.errors import AnswerTooLarge, NotSent, TransportError
+from smartflows_provider.transport.errors import AnswerLost, NotSent
 from smartflows_provider.wire.messages import Request, Response
 from smartflows_provider.wire.retry_after import read_retry_after
 
@@ -37,9 +37,7 @@ class Repetition:
         if isinstance(error, NotSent):
             # A refused certificate or a rejected handshake stays refused.
             return error.kind != "tls"
-        return (
-            isinstance(error, TransportError) and request.repeatable and not isinstance(error, AnswerTooLarge)
-        )
+        return isinstance(error, AnswerLost) and request.repeatable
 
     def may_repeat_answer(self, request: Request, response: Response) -> bool:
         """Tell whether a try with this answer may be repeated."""

@@ -68,7 +68,8 @@ class Response:
         length = self.headers.get("content-length", "").strip()
         if not (length.isascii() and length.isdigit()) or len(length) > _LONGEST_LENGTH:
             return None
-        return None if "content-encoding" in self.headers else int(length)
+        packing = self.headers.get("content-encoding", "identity").strip().lower()
+        return int(length) if packing == "identity" else None
 
     def json(self) -> Any:
         """

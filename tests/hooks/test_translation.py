@@ -21,7 +21,9 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.hooks.translation import NOTHING_DONE, NOTHING_SENT, NOTHING_TAKEN, OPEN, translate
 from smartflows_provider.transport import errors as transport_errors
 from smartflows_provider.transport.errors import (
+    Abandoned,
     AnswerLost,
+    AnswerPacked,
     AnswerTooLarge,
     FailureKind,
     NotSent,
@@ -69,7 +71,7 @@ def test_every_failure_on_the_way_says_whether_something_can_have_been_taken(fai
         for one in vars(transport_errors).values()
         if isinstance(one, type) and issubclass(one, TransportError)
     }
-    assert kinds == {TransportError, NotSent, AnswerLost, AnswerTooLarge}
+    assert kinds == {TransportError, NotSent, AnswerLost, AnswerTooLarge, AnswerPacked, Abandoned}
     for kind in kinds:
         error = translate(kind("it broke", kind=failure), where=WHERE)
         expected = (FlowConnectionError, NOTHING_TAKEN) if kind is NotSent else (FlowServiceError, OPEN)

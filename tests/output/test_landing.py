@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import tracemalloc
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from fsspec.implementations import memory
+from fsspec.implementations.memory import MemoryFile
 from upath import UPath
 
 from smartflows_provider.output.documents import LandedDocument, document_dir, land
@@ -123,26 +126,29 @@ def test_a_place_that_cannot_be_written_is_named_with_what_to_check(tmp_path):
         assert caught.value.retry_helps
 
 
-def test_a_storage_that_fills_up_in_the_middle_is_named_and_keeps_no_part(root, monkeypatch):
-    class Full:
-        def __init__(self, handle):
-            self.handle = handle
+def test_a_disk_that_takes_no_more_is_named_and_keeps_no_part(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StorageFailed, match="File too large"):
+            land([b"x" * 60_000] * 2, tmp_path, NAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(tmp_path) == []
 
+
+def test_a_store_that_fails_in_the_middle_is_named_and_keeps_no_part(tmp_path, monkeypatch):
+    class Failing(MemoryFile):
         def write(self, chunk):
             if chunk == b"too much":
                 raise OSError(28, "No space left on device")
-            return self.handle.write(chunk)
+            return super().write(chunk)
 
-        def close(self):
-            self.handle.close()
-
-    fs = UPath(root).fs if root.__class__.__module__.startswith("pathlib") else root.fs
-    opened = fs.open
-    monkeypatch.setattr(type(fs), "open", lambda self, path, mode: Full(opened(path, mode)))
+    store = UPath(f"memory://bucket{tmp_path}")
+    monkeypatch.setattr(memory, "MemoryFile", Failing)
     with pytest.raises(StorageFailed, match="No space left on device"):
-        land([b"ok", b"too much"], root, NAME)
-    monkeypatch.undo()
-    assert files(root) == []
+        land([b"ok", b"too much"], store, NAME)
+    assert files(store) == []
 
 
 def test_an_execution_id_that_looks_like_a_path_stays_one_directory(tmp_path):

@@ -10,7 +10,9 @@ from client_driving import GET, START
 from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider.transport.errors import (
+    Abandoned,
     AnswerLost,
+    AnswerPacked,
     AnswerTooLarge,
     FailureKind,
     NotSent,
@@ -130,7 +132,12 @@ def test_an_answer_that_is_too_large_stays_so() -> None:
 
 def test_foreign_errors_are_not_repeated() -> None:
     assert not Repetition().may_repeat_error(GET, ValueError("x"))
-    assert Repetition().may_repeat_error(GET, TransportError("x", kind="reset"))
+    assert Repetition().may_repeat_error(GET, AnswerLost("x", kind="reset"))
+
+
+@pytest.mark.parametrize("kind", [TransportError, AnswerTooLarge, AnswerPacked, Abandoned])
+def test_what_stays_as_it_is_is_not_asked_for_again(kind: type[TransportError]) -> None:
+    assert not Repetition().may_repeat_error(GET, kind("x", kind="reset"))
 
 
 def test_pauses_grow_and_stay_below_their_limits() -> None:

@@ -262,10 +262,10 @@ def test_each_read_has_its_address(exchange: Any, answer: Reply, label: str) -> 
     assert request.repeatable
 
 
-def test_a_documents_content_is_asked_for_in_any_type() -> None:
+def test_a_documents_content_is_asked_for_in_any_type_and_unpacked() -> None:
     request = wire.document_content("d1")
     assert request.label == "GET /documents/d1/content"
-    assert request.headers == (("Accept", "*/*"),)
+    assert request.headers == (("Accept", "*/*"), ("Accept-Encoding", "identity"))
 
 
 @pytest.mark.parametrize(
