@@ -73,6 +73,11 @@ def translate(
     )
 
 
+def without_words(error: WireError | TransportError) -> WireError | TransportError:
+    """Return an error without the service's own words, which may quote what was sent."""
+    return error.without_detail() if isinstance(error, WireError) else error
+
+
 def seconds_asked(error: WireError | TransportError) -> float | None:
     """Return how many seconds the service asked to wait, None if it named none."""
     return error.retry_after if isinstance(error, WireError) else None
