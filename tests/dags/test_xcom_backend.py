@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,34 +16,40 @@ from support.object_store import Bucket, bucket, s3_endpoint
 __all__ = ["bucket", "s3_endpoint"]
 
 ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
 THRESHOLD = 300
 """Bytes: ids and addresses stay in the database, manifests go to the bucket."""
 
 pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("airflow_db")]
 
 
-@pytest.fixture
-def smart_flows_directory() -> Path:
-    return ROOT / "example_dags" / "flows"
-
-
 def test_manifests_pass_through_airflows_backend_on_object_storage_and_documents_land_on_s3(
-    bucket: Bucket, smart_flows_server: Any, tmp_path: Path
+    bucket: Bucket, smart_flows_server: Any
 ) -> None:
-    smart_flows_server.configure(speed=20.0)
+    page = {"kind": "document", "template": "page.j2", "format": "html", "file_name": "Letter.html"}
+    smart_flows_server.add_flow(
+        name="Letter",
+        start_from="panel",
+        templates={"page.j2": "<h1>Dear Ada</h1>"},
+        steps=[{"id": "one", **page}, {"id": "out", "kind": "output", "values": {"total": 7}}],
+    )
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(HERE / "bundle"),
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
         "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": str(bucket.path / "xcom"),
         "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": str(THRESHOLD),
         "AIRFLOW_CONN_SMARTFLOWS_DEFAULT": smart_flows_server.connection_json(),
-        "AIRFLOW_CONN_FLIGHTS_DB": json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "flights.db")}),
         "AIRFLOW_VAR_REPORTS_PATH": str(bucket.path / "reports"),
     }
-    command = [sys.executable, str(Path(__file__).with_name("run_example.py")), "chained_flows"]
     done = subprocess.run(
-        [*command, json.dumps({"month": 1, "letters": 2})],
+        [
+            sys.executable,
+            str(HERE / "run_dag.py"),
+            str(HERE / "bundle" / "letter_and_reader.py"),
+            "letter_and_reader",
+        ],
         env=environment,
         capture_output=True,
         text=True,
@@ -51,17 +58,19 @@ def test_manifests_pass_through_airflows_backend_on_object_storage_and_documents
     )
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.rpartition("RESULT")[2])
-    assert result["state"] == "success"
+    assert result["state"] == "success", done.stdout[-6000:]
 
-    ranking, letter = result["returned"]["rank_carriers"], result["returned"]["write_letter"]
-    assert len(json.dumps(ranking)) > THRESHOLD
-    assert ranking["values"]["ranking"][0]["Name"]
-    (document,) = letter["documents"]
-    key = document["uri"].removeprefix(f"s3://aws_loopback@{bucket.name}/")
-    stored = bucket.stored()
-    assert len(bucket.read(key)) == document["size"]
-
-    kept = {key.split("/")[3] for key in stored if key.startswith("xcom/chained_flows/")}
-    assert {"rank_carriers", "write_letter"} <= kept
-    assert len([key for key in stored if key.startswith("xcom/")]) < 5, stored
+    # The database has the address, the bucket the manifest, and the reading task gets the manifest.
+    address = result["returned"]["letter"]
+    assert address.startswith(f"s3://aws_loopback@{bucket.name}/xcom/letter_and_reader/")
+    kept = [key for key in bucket.stored() if key.startswith("xcom/")]
+    assert kept == [address.removeprefix(f"s3://aws_loopback@{bucket.name}/")], (
+        "only it is over the threshold"
+    )
+    manifest = json.loads(bucket.read(kept[0]))
+    assert manifest["values"] == {"total": 7}
+    (document,) = manifest["documents"]
+    assert result["returned"]["read"] == {"total": 7, "size": document["size"]}
+    content = bucket.read(document["uri"].removeprefix(f"s3://aws_loopback@{bucket.name}/"))
+    assert hashlib.sha256(content).hexdigest() == document["sha256"]
     assert bucket.pending() == []
