@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 THRESHOLD = 300
 """Bytes: ids and addresses stay in the database, manifests go to the bucket."""
 
-pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("airflow_db")]
+pytestmark = [pytest.mark.dag, pytest.mark.full, pytest.mark.usefixtures("airflow_db")]
 
 
 def test_manifests_pass_through_airflows_backend_on_object_storage_and_documents_land_on_s3(
