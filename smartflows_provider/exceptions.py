@@ -111,7 +111,7 @@ class FlowConfigurationError(FlowException, AirflowFailException):
 
 class FlowConnectionError(FlowException):
     """
-    The service, or Airflow's API server, could not be reached.
+    The service, Airflow's API server, or what the input is read from, could not be reached.
 
     A retry helps once it can be reached. The service has taken nothing.
     """
@@ -275,7 +275,7 @@ class FlowExecutionGoneError(FlowException, AirflowFailException):
     """
     The service no longer has the execution, its clean-up settings removed it.
 
-    No retry helps; clear the task to start a new one. How the execution ended is not known.
+    No retry helps; clear the task to start a new one. Its message says whether the execution was seen to end.
     """
 
     retry_helps = False

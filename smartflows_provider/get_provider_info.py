@@ -50,6 +50,12 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["smartflows_provider.triggers.execution"],
             }
         ],
+        "task-decorators": [
+            {
+                "name": "smart_flow",
+                "class-name": "smartflows_provider.decorators.smart_flows.smart_flow_task",
+            }
+        ],
         "extra-links": ["smartflows_provider.links.FlowExecutionLink"],
         "connection-types": [_smart_flows_connection()],
     }

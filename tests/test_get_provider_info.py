@@ -40,7 +40,11 @@ def test_every_module_and_class_that_the_entry_names_can_be_imported() -> None:
     ]  # fmt: skip
     for name in modules:
         assert importlib.import_module(name)
-    classes = [*info["extra-links"], *(one["hook-class-name"] for one in info["connection-types"])]
+    classes = [
+        *info["extra-links"],
+        *(one["hook-class-name"] for one in info["connection-types"]),
+        *(one["class-name"] for one in info["task-decorators"]),
+    ]
     for path in classes:
         module, _, name = path.rpartition(".")
         assert getattr(importlib.import_module(module), name)

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote
 
 from smartflows_provider.exceptions import FlowException
 from smartflows_provider.hooks.base import FlowSystemHook
-from smartflows_provider.hooks.translation import translate
+from smartflows_provider.hooks.payload import (
+    InputOptions,
+    aprepare_payload,
+    prepare_payload,
+    read_options,
+)
+from smartflows_provider.hooks.translation import NOTHING_SENT, translate
 from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_CONN_ID, SMART_FLOWS_LABEL
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
@@ -83,9 +90,13 @@ class SmartFlowsHook(FlowSystemHook):
         content_type: str | None = None,
         unattended: bool = False,
         dataset_id: str | None = None,
+        **inputs: Unpack[InputOptions],
     ) -> RunSnapshot:
         """
         Start an execution.
+
+        The input is one of ``xml``, ``data``, ``rows`` and ``records``, or ``body`` where it is ready to be
+        sent, or none. It is read a few rows at a time and checked before anything is sent.
 
         :param flow: id or name of the flow; a name is looked up. None opens an execution in which a
             person selects the flow; not with ``unattended``.
@@ -93,15 +104,25 @@ class SmartFlowsHook(FlowSystemHook):
         :param content_type: of the body, ``wire.smart_flows.XML_TYPE`` or ``JSON_TYPE``.
         :param unattended: run without asking anybody; form fields take their defaults.
         :param dataset_id: the plug-in's data set.
+        :param inputs: ``xml`` (text, bytes, an lxml element, or a path object), ``data`` (a mapping),
+            ``rows`` (mappings from any iterable, lists with ``columns``, a DB-API cursor, or a path) or
+            ``records`` (of a plug-in); ``root``, ``row``, ``header``, ``columns``, ``xsd``, ``none_as``,
+            ``namespaces``, ``bad_characters`` and ``hide_payload`` as :class:`SmartFlowsRunFlowOperator`
+            takes them. Relative paths are taken from the working directory.
         :returns: the first progress; its ``execution_id`` names the run.
+        :raises FlowInputError: if the input cannot be sent; no retry helps.
+        :raises FlowConfigurationError: if the arguments contradict each other; no retry helps.
         :raises FlowConnectionError: if nothing was taken; a retry helps.
         :raises FlowServiceError: if it is open whether the execution was started.
         :raises FlowRequestRefusedError: if the service refuses the input; no retry helps.
         """
-        exchange = wire.start_flow(
-            flow, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id
-        )
-        return self.run(exchange, flow=flow)
+        start = partial(wire.start_flow, flow, unattended=unattended, dataset_id=dataset_id)
+        if not inputs:
+            return self.run(start(body=body, content_type=content_type), flow=flow)
+        where = self.identity(flow=flow)
+        arguments, hide = read_options(inputs, body=body, where=where)
+        with prepare_payload(arguments, where=where, fate=NOTHING_SENT, hide_payload=hide) as payload:
+            return self.run(start(body=payload.body, content_type=payload.content_type), flow=flow)
 
     async def astart(
         self,
@@ -111,12 +132,21 @@ class SmartFlowsHook(FlowSystemHook):
         content_type: str | None = None,
         unattended: bool = False,
         dataset_id: str | None = None,
+        **inputs: Unpack[InputOptions],
     ) -> RunSnapshot:
-        """Start an execution as :meth:`start` does."""
-        exchange = wire.start_flow(
-            flow, body=body, content_type=content_type, unattended=unattended, dataset_id=dataset_id
-        )
-        return await self.arun(exchange, flow=flow)
+        """
+        Start an execution as :meth:`start` does.
+
+        The input is read in a thread of its own, which a cursor must allow for (SQLite's with
+        ``check_same_thread=False``).
+        """
+        start = partial(wire.start_flow, flow, unattended=unattended, dataset_id=dataset_id)
+        if not inputs:
+            return await self.arun(start(body=body, content_type=content_type), flow=flow)
+        where = self.identity(flow=flow)
+        arguments, hide = read_options(inputs, body=body, where=where)
+        with await aprepare_payload(arguments, where=where, fate=NOTHING_SENT, hide_payload=hide) as payload:
+            return await self.arun(start(body=payload.body, content_type=payload.content_type), flow=flow)
 
     # --- following ---
 

@@ -200,6 +200,22 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
     )
 
 
+def purged_error(status: str, detail: str, *, where: RunIdentity) -> FlowExecutionGoneError:
+    """
+    Return the error for a run that was removed between its end and the reading of its output.
+
+    :param status: in which it has ended.
+    :param detail: what the service answered.
+    :param where: which run it is.
+    """
+    return FlowExecutionGoneError(
+        f"The execution ended in {status}, but was gone when its output was to be read: {detail}.",
+        where=where,
+        fate="The project's clean-up settings have purged it; what it had made may be gone with it.",
+        advice="Let the clean-up settings keep executions for longer; clear the task to start a new one.",
+    )
+
+
 def timeout_error(*, where: RunIdentity, status: str | None, fate: str) -> FlowTimeoutError:
     """Return the error for a run that was not finished at its deadline."""
     return FlowTimeoutError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
+
+from smartflows_provider.option_words import check_words
 
 OnUserInput = Literal["wait", "fail", "answer"]
 OnWarning = Literal["succeed", "fail"]
@@ -41,12 +43,9 @@ class RunOptions:
     """Whether a run that this task gives up on is cancelled."""
 
     def __post_init__(self) -> None:
+        check_words(self)
         hints: dict[str, Any] = get_type_hints(type(self))
         for field in fields(self):
             value, hint = getattr(self, field.name), hints[field.name]
-            allowed = get_args(hint)
-            if allowed and value not in allowed:
-                words = ", ".join(map(repr, allowed))
-                raise ValueError(f"{field.name} is {value!r}; it takes one of {words}")
             if hint is float and not (isinstance(value, int | float) and value > 0):
                 raise ValueError(f"{field.name} is {value!r}; it takes a number of seconds above 0")

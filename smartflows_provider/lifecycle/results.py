@@ -30,7 +30,7 @@ from smartflows_provider.exceptions import (
     RunIdentity,
 )
 from smartflows_provider.hooks.translation import translate
-from smartflows_provider.lifecycle.conclude import error_of_ended_run
+from smartflows_provider.lifecycle.conclude import error_of_ended_run, purged_error
 from smartflows_provider.lifecycle.side_by_side import Halt, side_by_side
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import DocumentIncomplete, OutputError
@@ -41,7 +41,7 @@ from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.output.storage import clear_left_overs
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
-from smartflows_provider.wire.errors import ServiceFault, Throttled, WireError
+from smartflows_provider.wire.errors import NotFound, ServiceFault, Throttled, WireError
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -132,6 +132,7 @@ def judge(
     where: RunIdentity,
     log: Any,
     values_by_title: bool = False,
+    ended: str | None = None,
 ) -> tuple[Execution, Output]:
     """
     Read a finished execution and let only a good end pass.
@@ -142,11 +143,18 @@ def judge(
     :param where: which run it is.
     :param log: the task's logger.
     :param values_by_title: whether keys that are GUIDs are replaced by their titles.
+    :param ended: the status in which a wait has seen it end; None where nobody has waited.
     :returns: the execution and its output.
+    :raises FlowExecutionGoneError: if it is gone although its end was seen; no retry helps.
     :raises FlowException: for an execution that ended badly, or is not finished.
     """
     with output_errors(where), wire_errors(where):
-        execution = hook.client.run(get_execution(execution_id))
+        try:
+            execution = hook.client.run(get_execution(execution_id))
+        except NotFound as missing:
+            if ended is None:
+                raise
+            raise purged_error(ended, str(missing), where=where) from None
         output = extract(execution.raw, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
@@ -173,6 +181,7 @@ def take_output(
     on_warning: OnWarning,
     where: RunIdentity,
     log: Any,
+    ended: str | None = None,
     check: Check = go_on,
 ) -> Manifest:
     """
@@ -188,20 +197,23 @@ def take_output(
         where=where,
         log=log,
         values_by_title=options.values_by_title,
+        ended=ended,
     )
     return collect(hook, execution, output, options=options, where=where, log=log, check=check)
 
 
-def documents_of(hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity) -> Sequence[DocumentRef]:
+def documents_of(
+    hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity
+) -> tuple[Execution, Sequence[DocumentRef]]:
     """
-    Return the documents that a finished execution's output points at.
+    Return a finished execution, and the documents that its output points at.
 
     :raises FlowStateUnknownError: if the execution is not finished; a retry looks again.
     """
     with output_errors(where), wire_errors(where):
         execution = hook.client.run(get_execution(execution_id))
         if execution.phase.is_stable:
-            return extract(execution.raw).documents
+            return execution, extract(execution.raw).documents
     raise FlowStateUnknownError(
         f"The execution is not finished, its status is {execution.status}.",
         where=where,

@@ -27,6 +27,8 @@ from smartflows_provider.operators.arguments import mapping_argument, text_argum
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.documents import document_dir
 from smartflows_provider.output.extractor import DocumentRef
+from smartflows_provider.output.lineage import Landing
+from smartflows_provider.output.manifest import FlowEntry
 from smartflows_provider.waiting.schedule import SHORT_POLL
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
         SmartFlowsGetOutputOperator,
         SmartFlowsSendEventOperator,
     )
-    from smartflows_provider.output.manifest import DocumentEntry, Manifest
+    from smartflows_provider.output.manifest import Manifest
 
 NO_EXECUTION_FOLDER = "documents"
 """Folder of documents that are named by their ids."""
@@ -72,7 +74,7 @@ def take_output_of(operator: SmartFlowsGetOutputOperator, context: Context) -> M
     )
 
 
-def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[DocumentEntry]:
+def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> Landing:
     """Land the documents that the operator names."""
     hook = operator.hook
     base = storage_path(operator.documents_path, where=hook.identity())
@@ -85,18 +87,27 @@ def download_for(operator: SmartFlowsDownloadDocumentsOperator) -> list[Document
         )
     if operator.document_ids is None:
         _, execution_id, where = _execution(operator)
-        folder, documents = execution_id, documents_of(hook, execution_id, where=where)
+        execution, documents = documents_of(hook, execution_id, where=where)
     else:
         where = hook.identity()
-        folder, documents = NO_EXECUTION_FOLDER, _documents_named(operator.document_ids, where)
-    return land_documents(
+        execution, documents = None, _documents_named(operator.document_ids, where)
+    entries = land_documents(
         hook,
         documents,
-        target=document_dir(base, folder),
+        target=document_dir(base, NO_EXECUTION_FOLDER if execution is None else execution.id),
         max_bytes=operator.max_document_bytes,
         where=where,
         log=operator.log,
         check=partial(_stop_if_killed, operator, where),
+    )
+    if execution is None:
+        return Landing(documents=tuple(entries))
+    return Landing(
+        documents=tuple(entries),
+        execution_id=execution.id,
+        flow=FlowEntry(id=execution.flow.id, name=execution.flow.name),
+        status=execution.status,
+        url=hook.execution_url(execution.id),
     )
 
 

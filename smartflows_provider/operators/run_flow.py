@@ -45,7 +45,7 @@ from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, 
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle, look
 from smartflows_provider.lifecycle.worker_kill import WorkerKill
 from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
-from smartflows_provider.operators.payload_source import InputArguments, prepare_input
+from smartflows_provider.operators.payload_source import prepare_input
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.extractor import Output
 from smartflows_provider.output.manifest import Manifest, build_manifest
@@ -368,6 +368,7 @@ class FlowRun:
                 on_warning=self._options.on_warning,
                 where=where,
                 log=self._log,
+                ended=ended.status if ended.reason == "finished" else None,
                 check=self._kill.check,
             )
         except FlowExecutionCanceledError:
@@ -438,23 +439,12 @@ class FlowRun:
         return unattended
 
     def _payload(self, fate: str) -> AbstractContextManager[PreparedPayload]:
-        operator = self._operator
-        names = ("xml", "data", "rows", "sql", "records")
-        header = operator.payload_argument("header")
-        arguments = InputArguments(
-            **{name: operator.payload_argument(name) for name in names},
-            header=mapping_argument(header, "header", where=self._where()),
-            sql_conn_id=operator.sql_conn_id,
-            root=operator.root,
-            row=operator.row,
-            xsd=operator.xsd,
-            hide_values=operator.hide_payload,
-            correlation=self._correlation,
-        )
-        dag = operator.get_dag()
-        dag_file = dag.fileloc if dag is not None else None
         return prepare_input(
-            arguments, context=self._context, dag_file=dag_file, where=self._where(), fate=fate
+            self._operator,
+            context=self._context,
+            where=self._where(),
+            fate=fate,
+            correlation=self._correlation,
         )
 
     def _request(self, payload: PreparedPayload, *, unattended: bool) -> RunRequest:

@@ -9,8 +9,9 @@ triggerer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import TaskDeferralError
@@ -18,12 +19,14 @@ from airflow.sdk.exceptions import TaskDeferralError
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
 from smartflows_provider.operators.rows_function import RowsFunction
+from smartflows_provider.payload.options import Style
 from smartflows_provider.systems import SMART_FLOWS_CONN_ID
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.options import (
@@ -34,10 +37,15 @@ if TYPE_CHECKING:
         OnWarning,
     )
     from smartflows_provider.operators.run_flow import FlowRun
+    from smartflows_provider.output.lineage import Landing
     from smartflows_provider.output.manifest import DocumentEntry, Manifest
+    from smartflows_provider.payload.arguments import InputArguments
+    from smartflows_provider.payload.options import BadCharacters, NoneAs
 
 DEFAULT_MAX_XCOM_BYTES = 48 * 1024
 HIDDEN = "hidden by hide_payload"
+
+_Options = TypeVar("_Options", RunOptions, Style)
 
 
 class _SmartFlowsOperator(BaseOperator):
@@ -57,7 +65,45 @@ class _SmartFlowsOperator(BaseOperator):
         return SmartFlowsHook(self.smart_flows_conn_id)
 
 
-class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
+class LandingOperator(_SmartFlowsOperator):
+    """What the operators share that bring a run's documents along: they say where these went."""
+
+    landing: Landing | None = None
+    """What the task has brought; None as long as it has not."""
+
+    def _landed(self, landing: Landing, context: Context) -> None:
+        """Describe the events of the task's outlets, and keep for OpenLineage what was brought."""
+        self.landing = landing
+        if self.outlets:
+            from smartflows_provider.operators.assets import describe_events
+
+            describe_events(self.outlets, context=context, landing=landing, log=self.log)
+
+    def _taken(self, manifest: Manifest, context: Context) -> Manifest:
+        """Do the same with what a manifest lists, and return the manifest."""
+        from smartflows_provider.output.lineage import Landing
+
+        self._landed(Landing.of(manifest), context)
+        return manifest
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """
+        Return what the task has read and written, also where it has failed.
+
+        :param task_instance: not needed.
+        :returns: what the provider for OpenLineage, which asks at the task's end, makes an event of; None
+            where it is not installed.
+        """
+        del task_instance
+        try:
+            from smartflows_provider.operators.openlineage import lineage_of
+        except ImportError:
+            self.log.debug("The provider for OpenLineage is not installed.")
+            return None
+        return lineage_of(self)
+
+
+class SmartFlowsRunFlowOperator(LandingOperator):
     """
     Runs a flow and takes its output along.
 
@@ -66,8 +112,11 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
     ``execution_url``. On Airflow 3.3 and later a retry attaches to the execution that an earlier attempt
     has started.
 
+    Events of the task's ``outlets`` say what was landed: an ``AssetAlias`` gets each document as an asset, an
+    ``Asset`` what is known of the run.
+
     The input is one of ``xml``, ``data``, ``rows``, ``sql`` and ``records``, or none for flows that start
-    from the execution panel. ``rows`` and ``sql`` are read on the worker.
+    from the execution panel. ``rows`` and ``sql`` are read on the worker, a few rows at a time.
 
     :param flow: id or name of the flow (templated). A name is looked up, because ids differ between
         environments. None opens an execution in which a person selects the flow.
@@ -78,8 +127,9 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         ``ObjectStoragePath`` (templated; a string that ends in ``.xml`` is a template file).
     :param data: the input as a mapping of element names to values (templated; a string is JSON, and one
         that ends in ``.json`` is a template file).
-    :param rows: the input as rows: a list of mappings, an XComArg, the path of a CSV or JSON-lines file, or
-        a function of the context that returns rows (templated).
+    :param rows: the input as rows: a list of mappings, or of lists with ``columns``, an XComArg, the path of
+        a CSV, JSON-lines or Parquet file, or a function of the context that returns rows or a DB-API cursor
+        (templated).
     :param sql: a query whose rows are the input (templated; one that ends in ``.sql`` is a template file).
     :param sql_conn_id: the connection for ``sql`` (templated).
     :param records: plug-in records: ``{"id": [...], "entity": ..., "userId": ...,
@@ -88,6 +138,13 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
     :param row: name of each row's element, for ``rows`` and ``sql`` (templated).
     :param header: elements before the rows, and attributes of the root as ``@name``, for ``rows`` and
         ``sql`` (templated).
+    :param columns: names of the fields, for ``rows`` that are lists (templated).
+    :param none_as: what None becomes in ``data``, ``rows`` and ``sql``: no element (``absent``), one with
+        ``xsi:nil="true"`` (``nil``), or an empty one (``empty``).
+    :param namespaces: ``{prefix: namespace}``, declared on the root element; the prefix ``""`` is the default
+        for names without one (templated).
+    :param bad_characters: where a value holds a character that XML cannot carry, ``fail``, or ``replace`` it
+        by U+FFFD.
     :param xsd: path of the flow's XSD; the input is brought into its order and checked against it before
         anything is sent. A relative path is taken from the DAG file's folder (templated).
     :param hide_payload: keep the input out of rendered fields, and out of messages about the start. Input
@@ -141,6 +198,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         "root",
         "row",
         "header",
+        "columns",
+        "namespaces",
         "xsd",
         "answers",
         "outputs",
@@ -154,12 +213,15 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         "sql": "sql",
         "records": "json",
         "header": "json",
+        "columns": "json",
+        "namespaces": "json",
         "answers": "json",
         "outputs": "json",
     }
     operator_extra_links = (FlowExecutionLink(),)
 
-    _PAYLOAD_FIELDS = ("xml", "data", "rows", "sql", "records", "header", "answers")
+    INPUTS: ClassVar[Sequence[str]] = ("xml", "data", "rows", "sql", "records")
+    PAYLOAD_FIELDS: ClassVar[Sequence[str]] = (*INPUTS, "header", "answers")
 
     def __init__(
         self,
@@ -177,6 +239,10 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         root: str | None = None,
         row: str | None = None,
         header: Mapping[str, Any] | None = None,
+        columns: Sequence[str] | str | None = None,
+        none_as: NoneAs = "absent",
+        namespaces: Mapping[str, str] | None = None,
+        bad_characters: BadCharacters = "fail",
         xsd: str | PathLike[str] | None = None,
         hide_payload: bool = False,
         wait_for_completion: bool = True,
@@ -214,6 +280,10 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         self.root = root
         self.row = row
         self.header = header
+        self.columns = columns
+        self.none_as = none_as
+        self.namespaces = namespaces
+        self.bad_characters = bad_characters
         self.xsd = xsd
         self.hide_payload = hide_payload
         self.wait_for_completion = wait_for_completion
@@ -226,7 +296,9 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         self.documents_path = documents_path
         self.max_document_bytes = max_document_bytes
         self.max_xcom_bytes = max_xcom_bytes
-        self.options = self._checked_options(
+        self._checked(Style, none_as=none_as, bad_characters=bad_characters)
+        self.options = self._checked(
+            RunOptions,
             timeout=timeout,
             poll_interval=poll_interval,
             max_outage=max_outage,
@@ -240,15 +312,15 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         )
         self._hidden: dict[str, Any] = {}
         self._run: FlowRun | None = None
+        self._check_input()
         self._check_arguments()
 
     def execute(self, context: Context) -> Manifest:
         """Start the flow or attach to its execution, wait, and return the manifest."""
         with self._new_run(context) as run:
             run.begin()
-            if not self.wait_for_completion:
-                return run.manifest_at_start()
-            return self._conclude(run)
+            manifest = self._conclude(run) if self.wait_for_completion else run.manifest_at_start()
+        return self._taken(manifest, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
         """
@@ -261,7 +333,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
         """
         with self._new_run(context) as run:
             run.resume(event)
-            return self._conclude(run)
+            manifest = self._conclude(run)
+        return self._taken(manifest, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; a trigger that failed fails the task with an error that names the run."""
@@ -279,6 +352,18 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
     def payload_argument(self, name: str) -> Any:
         """Return an argument that holds input, also where ``hide_payload`` has taken it out of sight."""
         return self._hidden.get(name, getattr(self, name))
+
+    def with_input(self, arguments: InputArguments, context: Context) -> InputArguments:
+        """
+        Return arguments with the input filled in; called on the worker, and only where the input is needed.
+
+        :param arguments: about the input.
+        :param context: the task's context, for functions of it.
+        """
+        given = {name: self.payload_argument(name) for name in self.INPUTS if name != "sql"}
+        if isinstance(given["rows"], RowsFunction):
+            given["rows"] = given["rows"].function(context)
+        return replace(arguments, **given)
 
     def _conclude(self, run: FlowRun) -> Manifest:
         """Return the manifest; wait for the end first, and once more after each answered form."""
@@ -302,26 +387,32 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
             return
         # Copies of a task share its attributes: each rendering has a mapping of its own.
         hidden: dict[str, Any] = {}
-        for name in self._PAYLOAD_FIELDS:
+        for name in self.PAYLOAD_FIELDS:
             value = getattr(self, name)
-            if value is None:
-                continue
-            seen = isinstance(value, str) and value == HIDDEN
-            hidden[name] = self._hidden.get(name) if seen else value
-            setattr(self, name, HIDDEN)
+            if value is not None:
+                hidden[name] = self._hidden.get(name) if _is_hidden(value) else value
+                setattr(self, name, self._out_of_sight(name, value))
         self._hidden = hidden
 
-    def _checked_options(self, **options: Any) -> RunOptions:
+    def _out_of_sight(self, name: str, value: Any) -> Any:
+        """Return what stands for a hidden argument."""
+        del name, value
+        return HIDDEN
+
+    def _checked(self, kind: type[_Options], **options: Any) -> _Options:
+        """Return options, which check themselves; an error names the task."""
         try:
-            return RunOptions(**options)
+            return kind(**options)
         except ValueError as error:
             raise ValueError(f"{self.task_id}: {error}.") from None
 
-    def _check_arguments(self) -> None:
-        """Refuse at parse time what cannot work."""
-        given = [
-            name for name in ("xml", "data", "rows", "sql", "records") if getattr(self, name) is not None
-        ]
+    def _given(self) -> list[str]:
+        """Name the inputs that are given."""
+        return [name for name in self.INPUTS if getattr(self, name) is not None]
+
+    def _check_input(self) -> None:
+        """Refuse at parse time an input that cannot work."""
+        given = self._given()
         if len(given) > 1:
             raise ValueError(
                 f"{self.task_id}: the input is given twice, as {' and '.join(given)}. Give one of xml, data, "
@@ -339,17 +430,28 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator):
                 f"{self.task_id}: rows and sql need row, the name of each row's element, and root, the name "
                 "of the root element; an xsd with a single root element makes root unnecessary."
             )
-        if self.unattended is True and (self.flow is None or self.dataset_id is not None):
-            raise ValueError(f"{self.task_id}: an unattended start needs flow and takes no dataset_id.")
         if self.correlation_path is not None and (not given or self.records is not None):
             raise ValueError(
                 f"{self.task_id}: correlation_path names a place in XML; it goes with xml, data, rows or sql."
             )
+
+    def _check_arguments(self) -> None:
+        """Refuse at parse time what cannot work."""
+        if self.unattended is True and (self.flow is None or self.dataset_id is not None):
+            raise ValueError(f"{self.task_id}: an unattended start needs flow and takes no dataset_id.")
         if self.options.on_user_input == "answer" and self.answers is None:
             raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
 
 
-class _LandingOperator(_SmartFlowsOperator):
+def _is_hidden(value: Any) -> bool:
+    """Tell whether a value stands for a hidden one, alone or inside a list or mapping of such."""
+    if isinstance(value, list | tuple | dict):
+        inside = value.values() if isinstance(value, dict) else value
+        return bool(value) and all(map(_is_hidden, inside))
+    return isinstance(value, str) and value == HIDDEN
+
+
+class _FetchingOperator(LandingOperator):
     """What the operators share that bring documents of an execution that is not theirs."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -362,7 +464,7 @@ class _LandingOperator(_SmartFlowsOperator):
         self.killed = True
 
 
-class SmartFlowsGetOutputOperator(_LandingOperator):
+class SmartFlowsGetOutputOperator(_FetchingOperator):
     """
     Takes the output of a finished execution along, whoever started it.
 
@@ -411,10 +513,11 @@ class SmartFlowsGetOutputOperator(_LandingOperator):
         from smartflows_provider.operators.on_execution import take_output_of
 
         with self.hook:
-            return take_output_of(self, context)
+            manifest = take_output_of(self, context)
+        return self._taken(manifest, context)
 
 
-class SmartFlowsDownloadDocumentsOperator(_LandingOperator):
+class SmartFlowsDownloadDocumentsOperator(_FetchingOperator):
     """
     Lands documents on storage, in constant memory.
 
@@ -457,11 +560,12 @@ class SmartFlowsDownloadDocumentsOperator(_LandingOperator):
 
     def execute(self, context: Context) -> list[DocumentEntry]:
         """Land the documents and return their entries."""
-        del context
         from smartflows_provider.operators.on_execution import download_for
 
         with self.hook:
-            return download_for(self)
+            landing = download_for(self)
+        self._landed(landing, context)
+        return list(landing.documents)
 
 
 class SmartFlowsAnswerFormOperator(_SmartFlowsOperator):

@@ -104,7 +104,8 @@ def extract(raw: Mapping[str, Any], *, values_by_title: bool = False) -> Output:
     :raises OutputTooDeep: if values are nested deeper than 100 levels; a retry does not help.
     :raises TitlesCollide: if several keys of one object would get the same title; a retry does not help.
     """
-    state = _mapping(raw.get("state"))
+    # Where an answer has no state, what a state would hold may stand beside its output.
+    state = _mapping(raw.get("state")) or raw
     lift = _Lift()
     values = _assemble(_own_part(raw), _parts(raw), lift, values_by_title=values_by_title)
     blocks = dict.fromkeys(
@@ -199,7 +200,8 @@ def _part(name: str, entry: Mapping[str, Any]) -> _Part:
     titles: dict[str, str] = {}
     for described in _mappings(form):
         if isinstance(key := described.get("key"), str) and (title := _text(described.get("title"))):
-            titles.setdefault(key, title)
+            # A form names a nested field by its path, as in rows[].total; only its last part is a key.
+            titles.setdefault(key.rpartition(".")[2], title)
     for described in _mappings(schema):
         for key, subschema in _mapping(described.get("properties")).items():
             if title := _text(_mapping(subschema).get("title")):
@@ -223,9 +225,12 @@ def _assemble(
         return lift.read(part, path, titles=part.titles if values_by_title else {})
 
     if own is not None:
-        _merge(values, _as_object(read(own, "")))
+        values = _as_object(read(own, ""))
     if len(parts) == 1:
-        _merge(values, _as_object(read(parts[0], "")))
+        more = _as_object(read(parts[0], ""))
+        if own is not None and values_by_title:
+            _check_titles(own, values, parts[0], more)
+        _merge(values, more)
     else:
         for part in parts:
             model = read(part, child("", part.name))
@@ -251,6 +256,23 @@ def _merge(values: dict[str, Any], more: dict[str, Any]) -> None:
     for key, value in more.items():
         if key not in values or values[key] != value:
             values[_free_key(key, values)] = value
+
+
+def _check_titles(own: _Part, values: Mapping[str, Any], part: _Part, more: Mapping[str, Any]) -> None:
+    """Refuse to merge two models in which different fields have the same title."""
+    for name in filter(more.__contains__, values):
+        first, second = _field_of(name, own), _field_of(name, part)
+        if first != second:
+            raise TitlesCollide(
+                f"the keys {first!r} of the output and {second!r} of its part would both be named {name!r}; "
+                "give the fields different titles in the flow, or set values_by_title=False"
+            )
+
+
+def _field_of(name: str, part: _Part) -> str:
+    """Return the key of the part's model that a value's name came from."""
+    fields = (key for key in _mapping(part.model) if _GUID.fullmatch(key) and part.titles.get(key) == name)
+    return next(fields, name)
 
 
 def _free_key(key: str, taken: Mapping[str, Any]) -> str:

@@ -90,11 +90,13 @@ def _what_there_is(values: Mapping[str, Any]) -> str:
 
 
 def _paths(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the keys of an object, and those of the objects in it, as expressions that find them."""
+    """Yield an object's keys, and those of objects and of lists of objects in it, as expressions."""
     for key, value in values.items():
         yield child("", key)
         if isinstance(value, Mapping):
             yield from (child(child("", key), inner) for inner in value)
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            yield from (child(f"{child('', key)}[]", inner) for inner in value[0])
 
 
 def _one_line(error: JMESPathError) -> str:

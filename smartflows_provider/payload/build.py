@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from smartflows_provider.payload.correlation import Correlation, in_mapping, in_xml
-from smartflows_provider.payload.documents import Style, root_of, write_mapping, write_rows
+from smartflows_provider.payload.documents import root_of, write_mapping, write_rows
 from smartflows_provider.payload.errors import UnsupportedInput
+from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.prepared import MEMORY_LIMIT, PayloadSink, PreparedPayload, empty_payload
 from smartflows_provider.payload.records import records_json
-from smartflows_provider.payload.tables import read_rows
-from smartflows_provider.payload.xml_check import check_chunks
+from smartflows_provider.payload.tables import cursor_rows, is_cursor, read_rows
+from smartflows_provider.payload.xml_check import LONGEST_TEXT, check_chunks
 from smartflows_provider.payload.xml_text import XmlSource, xml_chunks
 from smartflows_provider.payload.xsd import PathLike, Schema, load_schema
 from smartflows_provider.wire.smart_flows import JSON_TYPE, XML_TYPE
@@ -53,8 +54,11 @@ class MappingInput:
 class RowsInput:
     """Rows that become a document."""
 
-    rows: Iterable[Any] | PathLike = field(repr=False)
-    """Mappings, or sequences with ``columns``; or a path-like (CSV, JSON lines, JSON array)."""
+    rows: Any = field(repr=False)
+    """
+    Mappings, or sequences with ``columns``; a DB-API cursor; or a path-like (CSV, JSON lines, JSON array,
+    Parquet).
+    """
     root: str | None = None
     """None takes the schema's only root element."""
     row: str = "row"
@@ -62,7 +66,7 @@ class RowsInput:
     header: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Elements and ``"@attributes"`` of the root beside the rows."""
     columns: tuple[str, ...] | None = None
-    """Names for rows that are sequences."""
+    """Names for rows that are sequences, and for the columns of a cursor."""
     style: Style = field(default_factory=Style)
     """How values become XML."""
 
@@ -119,7 +123,12 @@ def prepare(
     try:
         description = _fill(sink, source, schema, correlation)
         if isinstance(source, XmlInput) or schema is not None:
-            check_chunks(sink, schema, hide_values=hide_values)
+            check_chunks(
+                sink,
+                schema,
+                hide_values=hide_values,
+                trusted=not isinstance(source, XmlInput) and sink.longest_write <= LONGEST_TEXT,
+            )
         return sink.finish(description=description)
     except BaseException:
         sink.discard()
@@ -149,7 +158,7 @@ def _fill(
         case RowsInput():
             count = write_rows(
                 sink,
-                read_rows(source.rows) if hasattr(source.rows, "open") else source.rows,
+                _rows_of(source),
                 root=source.root,
                 row=source.row,
                 header=in_mapping(source.header, correlation) if correlation else source.header,
@@ -161,3 +170,11 @@ def _fill(
         case RecordsInput():
             sink.write(records_json(source.records))
             return "plug-in records"
+
+
+def _rows_of(source: RowsInput) -> Iterable[Any]:
+    """Return the rows, from wherever they are kept."""
+    rows: Any = source.rows
+    if is_cursor(rows):
+        return cursor_rows(rows, source.columns)
+    return read_rows(rows) if hasattr(rows, "open") else rows

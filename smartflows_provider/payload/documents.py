@@ -7,37 +7,25 @@ Invariant: equal input writes equal bytes, with a line break after every row so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from smartflows_provider.payload.elements import (
     ElementWriter,
-    NoneAs,
     Scope,
+    attribute_name,
     child_name,
     declarations,
     is_sequence,
 )
 from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
 from smartflows_provider.payload.names import Name, checked_prefixes, parse_name, split_path
+from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.shape import ElementShape, inner_default, root_shapes
 from smartflows_provider.payload.tables import Row, named_rows
-from smartflows_provider.payload.values import BadCharacters, Kind, quick_lexical
-from smartflows_provider.payload.xml_writer import ByteSink, XmlWriter, escape_text
+from smartflows_provider.payload.values import Kind, quick_lexical
+from smartflows_provider.payload.xml_writer import ByteSink, XmlWriter, escape_attribute, escape_text
 from smartflows_provider.payload.xsd import Schema
-
-
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """How values become XML, the same for mappings and rows."""
-
-    none: NoneAs = "absent"
-    """What None becomes."""
-    bad_characters: BadCharacters = "fail"
-    """What to do with characters that XML cannot carry."""
-    namespaces: Mapping[str, str] = field(default_factory=dict)
-    """Prefix to namespace; the empty prefix is the default for names without one."""
 
 
 def write_mapping(
@@ -53,7 +41,7 @@ def write_mapping(
     key, content = root_of(data, root=root, schema=schema)
     name, shape = _root(key, schema, {**prefixes, **declarations(content, where=f"/{key}")})
     out = XmlWriter(sink, prefixes=prefixes)
-    writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
+    writer = ElementWriter(out=out, style=style)
     scope = Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
     if is_sequence(content):
         raise UnsupportedInput(
@@ -87,7 +75,7 @@ def write_rows(
     key = root if root is not None else _only_root(schema)
     name, shape = _root(key, schema, {**prefixes, **declarations(header, where="header")})
     out = XmlWriter(sink, prefixes=prefixes)
-    writer = ElementWriter(out=out, none=style.none, bad_characters=style.bad_characters)
+    writer = ElementWriter(out=out, style=style)
     content = writer.take_apart(
         header, shape=shape, scope=Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
     )
@@ -132,6 +120,26 @@ _ROWS = object()
 """Stands for the rows while the root's children are sorted."""
 
 
+class _Column(NamedTuple):
+    """How a field of plain values is written."""
+
+    key: Any
+    begin: str
+    end: str
+    none: str
+    """What None becomes."""
+    kind: Kind
+    escape: Callable[[str], str]
+
+
+class _Plan(NamedTuple):
+    """How rows with the same keys are written."""
+
+    attributes: Sequence[_Column]
+    children: Sequence[_Column]
+    """In the order of writing."""
+
+
 class _Table:
     """Writes rows; remembers how rows with the same keys are written."""
 
@@ -143,8 +151,9 @@ class _Table:
         self._name = name
         self._shape = shape
         self._prefixes = prefixes
-        self._begin, self._end = writer.out.leaf_tags(name)
-        self._plans: dict[tuple[Any, ...], list[tuple[str, str, str, Kind]] | None] = {}
+        begin, self._end = writer.out.tags(name)
+        self._begin = begin.removesuffix(">")
+        self._plans: dict[tuple[Any, ...], _Plan | None] = {}
 
     def write(self, number: int, fields: Row) -> None:
         """Write a row; the number is for messages."""
@@ -160,35 +169,51 @@ class _Table:
             quick = ""
         self._writer.out.markup(f"{quick}\n")
 
-    def _quick(self, fields: Row, plan: list[tuple[str, str, str, Kind]] | None) -> str | None:
+    def _quick(self, fields: Row, plan: _Plan | None) -> str | None:
         """Return the row's markup, or None if it holds more than plain values."""
         if plan is None:
             return None
         pieces = [self._begin]
-        for key, begin, end, kind in plan:
-            value = fields[key]
-            if value is not None:
+        for columns, close in ((plan.attributes, ">"), (plan.children, self._end)):
+            for key, begin, end, none, kind, escape in columns:
+                value = fields[key]
+                if value is None:
+                    pieces.append(none)
+                    continue
                 text = quick_lexical(value, kind)
                 if text is None:
                     return None
-                pieces += (begin, escape_text(text), end)
-        pieces.append(self._end)
+                pieces += (begin, escape(text), end)
+            pieces.append(close)
         return "".join(pieces)
 
-    def _plan(self, keys: tuple[Any, ...], number: int) -> list[tuple[str, str, str, Kind]] | None:
-        """Return each field's key, tags and type in the order of writing; None if it takes more than that."""
-        if self._writer.none != "absent" or any(str(key).startswith(("@", "#")) for key in keys):
-            return None
+    def _plan(self, keys: tuple[Any, ...], number: int) -> _Plan | None:
+        """Return how rows with these keys are written; None if it takes more than that."""
         scope = Scope(prefixes=self._prefixes, path=f"row {number}")
-        named = [(child_name(key, shape=self._shape, scope=scope), key) for key in keys]
-        return [
-            (key, *self._writer.out.leaf_tags(name, parent=self._name), self._kind(name))
-            for name, key in (self._shape.in_order(named) if self._shape else named)
-        ]
+        attributes: dict[Name, _Column] = {}
+        named: list[tuple[Name, Any]] = []
+        for key in keys:
+            if not isinstance(key, str) or key[:1] not in {"@", "#"}:
+                named.append((child_name(key, shape=self._shape, scope=scope), key))
+                continue
+            if key == "#text" or ":" in key or key == "@xmlns":
+                return None
+            name, kind = attribute_name(key[1:], shape=self._shape, scope=scope)
+            if name.namespace or name in attributes:
+                return None
+            attributes[name] = _Column(key, f' {name.local}="', '"', "", kind, escape_attribute)
+        children = self._shape.in_order(named) if self._shape else named
+        return _Plan(list(attributes.values()), [self._child(name, key) for name, key in children])
 
-    def _kind(self, name: Name) -> Kind:
+    def _child(self, name: Name, key: Any) -> _Column:
         inner = self._shape.children.get(name) if self._shape else None
-        return inner.kind if inner else "text"
+        begin, end = self._writer.out.tags(name, parent=self._name)
+        none = (
+            ""
+            if self._writer.style.none_as == "absent"
+            else "".join(self._writer.out.tags(name, self._writer.none_attributes, parent=self._name))
+        )
+        return _Column(key, begin, end, none, inner.kind if inner else "text", escape_text)
 
 
 def _prefixes(schema: Schema | None, style: Style) -> dict[str, str]:

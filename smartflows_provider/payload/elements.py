@@ -12,16 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from smartflows_provider.payload.errors import UnsupportedInput
 from smartflows_provider.payload.names import XSI_NAMESPACE, Name, checked_prefixes, parse_name
+from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.shape import ElementShape
-from smartflows_provider.payload.values import BadCharacters, Kind, lexical
+from smartflows_provider.payload.values import Kind, lexical
 from smartflows_provider.payload.xml_writer import XmlWriter
-
-NoneAs: TypeAlias = Literal["absent", "nil", "empty"]
-"""What None becomes: no element, an element with ``xsi:nil="true"``, or an empty element."""
 
 MAX_DEPTH = 200
 """Levels of nesting; services and parsers have limits near 256, and a cycle would have no end."""
@@ -61,8 +59,7 @@ class ElementWriter:
     """Writes values as elements."""
 
     out: XmlWriter
-    none: NoneAs = "absent"
-    bad_characters: BadCharacters = "fail"
+    style: Style
 
     def write(self, name: Name, value: Any, *, shape: ElementShape | None, scope: Scope) -> None:
         """
@@ -147,7 +144,12 @@ class ElementWriter:
 
     def text(self, value: Any, kind: Kind, path: str) -> str:
         """Return a scalar as text that XML can carry."""
-        return lexical(value, kind=kind, where=lambda: path, bad_characters=self.bad_characters)
+        return lexical(value, kind=kind, where=lambda: path, bad_characters=self.style.bad_characters)
+
+    @property
+    def none_attributes(self) -> Sequence[tuple[Name, str]]:
+        """The attributes of the element that None becomes."""
+        return [_NIL] if self.style.none_as == "nil" else []
 
     @staticmethod
     def _occurrences(
@@ -173,8 +175,8 @@ class ElementWriter:
         self.out.end()
 
     def _none(self, name: Name) -> None:
-        if self.none != "absent":
-            self.out.start(name, [_NIL] if self.none == "nil" else [])
+        if self.style.none_as != "absent":
+            self.out.start(name, self.none_attributes)
             self.out.end()
 
 

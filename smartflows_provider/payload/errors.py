@@ -1,21 +1,35 @@
 """What can be wrong with a payload, as plain errors.
 
 Each message says where the fault is and what to change; none holds a whole payload, and what was read
-with ``hide_values`` holds no data value at all. Invariant: every error of this package that is the
-payload's fault derives from :class:`PayloadError`, and none of them is mended by a retry.
+with ``hide_values`` holds no data value at all. Invariants: every error of this package that is the
+payload's fault derives from :class:`PayloadError`, and no retry mends it unless it says so itself; what
+:attr:`PayloadError.unquoted` says holds no word of the input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 SHOWN_PROBLEMS = 20
 """How many problems a message lists; the total is named beside them."""
 
 
 class PayloadError(Exception):
-    """The payload cannot be sent as it is; a retry with the same input does not help."""
+    """The payload cannot be sent as it is; a retry with the same input does not help unless ``passes``."""
+
+    def __init__(self, message: str, *, unquoted: str | None = None, passes: bool = False) -> None:
+        """
+        Keep the message.
+
+        :param unquoted: the same without words of the input; None where the message quotes none.
+        :param passes: whether a retry helps, as a storage was out of reach.
+        """
+        super().__init__(message)
+        self.unquoted = message if unquoted is None else unquoted
+        self.passes = passes
 
 
 class UnsupportedInput(PayloadError):
@@ -24,6 +38,32 @@ class UnsupportedInput(PayloadError):
 
 class UnreadableRows(PayloadError):
     """A file of rows does not have the form that its name promises."""
+
+
+class SourceUnreadable(PayloadError):
+    """A file of the input cannot be read."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether what a storage has raised may pass by itself."""
+    return isinstance(error, ConnectionError | TimeoutError)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library has said, or the error's class where it said nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def reading(path: Any) -> Iterator[None]:
+    """Turn what the storage raises in the block into :class:`SourceUnreadable`."""
+    try:
+        yield
+    except (OSError, ImportError) as error:
+        told = first_line(error)
+        # Storages raise their own errors without a path, and Python's own name it.
+        named = told if str(path) in told else f"{path}: {told}"
+        raise SourceUnreadable(f"the input cannot be read: {named}", passes=may_pass(error)) from None
 
 
 class UnknownNames(PayloadError):
@@ -35,7 +75,8 @@ class UnknownNames(PayloadError):
         self.known = tuple(known)
         listed = ", ".join(self.known) or "nothing"
         super().__init__(
-            f"{path}: the schema has no {', '.join(map(repr, self.names))} here; it has: {listed}"
+            f"{path}: the schema has no {', '.join(map(repr, self.names))} here; it has: {listed}",
+            unquoted=f"{path}: the schema does not have a name that is given here; it has: {listed}",
         )
 
 
@@ -46,6 +87,13 @@ class UnusableText(PayloadError):
 class UnusableName(PayloadError):
     """A key or field name cannot be the name of an XML element or attribute."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            unquoted="the name of a key, a column or a prefix is not one that XML allows, or its prefix is "
+            "not declared in `namespaces`; the first line of a CSV file must name the columns",
+        )
+
 
 class NotWellFormed(PayloadError):
     """The XML breaks the rules of XML itself; a column of 0 is not known."""
@@ -55,7 +103,8 @@ class NotWellFormed(PayloadError):
         self.line = line
         self.column = column
         place = f"line {line}, column {column}" if column > 0 else f"line {line}"
-        super().__init__(f"the XML is not well-formed at {place}: {reason}")
+        told = f"the XML is not well-formed at {place}"
+        super().__init__(f"{told}: {reason}", unquoted=told)
 
 
 class ForbiddenXml(PayloadError):

@@ -81,11 +81,14 @@ class PayloadSink:
         self._path: Path | None = None
         self._hash = hashlib.sha256(content_type.encode() + b"\0")
         self.size = 0
+        self.longest_write = 0
+        """Bytes; no longer text came in one piece."""
 
     def write(self, data: bytes, /) -> None:
         """Take the next bytes."""
         self._fingerprint(data)
         self.size += len(data)
+        self.longest_write = max(self.longest_write, len(data))
         if self._file is not None:
             self._file.write(data)
             return

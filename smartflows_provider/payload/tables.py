@@ -1,4 +1,4 @@
-"""Rows from where authors keep them: CSV, JSON lines, JSON arrays, database cursors.
+"""Rows from where authors keep them: CSV, JSON lines, JSON arrays, Parquet, database cursors.
 
 Each reader yields one mapping per row and holds no more than a few rows, except for a JSON array, which
 is read whole. Invariant: a row that lacks the columns which its table promises is an error that names the
@@ -10,33 +10,47 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, NoReturn
 
-from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput
+from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput, first_line, reading
 
 Row = Mapping[str, Any]
 _FETCHED = 1000
-"""Rows that are taken from a cursor at a time."""
+"""Rows that are taken from a cursor or a Parquet file at a time."""
+_BUFFERED = 256 * 1024
+"""Bytes of a Parquet column that are read at a time; without it a column is read whole."""
 
 
 def read_rows(path: Any) -> Iterator[Row]:
     """
     Read rows from a file by its suffix.
 
-    :param path: path-like, ending in ``.csv``, ``.jsonl``, ``.ndjson`` or ``.json`` (an array).
+    :param path: path-like, ending in ``.csv``, ``.jsonl``, ``.ndjson``, ``.json`` (an array) or ``.parquet``.
     :raises UnsupportedInput: for another suffix. :raises UnreadableRows: if the content does not fit it.
+    :raises SourceUnreadable: if the file cannot be read.
     """
     suffix = PurePath(str(path)).suffix.lower()
-    readers = {".csv": read_csv_rows, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
-    reader = {**readers, ".json": read_json_array}.get(suffix)
+    readers = {
+        ".csv": read_csv_rows,
+        ".jsonl": read_json_lines,
+        ".ndjson": read_json_lines,
+        ".json": read_json_array,
+        ".parquet": read_parquet_rows,
+    }
+    reader = readers.get(suffix)
     if reader is None:
         raise UnsupportedInput(
-            f"{path}: rows are read from .csv, .jsonl, .ndjson and .json, not {suffix or 'this'}"
+            f"{path}: rows are read from .csv, .jsonl, .ndjson, .json and .parquet, not {suffix or 'this'}"
         )
-    return reader(path)
+    return _read(reader, path)
+
+
+def _read(reader: Callable[[Any], Iterator[Row]], path: Any) -> Iterator[Row]:
+    with reading(path):
+        yield from reader(path)
 
 
 def read_csv_rows(path: Any) -> Iterator[Row]:
@@ -53,7 +67,10 @@ def read_csv_rows(path: Any) -> Iterator[Row]:
                 raise UnreadableRows(f"{path}: the first line must name the columns, but it is empty")
             if len(set(names)) < len(names):
                 twice = sorted({name for name in names if names.count(name) > 1})
-                raise UnreadableRows(f"{path}: the column {twice[0]!r} is named twice")
+                raise UnreadableRows(
+                    f"{path}: the column {twice[0]!r} is named twice",
+                    unquoted=f"{path}: a column is named twice; the first line must name the columns",
+                )
             for fields in lines:
                 if not fields:
                     continue
@@ -93,19 +110,63 @@ def read_json_array(path: Any) -> Iterator[Row]:
         yield _object(entry, where=f"{path}, entry {number}")
 
 
-def cursor_rows(cursor: Any) -> Iterator[Row]:
+def read_parquet_rows(path: Any) -> Iterator[Row]:
+    """
+    Read a Parquet file; structs and maps become mappings.
+
+    :raises UnsupportedInput: if pyarrow is missing, or two columns share a name.
+    :raises UnreadableRows: if it is no Parquet file, or a value has no exact Python form.
+    """
+    try:
+        import pyarrow  # noqa: PLC0415 - an extra, which only this reader needs
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise UnsupportedInput(
+            f"{path}: Parquet files are read by pyarrow, which is not installed here; install "
+            "airflow-provider-smartflows[parquet]"
+        ) from None
+    with path.open("rb") as raw:
+        try:
+            # Read ahead, or in several threads, it would hold whole groups of rows.
+            table = parquet.ParquetFile(raw, buffer_size=_BUFFERED, pre_buffer=False)
+            schema = table.schema_arrow
+            check_columns(schema.names)
+            # Asked for only where there are maps, because it takes ten times as long.
+            maps = "strict" if any("map<" in str(field.type) for field in schema) else None
+            for batch in table.iter_batches(batch_size=_FETCHED, use_threads=False):
+                yield from batch.to_pylist(maps_as_pydicts=maps)
+        except KeyError:
+            raise UnreadableRows(f"{path}: a map has the same key twice") from None
+        except (pyarrow.ArrowException, ValueError) as error:
+            raise UnreadableRows(f"{path}: {first_line(error)}") from None
+
+
+def is_cursor(value: Any) -> bool:
+    """Tell whether a value is a DB-API cursor."""
+    return hasattr(value, "description") and callable(getattr(value, "fetchmany", None))
+
+
+def cursor_rows(cursor: Any, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """
     Read the rows of a DB-API cursor that has executed a query.
 
+    :param columns: other names for the columns; None takes the query's own.
     :raises UnsupportedInput: if the statement gives no rows, or two columns share a name.
     """
+    # A named cursor of psycopg2 knows its columns once it has fetched; other cursors have no name.
+    fetched = cursor.fetchmany(_FETCHED) if cursor.description or getattr(cursor, "name", None) else []
     if not cursor.description:
         raise UnsupportedInput("the statement gives no rows; rows come from a SELECT")
-    names = [str(column[0]) for column in cursor.description]
+    own = [str(column[0]) for column in cursor.description]
+    names = own if columns is None else columns
     check_columns(names)
-    while fetched := cursor.fetchmany(_FETCHED):
-        for values in fetched:
-            yield dict(zip(names, values, strict=True))
+    if len(names) != len(own):
+        raise UnsupportedInput(f"the query has {len(own)} columns, and `columns` names {len(names)}")
+    while fetched:
+        for row in fetched:
+            # Some drivers give mappings on request, and some give sequences of a kind of their own.
+            yield row if isinstance(row, Mapping) else dict(zip(names, row, strict=True))
+        fetched = cursor.fetchmany(_FETCHED)
 
 
 def named_rows(rows: Iterable[Any], columns: Sequence[str] | None) -> Iterator[Row]:
@@ -120,9 +181,12 @@ def named_rows(rows: Iterable[Any], columns: Sequence[str] | None) -> Iterator[R
     for number, row in enumerate(rows, 1):
         if isinstance(row, Mapping):
             yield row
-        elif columns is None or isinstance(row, str | bytes) or not isinstance(row, Sequence):
-            hint = "" if columns is not None else ", or rows of a cursor"
-            raise UnsupportedInput(f"row {number}: a row is a mapping{hint}, not {type(row).__name__}")
+        elif isinstance(row, str | bytes) or not isinstance(row, Sequence):
+            raise UnsupportedInput(f"row {number}: a row is a mapping or a list, not {type(row).__name__}")
+        elif columns is None:
+            raise UnsupportedInput(
+                f"row {number}: a row that is a list needs `columns`, the names of its fields"
+            )
         elif len(row) != len(columns):
             raise UnsupportedInput(f"row {number}: {len(row)} values for {len(columns)} columns")
         else:

@@ -18,14 +18,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 from smartflows_provider.payload.errors import UnsupportedInput, UnusableText
+from smartflows_provider.payload.options import BadCharacters
 
 Kind = Literal[
     "text", "integer", "decimal", "float", "boolean", "date", "dateTime", "gYear", "gYearMonth", "hexBinary"
 ]
 """The families of XSD types whose lexical form a Python value must be fitted to; all else is ``text``."""
-
-BadCharacters = Literal["fail", "replace"]
-"""What to do with characters that XML cannot carry: an error, or U+FFFD in their place."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -45,7 +43,7 @@ def usable_text(text: str, *, where: Callable[[], str], bad_characters: BadChara
         return _NOT_XML.sub(REPLACEMENT, text)
     raise UnusableText(
         f"{where()}: XML cannot carry the character U+{ord(found.group()):04X} at position {found.start()}; "
-        "remove it from the data"
+        "remove it from the data, or have it replaced by U+FFFD with bad_characters='replace'"
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from lxml import etree
 
-from smartflows_provider.payload.errors import NotWellFormed, UnsupportedInput
+from smartflows_provider.payload.errors import NotWellFormed, UnsupportedInput, reading
 from smartflows_provider.payload.prepared import CHUNK
 
 XmlSource: TypeAlias = Any
@@ -42,7 +42,7 @@ def xml_chunks(source: XmlSource) -> Iterator[bytes]:
 
     :param source: text, bytes, an lxml element or tree, or a path-like object.
     :raises UnsupportedInput: if it is of another type. :raises NotWellFormed: if its encoding is unknown or
-        its bytes do not follow it.
+        its bytes do not follow it. :raises SourceUnreadable: if the file cannot be read.
     """
     if isinstance(source, str):
         yield from _text_chunks(_slices(source.removeprefix("\ufeff")))
@@ -64,7 +64,7 @@ def xml_chunks(source: XmlSource) -> Iterator[bytes]:
 
 
 def _read(path: Any) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 

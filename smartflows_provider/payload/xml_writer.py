@@ -19,8 +19,8 @@ _ATTRIBUTE = {
     **_TEXT,
     **str.maketrans({'"': "&quot;", "\n": "&#10;", "\t": "&#9;"}),
 }
-_BUFFERED = 256
-"""Pieces that are collected before they go to the sink as one."""
+_BUFFERED = 64 * 1024
+"""Characters that are collected before they go to the sink as one."""
 
 
 class ByteSink(Protocol):
@@ -37,6 +37,11 @@ def escape_text(text: str) -> str:
     return text
 
 
+def escape_attribute(text: str) -> str:
+    """Escape a text to stand between double quotes; white space survives parsing."""
+    return text.translate(_ATTRIBUTE)
+
+
 class XmlWriter:
     """Start tags, text and end tags, one after the other."""
 
@@ -44,12 +49,13 @@ class XmlWriter:
         """
         Begin a document.
 
-        :param sink: takes UTF-8 in pieces of a few kilobytes.
+        :param sink: takes UTF-8 in pieces of some kilobytes, each text whole.
         :param prefixes: prefix to namespace; declared on the root element. The empty prefix is the default
             namespace.
         """
         self._sink = sink
         self._pieces = ['<?xml version="1.0" encoding="UTF-8"?>\n']
+        self._collected = 0
         self._scopes: list[dict[str, str]] = [{"xml": XML_NAMESPACE, "": ""}]
         self._tags: list[str] = []
         self._wanted = dict(prefixes or {})
@@ -68,21 +74,12 @@ class XmlWriter:
         :param prefixes: further prefixes to declare here.
         """
         outer = self._scopes[-1]
-        scope = dict(outer)
-        wanted = {**self._wanted, **(prefixes or {})}
+        scope = {**outer, **self._wanted, **(prefixes or {})}
         self._wanted = {}
-        scope.update(wanted)
-        tag = self._element_tag(name, scope)
-        parts = [(self._attribute_tag(key, scope), value) for key, value in attributes]
-        declared = [
-            (f"xmlns:{prefix}" if prefix else "xmlns", namespace)
-            for prefix, namespace in scope.items()
-            if outer.get(prefix) != namespace
-        ]
-        written = "".join(f' {key}="{value.translate(_ATTRIBUTE)}"' for key, value in (*declared, *parts))
-        self._scopes.append(scope if declared else outer)
+        tag, markup = self._start_tag(name, attributes, outer=outer, scope=scope)
+        self._scopes.append(outer if scope == outer else scope)
         self._tags.append(tag)
-        self._put(f"<{tag}{written}>")
+        self._put(markup)
 
     def end(self) -> None:
         """Write the end tag of the element that is open."""
@@ -94,27 +91,47 @@ class XmlWriter:
         self._put(escape_text(text))
 
     def markup(self, markup: str) -> None:
-        """Write what is already XML, such as tags from :meth:`leaf_tags` around escaped text."""
+        """Write what is already XML, such as tags from :meth:`tags` around escaped text."""
         self._put(markup)
 
-    def leaf_tags(self, name: Name, *, parent: Name | None = None) -> tuple[str, str]:
+    def tags(
+        self, name: Name, attributes: Iterable[tuple[Name, str]] = (), *, parent: Name | None = None
+    ) -> tuple[str, str]:
         """
-        Return the tags that an element without attributes has here, to be written with :meth:`markup`.
+        Return the tags that an element has here, to be written with :meth:`markup`.
 
-        :param parent: an element without attributes between the one that is open and this.
+        :param attributes: see :meth:`start`.
+        :param parent: an element between the one that is open and this; it declares no prefixes.
         """
         outer = dict(self._scopes[-1])
         if parent is not None:
             self._element_tag(parent, outer)
-        scope = dict(outer)
-        tag = self._element_tag(name, scope)
-        declared = "" if scope[""] == outer[""] else f' xmlns="{scope[""].translate(_ATTRIBUTE)}"'
-        return f"<{tag}{declared}>", f"</{tag}>"
+        tag, markup = self._start_tag(name, attributes, outer=outer, scope=dict(outer))
+        return markup, f"</{tag}>"
 
     def close(self) -> None:
         """Hand the rest to the sink."""
         self._put("\n")
         self._flush()
+
+    def _start_tag(
+        self,
+        name: Name,
+        attributes: Iterable[tuple[Name, str]],
+        *,
+        outer: Mapping[str, str],
+        scope: dict[str, str],
+    ) -> tuple[str, str]:
+        """Return an element's tag name and its start tag; the scope takes what that has to declare."""
+        tag = self._element_tag(name, scope)
+        parts = [(self._attribute_tag(key, scope), value) for key, value in attributes]
+        declared = [
+            (f"xmlns:{prefix}" if prefix else "xmlns", namespace)
+            for prefix, namespace in scope.items()
+            if outer.get(prefix) != namespace
+        ]
+        written = "".join(f' {key}="{escape_attribute(value)}"' for key, value in (*declared, *parts))
+        return tag, f"<{tag}{written}>"
 
     @staticmethod
     def _element_tag(name: Name, scope: dict[str, str]) -> str:
@@ -141,12 +158,14 @@ class XmlWriter:
 
     def _put(self, piece: str) -> None:
         self._pieces.append(piece)
-        if len(self._pieces) >= _BUFFERED:
+        self._collected += len(piece)
+        if self._collected >= _BUFFERED:
             self._flush()
 
     def _flush(self) -> None:
         self._sink.write("".join(self._pieces).encode())
         self._pieces.clear()
+        self._collected = 0
 
 
 def _prefix_of(namespace: str, scope: Mapping[str, str]) -> str | None:

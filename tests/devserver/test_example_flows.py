@@ -29,6 +29,10 @@ RANKING = b"""<CarrierRanking><Year>2013</Year><Month>1</Month>
 LETTER = b"""<CarrierLetter><Year>2013</Year><Month>1</Month>
 <Carrier><Rank>1</Rank><Name>Alaska</Name><MeanDelay>-5.0</MeanDelay></Carrier></CarrierLetter>"""
 
+ROUTE = b"""<RouteReport><Origin>LGA</Origin><Destination>ATL</Destination>
+<Carrier><Name>Delta Air Lines Inc.</Name><Flights>10163</Flights><MeanDelay>11.46</MeanDelay></Carrier>
+<Carrier><Name>SkyWest Airlines Inc.</Name><Flights>1</Flights></Carrier></RouteReport>"""
+
 
 @pytest.fixture
 def example_caller() -> Iterator[Caller]:
@@ -95,3 +99,15 @@ def test_the_letter_names_its_addressees(example_caller: Caller) -> None:
     model = _run(example_caller, "Carrier letter", LETTER)
     assert model["addressees"] == ["Alaska"]
     assert "To Alaska" in _text(example_caller, model["letter"])
+
+
+def test_the_route_report_shows_the_carriers_of_a_route_also_one_without_a_delay(
+    example_caller: Caller,
+) -> None:
+    model = _run(example_caller, "Route report", ROUTE)
+    reference = model.pop("report")
+    assert model == {"route": "LGA-ATL", "flights": 10_164, "carriers": 2}
+    assert reference["displayName"] == "Route LGA-ATL.pdf"
+    text = _text(example_caller, reference)
+    for expected in ("From LGA to ATL", "10,164 flights in 2013", "Delta Air Lines Inc.", "11.5", "SkyWest"):
+        assert expected in text

@@ -165,7 +165,7 @@ def test_documents_can_be_landed_apart_from_their_execution(
     hook: SmartFlowsHook, finished: str, tmp_path: Path
 ) -> None:
     where = hook.identity(execution_id=finished)
-    references = documents_of(hook, finished, where=where)
+    _, references = documents_of(hook, finished, where=where)
     entries = land_documents(
         hook,
         references,

@@ -23,7 +23,6 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import stop
 from smartflows_provider.lifecycle.record import RECORD_KEY
-from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
 SETTLING = stop.cancel_and_settle.__kwdefaults__
 WORK = {"id": "work", "kind": "work", "message": "Working", "duration": 0.1}
@@ -234,9 +233,7 @@ def test_a_clear_whose_old_run_would_not_stop_is_brought_about_by_the_retry(
     server.configure(cancel_seconds=600)
     monkeypatch.setattr(stop.cancel_and_settle, "__kwdefaults__", {**SETTLING, "seconds": 0.0})
     first = Attempt(max_tries=2)
-    with monkeypatch.context() as patched:
-        patched.setattr(SmartFlowsRunFlowOperator, "_conclude", lambda *_: None)
-        run_task(operator_for(mode), first)
+    run_task(operator_for(mode, wait_for_completion=False), first)
     for number in (2, 3):
         again = Attempt(store=first.store, max_tries=2, try_number=number, clear_number=1)
         failed = outcome(server, mode, attempt=again)

@@ -150,6 +150,22 @@ def test_a_run_that_is_purged_during_the_wait_is_gone(server: DevServer) -> None
     assert "answered with 404" in run.message
 
 
+def test_a_run_that_is_purged_before_its_output_was_read_is_gone_and_the_message_says_that_it_had_ended(
+    server: DevServer,
+) -> None:
+    panel_flow(server, WORK, OUTPUT)
+    server.inject(
+        Fault(action="status", status=404, path=r"/executions/[0-9a-f-]+$", method="GET", count=None)
+    )
+    run = both(server)
+    assert type(run.error) is FlowExecutionGoneError
+    assert run.message.startswith(
+        "The execution ended in Success, but was gone when its output was to be read: GET "
+    )
+    assert "clean-up settings have purged it; what it had made may be gone with it." in run.message
+    assert statuses(server) == ["Success", "Success"]
+
+
 def test_an_outage_that_passes_is_waited_out(server: DevServer) -> None:
     panel_flow(server, {**WORK, "duration": 0.2}, OUTPUT)
     server.inject(Fault(action="status", status=503, path="/progress$", count=1, after=0))

@@ -232,6 +232,43 @@ class TestTitles:
             "fields different titles in the flow, or set values_by_title=False"
         )
 
+    @pytest.mark.parametrize("value", [1, 2])
+    def test_titles_that_meet_where_a_part_is_merged_with_the_outputs_own_model_are_an_error_too(self, value):
+        part = {"id": "p", "model": {COUNT_KEY: value}, "form": [{"key": COUNT_KEY, "title": "Total"}]}
+        raw = execution({"model": {TOTAL_KEY: 1}, "schema": TITLED_SCHEMA, "parts": [part]})
+        with pytest.raises(TitlesCollide) as caught:
+            extract(raw, values_by_title=True)
+        assert str(caught.value) == (
+            f"the keys {TOTAL_KEY!r} of the output and {COUNT_KEY!r} of its part would both be named "
+            "'Total'; give the fields different titles in the flow, or set values_by_title=False"
+        )
+        assert extract(raw).values == {TOTAL_KEY: 1, COUNT_KEY: value}
+
+    @pytest.mark.parametrize("repeated", [1, 2])
+    def test_a_field_that_a_part_repeats_is_no_collision(self, repeated):
+        part = {"id": "p", "model": {TOTAL_KEY: repeated}, "schema": TITLED_SCHEMA}
+        raw = execution({"model": {TOTAL_KEY: 1}, "schema": TITLED_SCHEMA, "parts": [part]})
+        values = extract(raw, values_by_title=True).values
+        assert values == ({"Total": 1} if repeated == 1 else {"Total": 1, "Total_2": 2})
+
+    def test_a_nested_field_gets_the_title_of_the_form_item_that_names_it_by_its_path(self):
+        form = [
+            {"key": f"rows[].{COUNT_KEY}", "title": "Count"},
+            {"key": f"sum.{TOTAL_KEY}", "title": "Total"},
+        ]
+        raw = progress(model={"rows": [{COUNT_KEY: 4}], "sum": {TOTAL_KEY: 5}}, form=form)
+        assert extract(raw, values_by_title=True).values == {"rows": [{"Count": 4}], "sum": {"Total": 5}}
+
+    def test_fields_of_several_parts_may_share_a_title(self):
+        parts = [{"displayName": name, "model": {TOTAL_KEY: 1}, "schema": TITLED_SCHEMA} for name in "AB"]
+        found = extract(execution({"parts": parts}), values_by_title=True)
+        assert found.values == {"A": {"Total": 1}, "B": {"Total": 1}}
+
+    def test_the_titles_of_a_progress_and_of_a_status_answer_are_taken_alike(self):
+        described = {"model": {TOTAL_KEY: 1}, "schema": TITLED_SCHEMA}
+        for raw in (progress(**described), {"outputs": [described]}, {"outputs": {"Any": described}}):
+            assert extract(raw, values_by_title=True).values == {"Total": 1}
+
     def test_a_layout_item_with_a_guid_key_is_dropped_under_its_title_too(self):
         form = [{"key": COUNT_KEY, "type": "heading", "title": "Total"}]
         raw = progress(model={COUNT_KEY: "Total", TOTAL_KEY: 1}, form=form, schema=TITLED_SCHEMA)
@@ -284,6 +321,29 @@ class TestReport:
         ]
         assert extract(execution(report=report)).failing_block == "b1, Send mail"
         assert extract(execution(report=[])).failing_block is None
+
+    def test_a_progress_and_a_status_answer_may_tell_what_an_execution_tells_in_its_state(self):
+        told = {
+            "warnings": ["slow"],
+            "errors": ["bad"],
+            "stages": [{"end": "2024-05-01T08:00:08.000Z"}],
+            "report": [{"blocks": [{"id": "b", "step": {"status": "Error"}}]}],
+        }
+        status_answer = {"id": EXECUTION_ID, "status": "Error", "outputs": {"model": {"a": 1}}, **told}
+        for raw in (
+            progress(status="Error", model={"a": 1}, **told),
+            status_answer,
+            execution({"model": {"a": 1}}, status="Error", **told),
+        ):
+            found = extract(raw)
+            assert found == Output(
+                values={"a": 1},
+                warnings=("slow",),
+                errors=(FlowError(error="", message="bad"),),
+                failing_block="b",
+                stages=1,
+                finished_at="2024-05-01T08:00:08.000Z",
+            )
 
     def test_stages_are_counted_and_the_last_end_is_when_it_finished(self):
         stages = [{"start": "08:00", "end": "08:01"}, {"start": "08:02", "end": "2024-05-01T08:00:08.000Z"}]

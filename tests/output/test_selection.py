@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from smartflows_provider.output.errors import ExpressionInvalid, NothingSelected
@@ -29,10 +31,19 @@ def test_expressions_that_find_nothing_or_null_are_named_with_the_paths_there_ar
         select(VALUES, {"a": "totl", "b": "total", "c": '"My letter".to'})
     assert str(caught.value) == (
         "nothing, or null, stands at 'totl' (for 'a'), '\"My letter\".to' (for 'c'). The run has: total, "
-        'rows, "My letter", "My letter".sent, "My letter".to. For a value that may be absent, write a '
-        "default into the expression, such as total || `0`."
+        'rows, rows[].carrier, "My letter", "My letter".sent, "My letter".to. For a value that may be '
+        "absent, write a default into the expression, such as total || `0`."
     )
     assert caught.value.retry_helps is False
+
+
+def test_the_paths_that_a_message_lists_find_what_they_name():
+    with pytest.raises(NothingSelected) as caught:
+        select(VALUES, {"a": "nothing"})
+    listed = re.search(r"The run has: (.*?)\. For", str(caught.value)).group(1).split(", ")
+    found = select(VALUES, {path: path for path in listed if path != '"My letter".to'})
+    assert found["rows[].carrier"] == ["AA", "UA"]
+    assert len(found) == 5
 
 
 def test_a_long_list_of_paths_is_cut_and_says_so():

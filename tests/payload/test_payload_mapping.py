@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 
 from smartflows_provider.payload.build import MappingInput, prepare
-from smartflows_provider.payload.documents import Style
 from smartflows_provider.payload.errors import (
     SchemaViolation,
     UnknownNames,
@@ -16,6 +15,7 @@ from smartflows_provider.payload.errors import (
     UnusableName,
     UnusableText,
 )
+from smartflows_provider.payload.options import Style
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -69,10 +69,10 @@ def test_root_name_goes_around_the_mapping():
 
 
 def test_none_is_nil_or_empty_on_request():
-    assert xml({"a": {"b": None}}, none="nil") == (
+    assert xml({"a": {"b": None}}, none_as="nil") == (
         '<a><b xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:nil="true"></b></a>'
     )
-    assert xml({"a": {"b": None}}, none="empty") == "<a><b></b></a>"
+    assert xml({"a": {"b": None}}, none_as="empty") == "<a><b></b></a>"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,10 @@ def test_none_is_nil_or_empty_on_request():
         (
             {"a": {"b": [{"c": 1}, {"c": "x\0"}]}},
             UnusableText,
-            ("/a/b[2]/c: XML cannot carry the character U+0000 at position 1; remove it from the data"),
+            (
+                "/a/b[2]/c: XML cannot carry the character U+0000 at position 1; remove it from the data, "
+                "or have it replaced by U+FFFD with bad_characters='replace'"
+            ),
         ),
         (
             {"a": {"@xmlns:p": "u", "@p:k": 1, "@{u}k": 2}},
@@ -198,7 +201,7 @@ def test_missing_and_unfit_values_are_violations_with_their_path(report_xsd):
 def test_nil_fits_a_nillable_element(report_xsd):
     data = {"month": "2013-01", "row": {"carrier": "UA", "flights": 1, "since": None}}
     assert "<since xsi:nil=" not in xml(data, xsd=report_xsd)
-    assert 'xsi:nil="true"></since>' in xml(data, xsd=report_xsd, none="nil")
+    assert 'xsi:nil="true"></since>' in xml(data, xsd=report_xsd, none_as="nil")
 
 
 XS = 'xmlns:xs="http://www.w3.org/2001/XMLSchema"'

@@ -98,6 +98,23 @@ def test_xml_is_validated_wherever_it_is_kept_and_nothing_is_left_behind(tmp_pat
     assert list(folder.iterdir()) == []
 
 
+def test_text_beyond_ten_megabytes_is_refused_where_a_schema_is_given_also_in_what_is_written_here(
+    tmp_path, report_xsd
+):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    carrier = "x" * 10_000_001
+    header = {"month": "2013-01"}
+    sources = [
+        RowsInput(rows=[{"carrier": carrier, "flights": 1}], header=header),
+        MappingInput(data={"report": {**header, "row": {"carrier": carrier, "flights": 1}}}),
+    ]
+    for source in sources:
+        with pytest.raises(NotWellFormed, match="Resource limit exceeded: Text node too long"):
+            prepare(source, xsd=report_xsd, folder=folder)
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("source", [NoInput(), RecordsInput(records=RECORDS)])
 def test_xsd_with_an_input_that_is_not_xml_is_refused(source, report_xsd):
     with pytest.raises(UnsupportedInput) as caught:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from smartflows_provider.payload.build import MappingInput, RowsInput, prepare
-from smartflows_provider.payload.documents import Style
+from smartflows_provider.payload.options import Style
 
 repeatable = settings(derandomize=True, max_examples=100, deadline=None)
 

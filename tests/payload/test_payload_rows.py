@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from smartflows_provider.payload.build import RowsInput, prepare
-from smartflows_provider.payload.documents import Style
+from smartflows_provider.payload.build import MappingInput, RowsInput, prepare
+from smartflows_provider.payload.documents import write_rows
 from smartflows_provider.payload.errors import (
     PayloadError,
     SchemaViolation,
@@ -18,6 +18,7 @@ from smartflows_provider.payload.errors import (
     UnusableName,
     UnusableText,
 )
+from smartflows_provider.payload.options import Style
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -130,7 +131,13 @@ def test_violation_names_line_and_row(report_xsd):
             [{"a": 1}, 5],
             {"root": "r"},
             UnsupportedInput,
-            "row 2: a row is a mapping, or rows of a cursor, not int",
+            "row 2: a row is a mapping or a list, not int",
+        ),
+        (
+            [(1, 2)],
+            {"root": "r"},
+            UnsupportedInput,
+            "row 1: a row that is a list needs `columns`, the names of its fields",
         ),
         ([(1, 2)], {"root": "r", "columns": ("a",)}, UnsupportedInput, "row 1: 2 values for 1 columns"),
         ([], {"root": "r", "columns": ("a", "a")}, UnsupportedInput, "the column 'a' comes twice; give each"),
@@ -173,7 +180,38 @@ def test_bad_characters_are_replaced_on_request():
 
 
 def test_none_as_nil_works_in_rows():
-    assert 'xsi:nil="true"></a>' in xml([{"a": None}], root="r", style=Style(none="nil"))
+    assert 'xsi:nil="true"></a>' in xml([{"a": None}], root="r", style=Style(none_as="nil"))
+
+
+PLAIN_ROWS = [
+    {"b": 'x & "y"', "@id": 1, "a": None, "@kind": 'a<b "c"\n', "{urn:q}c": date(2013, 1, 1)},
+    {"b": None, "@id": None, "a": 2.5, "@kind": True, "{urn:q}c": None},
+    {"@p:q": 1, "b": 1},
+    {"@xmlns:z": "urn:z", "z:b": 1},
+    {"#text": "t", "@id": 2},
+]
+
+
+@pytest.mark.parametrize("none", ["absent", "nil", "empty"])
+@pytest.mark.parametrize("namespaces", [{"p": "urn:p"}, {"": "urn:d", "p": "urn:p"}])
+def test_rows_are_written_as_the_same_mappings_in_a_list_are(none, namespaces):
+    style = Style(none_as=none, namespaces=namespaces)
+    one_by_one = MappingInput(data={"row": PLAIN_ROWS}, root="r", style=style)
+    written = xml(PLAIN_ROWS, root="r", style=style)
+    assert written.replace("\n", "") == prepare(one_by_one).body.decode().removeprefix(HEAD).replace("\n", "")
+    assert 'id="1" kind="a&lt;b &quot;c&quot;&#10;"' in written
+
+
+def test_attribute_that_is_given_twice_is_named():
+    with pytest.raises(UnsupportedInput, match=r"^row 1/@{}id: the attribute is given twice$"):
+        xml([{"@id": 1, "@{}id": 2}], root="r")
+
+
+def test_attributes_of_rows_follow_the_schema(report_xsd):
+    rows = [{"@rank": 3.0, "carrier": "UA", "flights": 1}]
+    assert '<row rank="3"><carrier>' in xml(rows, header={"month": "2013-01"}, xsd=report_xsd)
+    with pytest.raises(UnknownNames, match=r"^row 1: the schema has no '@colour' here; it has: @rank, "):
+        xml([{"@colour": 1, "carrier": "UA"}], header={"month": "2013-01"}, xsd=report_xsd)
 
 
 def test_rows_with_ever_changing_keys_do_not_pile_up():
@@ -199,3 +237,24 @@ def test_large_rows_go_to_a_temporary_file_that_a_failure_removes(tmp_path):
     with pytest.raises(PayloadError, match="row 5001/a"):
         prepare(RowsInput(rows=rows("\0"), root="r"), memory_limit=1000, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wide_rows_do_not_pile_up_before_they_are_written():
+    sizes = []
+
+    class Sink:
+        def write(self, data):
+            sizes.append(len(data))
+
+    write_rows(
+        Sink(),
+        ({"a": "x" * 10_000} for _ in range(100)),
+        root="r",
+        row="row",
+        header={},
+        columns=None,
+        schema=None,
+        style=Style(),
+    )
+    assert sum(sizes) > 1_000_000
+    assert max(sizes) < 100_000

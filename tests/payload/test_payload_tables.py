@@ -1,14 +1,25 @@
-"""Rows from CSV, JSON lines, JSON arrays and cursors."""
+"""Rows from CSV, JSON lines, JSON arrays, Parquet and cursors."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import subprocess
+import sys
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from upath import UPath
 
-from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput
+from smartflows_provider.payload.errors import (
+    PayloadError,
+    SourceUnreadable,
+    UnreadableRows,
+    UnsupportedInput,
+)
 from smartflows_provider.payload.tables import cursor_rows, read_rows
 
 
@@ -73,7 +84,8 @@ def test_other_suffixes_are_refused(file, name, told):
     path = file(name, "")
     with pytest.raises(UnsupportedInput) as caught:
         read_rows(path)
-    assert str(caught.value) == f"{path}: rows are read from .csv, .jsonl, .ndjson and .json, not {told}"
+    known = ".csv, .jsonl, .ndjson, .json and .parquet"
+    assert str(caught.value) == f"{path}: rows are read from {known}, not {told}"
 
 
 def test_cursor_gives_rows_by_column_name_in_pieces():
@@ -98,3 +110,180 @@ def test_statement_without_usable_rows_is_refused(statement, message):
     with sqlite3.connect(":memory:") as connection, pytest.raises(UnsupportedInput) as caught:
         list(cursor_rows(connection.execute(statement)))
     assert str(caught.value) == message
+
+
+# --- cursors of all kinds ---
+
+
+def test_the_columns_of_a_cursor_can_be_named_otherwise():
+    with sqlite3.connect(":memory:") as connection:
+        assert list(cursor_rows(connection.execute("SELECT 1, 1"), ["a", "b"])) == [{"a": 1, "b": 1}]
+        with pytest.raises(UnsupportedInput) as caught:
+            list(cursor_rows(connection.execute("SELECT 1, 2"), ["a"]))
+    assert str(caught.value) == "the query has 2 columns, and `columns` names 1"
+
+
+def test_rows_that_a_cursor_gives_as_mappings_are_taken_as_they_are():
+    with sqlite3.connect(":memory:") as connection:
+        connection.row_factory = lambda cursor, row: {cursor.description[0][0]: row[0]}
+        assert list(cursor_rows(connection.execute("SELECT 1 AS a"))) == [{"a": 1}]
+
+
+def test_rows_that_a_cursor_gives_as_a_kind_of_its_own_are_named():
+    with sqlite3.connect(":memory:") as connection:
+        connection.row_factory = sqlite3.Row
+        assert list(cursor_rows(connection.execute("SELECT 1 AS a"))) == [{"a": 1}]
+
+
+# --- Parquet ---
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    def write(table: pyarrow.Table, **options):
+        path = tmp_path / "t.parquet"
+        pyarrow.parquet.write_table(table, path, **options)
+        return path
+
+    return write
+
+
+def test_parquet_keeps_every_value_exact(parquet):
+    moment = datetime(2026, 2, 28, 23, 59, 59, 123456, tzinfo=UTC)
+    values = {
+        "amount": Decimal("12345678901234567890.10"),
+        "day": date(2024, 2, 29),
+        "moment": moment,
+        "local": datetime(2026, 1, 1, 8, 30, 0, 1),
+        "clock": time(8, 30, 1),
+        "span": timedelta(hours=25),
+        "image": b"\x00\xff",
+        "flag": True,
+        "ratio": 0.1,
+        "count": 2**62,
+        "nothing": None,
+        "who": {"first": "Ada", "tags": ["a", "b"]},
+        "attributes": {"k": Decimal("1.5")},
+    }
+    schema = pyarrow.schema(
+        {
+            "amount": pyarrow.decimal128(30, 2),
+            "day": pyarrow.date32(),
+            "moment": pyarrow.timestamp("us", "UTC"),
+            "local": pyarrow.timestamp("us"),
+            "clock": pyarrow.time64("us"),
+            "span": pyarrow.duration("s"),
+            "image": pyarrow.binary(),
+            "flag": pyarrow.bool_(),
+            "ratio": pyarrow.float64(),
+            "count": pyarrow.int64(),
+            "nothing": pyarrow.string(),
+            "who": pyarrow.struct({"first": pyarrow.string(), "tags": pyarrow.list_(pyarrow.string())}),
+            "attributes": pyarrow.map_(pyarrow.string(), pyarrow.decimal128(5, 1)),
+        }
+    )
+    assert list(read_rows(parquet(pyarrow.Table.from_pylist([values], schema)))) == [values]
+
+
+def test_parquet_is_read_in_pieces_from_any_storage(parquet):
+    local = parquet(pyarrow.table({"n": range(2500)}), row_group_size=1200)
+    path = UPath("memory://tables/t.parquet")
+    path.write_bytes(local.read_bytes())
+    assert [row["n"] for row in read_rows(path)] == list(range(2500))
+
+
+def test_parquet_with_a_column_twice_is_refused(parquet):
+    with pytest.raises(UnsupportedInput, match="the column 'a' comes twice"):
+        list(read_rows(parquet(pyarrow.table([[1], [2]], names=["a", "a"]))))
+
+
+def test_parquet_with_a_key_twice_in_a_map_is_refused(parquet):
+    column = pyarrow.array([[("k", 1), ("k", 2)]], pyarrow.map_(pyarrow.string(), pyarrow.int64()))
+    path = parquet(pyarrow.table({"m": column}))
+    with pytest.raises(UnreadableRows) as caught:
+        list(read_rows(path))
+    assert str(caught.value) == f"{path}: a map has the same key twice"
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_what_is_no_parquet_is_an_error_that_names_the_file(file, content):
+    path = file("t.parquet", content)
+    with pytest.raises(PayloadError) as caught:
+        list(read_rows(path))
+    assert f"{path}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_parquet_that_is_damaged_is_an_error(parquet):
+    path = parquet(pyarrow.table({"n": range(100_000)}), use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
+    with pytest.raises(PayloadError, match=re.escape(str(path))):
+        list(read_rows(path))
+
+
+def test_parquet_without_pyarrow_says_what_to_install(parquet, monkeypatch):
+    path = parquet(pyarrow.table({"n": [1]}))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UnsupportedInput) as caught:
+        list(read_rows(path))
+    assert "install airflow-provider-smartflows[parquet]" in str(caught.value)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from smartflows_provider.payload.tables import read_rows
+
+def count(path):
+    return sum(1 for row in read_rows(Path(path)))
+
+count(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(count(sys.argv[2]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.full
+def test_a_million_rows_of_parquet_in_one_group_take_little_memory(tmp_path):
+    names = [f"a name that is as long as names are {number}" for number in range(1_000_000)]
+    paths = [str(tmp_path / "small.parquet"), str(tmp_path / "large.parquet")]
+    for path, count in zip(paths, (1000, 1_000_000), strict=True):
+        table = pyarrow.table({"id": range(count), "name": names[:count]})
+        pyarrow.parquet.write_table(table, path, row_group_size=count)
+    answer = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True)
+    count, grown = map(int, answer.stdout.split())
+    assert count == 1_000_000
+    assert grown < 40 * 1024
+
+
+# --- storages ---
+
+
+class Away:
+    """A file on a storage that does not answer."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        return "s3://bucket/t.csv"
+
+    def open(self, mode: str) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "passes", "message"),
+    [
+        (FileNotFoundError(2, "No such file", "s3://bucket/t.csv"), False, "[Errno 2] No such file: 's3:"),
+        (TimeoutError("no answer"), True, "s3://bucket/t.csv: no answer"),
+        (ConnectionResetError("reset"), True, "s3://bucket/t.csv: reset"),
+        (ImportError("install s3fs"), False, "s3://bucket/t.csv: install s3fs"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error_that_says_whether_it_may_pass(error, passes, message):
+    with pytest.raises(SourceUnreadable) as caught:
+        list(read_rows(Away(error)))
+    assert str(caught.value).startswith(f"the input cannot be read: {message}")
+    assert caught.value.passes is passes

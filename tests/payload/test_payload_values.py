@@ -92,7 +92,7 @@ def test_character_that_xml_cannot_carry_is_named_with_its_place(code):
         lexical(f"ab{bad}c", where=here)
     assert str(caught.value) == (
         f"row 3, field 'x': XML cannot carry the character U+{code:04X} at position 2; "
-        "remove it from the data"
+        "remove it from the data, or have it replaced by U+FFFD with bad_characters='replace'"
     )
     assert quick_lexical(f"ab{bad}c", "text") is None
 

@@ -37,10 +37,11 @@ def schema(report_xsd):
     return load_schema(report_xsd)
 
 
+@pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
-def test_all_problems_are_listed_with_line_path_and_reason_however_the_bytes_come(schema, size):
+def test_all_problems_are_listed_with_line_path_and_reason_however_the_bytes_come(schema, size, trusted):
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks(pieces(BAD, size), schema)
+        check_chunks(pieces(BAD, size), schema, trusted=trusted)
     assert str(caught.value) == BAD_MESSAGE
 
 
@@ -57,15 +58,18 @@ def test_hidden_values_do_not_show_in_the_message(schema):
     assert "2013-13" not in message
 
 
+@pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_valid_document_passes(schema, size):
-    check_chunks(pieces(GOOD, size), schema)
+def test_valid_document_passes(schema, size, trusted):
+    check_chunks(pieces(GOOD, size), schema, trusted=trusted)
 
 
-def test_message_lists_twenty_problems_and_names_the_total(schema):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_message_lists_twenty_problems_and_names_the_total(schema, trusted):
     rows = b"<row><carrier>UA</carrier><flights>?</flights></row>\n" * 45
+    document = b'<report xmlns="urn:report"><month>2013-01</month>\n' + rows + b"</report>"
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks([b'<report xmlns="urn:report"><month>2013-01</month>\n' + rows + b"</report>"], schema)
+        check_chunks([document], schema, trusted=trusted)
     error = caught.value
     assert str(error).startswith("the XML does not follow the schema (45 problems, the first 20):\n")
     assert len(str(error).splitlines()) == 21
@@ -73,20 +77,24 @@ def test_message_lists_twenty_problems_and_names_the_total(schema):
     assert error.problems[19].line == 21
 
 
-def test_rows_far_into_a_large_document_are_counted_right_and_counting_stops_where_it_is_hopeless(schema):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_rows_far_into_a_large_document_are_counted_right_and_counting_stops_where_it_is_hopeless(
+    schema, trusted
+):
     good = b"<row><carrier>UA</carrier><flights>1</flights></row>\n" * 5000
     bad = b"<row><carrier>UA</carrier><flights>?</flights></row>\n" * 5000
     document = b'<report xmlns="urn:report"><month>2013-01</month>\n' + good + bad + b"</report>"
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks(pieces(document, 4096), schema)
+        check_chunks(pieces(document, 4096), schema, trusted=trusted)
     assert caught.value.problems[0].path == "/report/row[5001]/flights[1]"
     assert caught.value.problems[0].line == 5002
     assert "(at least 10" in str(caught.value)
 
 
-def test_wrong_root_element_is_a_problem_of_the_schema(schema):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_wrong_root_element_is_a_problem_of_the_schema(schema, trusted):
     with pytest.raises(SchemaViolation) as caught:
-        check_chunks([b"<a/>"], schema)
+        check_chunks([b"<a/>"], schema, trusted=trusted)
     assert str(caught.value) == (
         "the XML does not follow the schema (1 problem):\n"
         "  line 1, /a: No matching global declaration available for the validation root"
@@ -211,3 +219,65 @@ def test_tree_does_not_grow_with_the_document(schema):
     check.feed(b"</report>")
     check.close()
     check.conclude([])
+
+
+RICH_XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
+  <xs:element name="r">
+    <xs:complexType>
+      <xs:sequence>
+        <xs:element name="e" minOccurs="0" maxOccurs="unbounded" type="part"/>
+        <xs:any minOccurs="0" processContents="lax" namespace="##other"/>
+      </xs:sequence>
+    </xs:complexType>
+    <xs:unique name="one"><xs:selector xpath="e"/><xs:field xpath="@id"/></xs:unique>
+  </xs:element>
+  <xs:complexType name="part">
+    <xs:choice minOccurs="0" maxOccurs="unbounded">
+      <xs:element name="word">
+        <xs:simpleType>
+          <xs:restriction base="xs:string">
+            <xs:enumeration value="a&amp;b"/><xs:enumeration value="x&#13;y"/><xs:enumeration value="   "/>
+          </xs:restriction>
+        </xs:simpleType>
+      </xs:element>
+      <xs:element name="count" type="xs:int" nillable="true"/>
+      <xs:element name="many"><xs:simpleType><xs:list itemType="xs:int"/></xs:simpleType></xs:element>
+      <xs:element name="mixed"><xs:complexType mixed="true"><xs:sequence/></xs:complexType></xs:element>
+    </xs:choice>
+    <xs:attribute name="id" type="xs:int"/>
+  </xs:complexType>
+  <xs:complexType name="more">
+    <xs:complexContent>
+      <xs:extension base="part"><xs:sequence><xs:element name="x"/></xs:sequence></xs:extension>
+    </xs:complexContent>
+  </xs:complexType>
+</xs:schema>"""
+XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+
+
+@pytest.mark.parametrize("size", [1, 9, 1000])
+@pytest.mark.parametrize(
+    ("content", "valid"),
+    [
+        ("<e><word>a&amp;b</word><word>x&#13;y</word><word>   </word></e>", True),
+        ("<e><word>a&amp;c</word><word>x&#10;y</word><word>  </word></e>", False),
+        (f'<e><count {XSI} xsi:nil="true"></count><count> 7\n</count><many>1 2\n 3</many></e>', True),
+        (f'<e><count {XSI} xsi:nil="true">1</count><count></count><many>1 x</many></e>', False),
+        ("<e> <mixed>text &lt; text</mixed>\n</e>\n", True),
+        ("<e>text<mixed><word/></mixed></e>", False),
+        ('<e id="1"></e><e id="2"></e>', True),
+        ('<e id="1"></e><e id="1"></e><e id="&quot;"></e>', False),
+        (f'<e {XSI} xsi:type="more"><x>1</x></e><p:a xmlns:p="urn:p"><p:b/></p:a>', True),
+        (f'<e {XSI} xsi:type="more"></e><p:a xmlns:p="urn:p"></p:a><e></e>', False),
+    ],
+)
+def test_what_is_written_here_is_judged_without_a_tree_as_with_one(tmp_path, content, valid, size):
+    path = tmp_path / "rich.xsd"
+    path.write_text(RICH_XSD)
+    messages = []
+    for trusted in (False, True):
+        try:
+            check_chunks(pieces(f"<r>{content}</r>".encode(), size), load_schema(path), trusted=trusted)
+        except SchemaViolation as error:
+            messages.append((error.total, str(error)))
+    assert messages == ([] if valid else [messages[0]] * 2)

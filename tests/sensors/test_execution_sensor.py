@@ -256,6 +256,15 @@ def test_an_execution_that_does_not_exist_fails_the_sensor_for_good(
     assert f"answered with {purged}" in str(gone.value)
 
 
+def test_an_execution_that_is_purged_after_its_end_fails_the_sensor_with_word_of_its_end(
+    server: DevServer, hook: SmartFlowsHook, way: Way
+) -> None:
+    execution_id = start(server, hook)
+    server.inject(Fault(action="status", status=404, path=f"/{execution_id}$", method="GET", count=None))
+    with pytest.raises(FlowExecutionGoneError, match="The execution ended in Success, but was gone when"):
+        sense(way, execution_id)
+
+
 @pytest.fixture
 def started(server: DevServer, hook: SmartFlowsHook) -> str:
     return start(server, hook, LONG)

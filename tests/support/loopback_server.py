@@ -100,18 +100,21 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 class LoopbackServer:
     """
-    Serves on a free port of 127.0.0.1 while the block runs.
+    Serves on a port of 127.0.0.1 while the block runs.
 
     :param script: what to do with each connection; it is closed afterwards.
     :param tls: speaks TLS with this.
+    :param port: to serve on, instead of a free one.
     """
 
-    def __init__(self, script: Callable[[Connection], None], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, script: Callable[[Connection], None], *, tls: ssl.SSLContext | None = None, port: int = 0
+    ) -> None:
         self.requests: list[Received] = []
         self.connections = 0
         self._script = script
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._open: list[socket.socket] = []

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 Mode = Literal["sync", "deferrable"]
@@ -50,7 +51,10 @@ class Attempt:
     xcoms: dict[str, Any] = field(default_factory=dict)
     deferrals: list[BaseTrigger] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
     before_resume: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further entries of the context."""
 
     def _push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
@@ -71,7 +75,12 @@ class Attempt:
             xcom_push=self._push,
             get_first_reschedule_date=lambda context: self.first_rescheduled_at,
         )
-        context: dict[str, Any] = {"ti": ti, "dag_run": SimpleNamespace(clear_number=self.clear_number)}
+        context: dict[str, Any] = {
+            "ti": ti,
+            "dag_run": SimpleNamespace(clear_number=self.clear_number),
+            "outlet_events": self.outlet_events,
+            **self.more,
+        }
         if self.store is not None:
             context["task_state_store"] = self.store
         return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.errors import KeyRefused
-from smartflows_provider.wire.messages import Request, segment
+from smartflows_provider.wire.messages import Request, Response, segment
 
 
 def test_a_call_carries_the_key_the_version_and_what_the_wire_says(drive: Any, serve: Any) -> None:
@@ -136,6 +137,46 @@ def test_a_file_is_sent_from_its_beginning_when_a_call_is_repeated(
     client = drive(server.url, repetition=Repetition(first_pause=0.001))
     assert client.send(Request(method="POST", path="/t", body=file, repeatable=False)).status == 200
     assert [len(received.body) for received in server.requests] == [100_000, 100_000]
+
+
+def test_a_file_is_sent_whole_once_the_service_can_be_reached(drive: Any, serve: Any, tmp_path: Path) -> None:
+    file = tmp_path / "input.xml"
+    file.write_bytes(b"x" * 300_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    servers = []
+
+    class UpAfterTheFirstTry(Repetition):
+        def pause(self, tries: int, response: Response | None) -> float:
+            if tries == 2:
+                servers.append(serve(answers(answer()), port=port))
+            return 0.0
+
+    client = drive(f"http://127.0.0.1:{port}", repetition=UpAfterTheFirstTry())
+    assert client.send(Request(method="POST", path="/t", body=file, repeatable=False)).status == 200
+    assert [len(received.body) for received in servers[0].requests] == [300_000]
+
+
+def test_a_file_whose_upload_is_turned_away_in_the_middle_is_sent_whole_again(
+    drive: Any, serve: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "input.xml"
+    file.write_bytes(b"x" * 8_000_000)
+    bodies: list[int] = []
+
+    def script(connection: Connection) -> None:
+        if connection.number == 0:
+            connection.stream.recv(65_536)
+            connection.send(answer(429, retry_after="0", connection="close"))
+            connection.stream.shutdown(socket.SHUT_WR)
+            connection.wait_for_client()
+        elif received := connection.read_request():
+            bodies.append(len(received.body))
+            connection.send(answer())
+
+    client = drive(serve(script).url, repetition=Repetition(first_pause=0.001))
+    assert client.send(Request(method="POST", path="/t", body=file, repeatable=False)).status == 200
+    assert bodies == [8_000_000]
 
 
 def test_a_file_that_is_missing_is_the_callers_error(drive: Any, serve: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from wire_driving import FLOW_ID, Reply, drive, execution_of, reply
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.errors import FlowAmbiguous, FlowNotFound, UnreadableAnswer
 from smartflows_provider.wire.messages import Exchange, Request, Response
+from smartflows_provider.wire.run import RunPhase
 
 
 def flow(number: int, name: str = "") -> dict[str, str]:
@@ -99,23 +100,39 @@ def test_a_limit_stops_the_listing(limit: int, calls: int, size: str) -> None:
     assert dict(requests[0].query)["size"] == size
 
 
-def test_a_service_that_never_ends_is_left_after_a_thousand_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", [None, 1_000])
+def test_a_list_that_never_ends_is_given_up_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
     monkeypatch.setattr(wire, "MAX_PAGES", 7)
-    found, requests = serve(
-        wire.list_flows(), lambda page, size: [flow(page * size + number) for number in range(size)]
-    )
-    assert (len(found), len(requests)) == (700, 7)
+    asked = []
 
+    def endless(page: int, size: int) -> list[Any]:
+        asked.append(page)
+        return [flow(page * size + number) for number in range(size)]
 
-def test_entries_without_an_id_are_left_out() -> None:
-    mixed = [flow(1), {"displayName": "no id"}, None, "f2", [], {"id": None}, {"id": {"x": 1}}]
-    assert drive(wire.list_flows(), reply(mixed)).result == [wire.Reference(id="f1", name="Flow 1")]
-
-
-def test_an_execution_without_a_status_makes_the_list_unreadable() -> None:
     with pytest.raises(UnreadableAnswer) as caught:
-        drive(wire.find_executions(), reply([{"id": "e1"}]))
-    assert str(caught.value) == "the answer to the list of executions lacks 'id' or 'status'"
+        serve(wire.list_flows(limit=limit), endless)
+    assert str(caught.value) == (
+        "the answer to GET /flows still goes on after 7 pages with 700 entries; narrow it, or limit it"
+    )
+    assert asked == list(range(7))
+
+
+@pytest.mark.parametrize(
+    "entry", [{"displayName": "no id"}, None, "f2", [], {"id": None}, {"id": ""}, {"id": {"x": 1}}]
+)
+def test_an_entry_without_an_id_makes_a_list_unreadable_rather_than_shorter(entry: Any) -> None:
+    with pytest.raises(UnreadableAnswer) as caught:
+        drive(wire.list_flows(), reply([flow(1), entry]))
+    assert str(caught.value) == "the answer to GET /flows has an entry without an 'id'"
+
+
+@pytest.mark.parametrize("entry", [{"id": "e1"}, {"id": "e1", "status": None}, {"id": "e1", "status": " "}])
+def test_an_execution_without_a_status_is_listed_as_such_beside_the_others(entry: Any) -> None:
+    first, second = drive(wire.find_executions(), reply([entry, execution_of(id="e2")])).result
+    assert (first.id, first.status, first.phase) == ("e1", "no status", RunPhase.UNKNOWN)
+    assert second.id == "e2"
 
 
 def test_a_flows_id_is_taken_without_a_call() -> None:
