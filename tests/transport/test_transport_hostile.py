@@ -7,11 +7,13 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from client_driving import GET, Mode
 from support.loopback_server import Connection, answer, answers
+from support.peak_memory import run_script
 
 from smartflows_provider.transport.errors import AnswerLost, AnswerPacked, AnswerTooLarge
 from smartflows_provider.transport.pace import LEAST_RATE, Pace, TooSlow
@@ -245,3 +247,17 @@ def test_the_limit_of_an_api_answer_counts_what_was_unpacked(drive: Any, serve: 
     with pytest.raises(AnswerTooLarge):
         drive(server.url, max_body_bytes=4_000_000).send(GET)
     assert len(drive(server.url, max_body_bytes=5_000_000).send(GET).body) == 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("blocking", "AnswerTooLarge"), ("async", "AnswerTooLarge"), ("document", "DocumentTooLarge")],
+)
+def test_a_bomb_of_ten_gigabytes_costs_no_more_memory_than_its_limit(
+    tmp_path: Path, kind: str, error: str
+) -> None:
+    result = run_script(Path(__file__).with_name("bomb_process.py"), kind, str(tmp_path))
+    assert result["error"] == error
+    assert result["packed"] < 12_000_000
+    assert result["bytes"] < 30_000_000
+    assert list(tmp_path.iterdir()) == []
