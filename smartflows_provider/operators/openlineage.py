@@ -27,6 +27,7 @@ from openlineage.client.facet_v2 import (
 from smartflows_provider.operators.smart_flows import LandingOperator, SmartFlowsRunFlowOperator
 from smartflows_provider.output.lineage import Landing, dataset_address
 from smartflows_provider.output.storage import uri_of
+from smartflows_provider.payload.options import is_address
 
 MAX_DATASETS = 200
 """Documents that are told of one by one; of more, their folder is told of."""
@@ -107,15 +108,9 @@ def _joined(first: Lineage, second: Lineage) -> Lineage:
 def _inputs(operator: SmartFlowsRunFlowOperator, folder: Path) -> Iterator[InputDataset]:
     xml, rows = operator.payload_argument("xml"), operator.payload_argument("rows")
     is_file = _is_path(rows) or (isinstance(rows, str) and not rows.lstrip().startswith("["))
-    # Only rows and xsd are taken from the DAG file's folder.
-    places = [
-        (xml if _is_path(xml) else None, Path()),
-        (rows if is_file else None, folder),
-        (operator.xsd, folder),
-    ]
-    for path, base in places:
+    for path in (xml if _is_path(xml) or is_address(xml) else None, rows if is_file else None, operator.xsd):
         if path is not None and str(path) not in {"", "."}:
-            namespace, name = dataset_address(_uri(path, base))
+            namespace, name = dataset_address(_uri(path, folder))
             yield InputDataset(namespace=namespace, name=name)
 
 

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import TaskDeferralError
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
 from smartflows_provider.operators.rows_function import RowsFunction
-from smartflows_provider.payload.options import Style
+from smartflows_provider.payload.options import Style, is_address
 from smartflows_provider.systems import SMART_FLOWS_CONN_ID
 
 if TYPE_CHECKING:
@@ -123,8 +123,9 @@ class SmartFlowsRunFlowOperator(LandingOperator):
     :param unattended: run without asking anybody; form fields take their defaults (templated).
     :param dataset_id: the plug-in's data set, with ``records`` (templated).
     :param smart_flows_conn_id: the connection (templated).
-    :param xml: the input as XML: a string, bytes, an lxml element, or a path object such as
-        ``ObjectStoragePath`` (templated; a string that ends in ``.xml`` is a template file).
+    :param xml: the input as XML: a string, bytes, an lxml element, a path object such as
+        ``ObjectStoragePath``, or a URL that it takes (templated; any other string that ends in ``.xml`` is a
+        template file).
     :param data: the input as a mapping of element names to values (templated; a string is JSON, and one
         that ends in ``.json`` is a template file).
     :param rows: the input as rows: a list of mappings, or of lists with ``columns``, an XComArg, the path of
@@ -379,6 +380,24 @@ class SmartFlowsRunFlowOperator(LandingOperator):
 
         self._run = FlowRun(self, context)
         return self._run
+
+    def resolve_template_files(self) -> None:
+        """Load template files as Airflow does; an address is none."""
+        addresses = {
+            name: value for name in self.template_fields if is_address(value := getattr(self, name, None))
+        }
+        for name in addresses:
+            setattr(self, name, None)
+        super().resolve_template_files()
+        for name, value in addresses.items():
+            setattr(self, name, value)
+
+    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render as Airflow does; an address is no template file, whatever it ends in."""
+        if is_address(content):
+            # Airflow goes by the end of the text; a comment of Jinja's renders to nothing.
+            content = f"{content}{{# #}}"
+        return super().render_template(content, *args, **kwargs)
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render; then keep the input out of what Airflow stores and shows as rendered fields."""

@@ -24,7 +24,7 @@ from smartflows_provider.payload.build import (
 )
 from smartflows_provider.payload.errors import UnsupportedInput
 from smartflows_provider.payload.json_text import NotJson, read_json
-from smartflows_provider.payload.options import InputKind, Style
+from smartflows_provider.payload.options import InputKind, Style, is_address
 from smartflows_provider.payload.tables import is_cursor
 
 Locate: TypeAlias = Callable[[Any], Any]
@@ -36,7 +36,7 @@ class InputArguments:
     """The arguments about an input, templates rendered; at most one of the first four is set."""
 
     xml: Any = field(default=None, repr=False)
-    """Text, bytes, an lxml element, or a path object; a text is never taken for a path."""
+    """Text, bytes, an lxml element, a path object, or an address; any other text is XML."""
     data: Any = field(default=None, repr=False)
     """A mapping, or JSON text of one."""
     rows: Any = field(default=None, repr=False)
@@ -59,7 +59,8 @@ class InputArguments:
         :raises UnsupportedInput: if it is of a kind that cannot be meant.
         """
         if self.xml is not None:
-            return XmlInput(xml=self.xml)
+            is_file = isinstance(self.xml, PurePath) or is_address(self.xml)
+            return XmlInput(xml=locate(self.xml) if is_file else self.xml)
         if self.data is not None:
             return MappingInput(data=_mapping(self.data, "data"), root=self.root, style=self.style)
         if self.records is not None:

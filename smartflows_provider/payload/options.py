@@ -5,6 +5,7 @@ Operators check these options at every DAG parse, so this module imports nothing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
@@ -21,6 +22,13 @@ NoneAs: TypeAlias = Literal["absent", "nil", "empty"]
 
 BadCharacters: TypeAlias = Literal["fail", "replace"]
 """What to do with characters that XML cannot carry: an error, or U+FFFD in their place."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^<\n]+")
+
+
+def is_address(value: object) -> bool:
+    """Tell whether a value is the address of a file, ``s3://bucket/input.xml`` say, which is never XML."""
+    return isinstance(value, str) and _ADDRESS.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,14 +187,18 @@ def test_a_relative_path_is_named_as_it_is_read(
 ) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
-    (folder / "letters.xml").rename(elsewhere / "letters.xml")
     monkeypatch.chdir(elsewhere)
     operator = run_operator(folder, xml=Path("letters.xml"), xsd="letters.xsd")
     run_task(operator, Attempt())
     assert names(extracted(operator).inputs) == [
-        ("file", f"{elsewhere}/letters.xml"),
+        ("file", f"{folder}/letters.xml"),
         ("file", f"{folder}/letters.xsd"),
     ]
+
+
+def test_the_address_of_xml_is_named_without_its_connection(folder: Path) -> None:
+    operator = run_operator(folder, xml="s3://some_connection@lake/letters.xml")
+    assert names(extracted(operator).inputs) == [("s3://lake", "letters.xml")]
 
 
 @pytest.mark.usefixtures("warehouse")

@@ -56,6 +56,20 @@ def numbers(context: Any) -> list[dict[str, int]]:
     return [{"a": number} for number in range(context["most"])]
 
 
+@pytest.mark.parametrize("name", ["input.xml", "rows.json", "query.sql"])
+def test_an_address_is_rendered_and_not_taken_for_a_template_file(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = f"s3://lake@bucket/{{{{ day }}}}/{name}"
+    with DAG("d", schedule=None):
+        operator = operator_for("sync", rows=address, root="R", row="r", header={"Link": address})
+    operator.resolve_template_files()
+    assert caplog.records == []
+    task = rendered(operator, day="monday")
+    assert task.rows == f"s3://lake@bucket/monday/{name}"
+    assert task.header == {"Link": f"s3://lake@bucket/monday/{name}"}
+
+
 def test_a_function_for_rows_is_called_on_the_worker_with_the_context(server: DevServer) -> None:
     server.add_flow(
         name="Letter",

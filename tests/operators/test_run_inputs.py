@@ -71,6 +71,19 @@ def test_xml_can_be_a_path(server: DevServer, tmp_path: Path) -> None:
     assert sent(server, xml=order_file(tmp_path)).endswith(XML)
 
 
+def test_xml_can_be_a_path_beside_the_dag_file(server: DevServer, tmp_path: Path) -> None:
+    order_file(tmp_path)
+    with DAG(dag_id="d", start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
+        dag.fileloc = str(tmp_path / "dag.py")
+        operator = operator_for("sync", xml=Path("order.xml"), dag=dag)
+    run_task(operator)
+    assert received(server).endswith(XML)
+
+
+def test_xml_can_be_an_address_on_object_storage(server: DevServer, tmp_path: Path) -> None:
+    assert sent(server, xml=f"file://{order_file(tmp_path)}").endswith(XML)
+
+
 # --- data ---
 
 
