@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults bench check format constraints clean
+.PHONY: help setup demo up test test-full faults bench fuzz check format constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,14 @@ faults: $(READY) $(if $(AIRFLOW),$(VENV)-$(AIRFLOW)/.ready) ## run each fault ro
 	FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) \
 		$(if $(AIRFLOW),FAULTS_PYTHON=$(CURDIR)/$(VENV)-$(AIRFLOW)/bin/python) \
 		$(BIN)/python -m pytest tests/faults -m faults
+
+# The same seed and number give the same cases; what fails names them.
+FUZZ_CASES ?= 100000
+FUZZ_SEED ?= $(shell date +%s)
+fuzz: $(READY) ## try 100,000 hostile cases with each fuzz target in two processes (FUZZ_CASES=…, FUZZ_SEED=…)
+	@echo "$(FUZZ_CASES) cases for each target, seed $(FUZZ_SEED)"
+	FUZZ_CASES=$(FUZZ_CASES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest tests/fuzz --numprocesses 2 \
+		--dist load --timeout 0 --durations 0 --hypothesis-show-statistics
 
 # ROWS names groups of rows; without it all are measured.
 RUNS ?= 5

@@ -2,11 +2,11 @@
 
 Needs the connections `smartflows_default` and `flights_db` (SQLite), and the variable `reports_path`.
 
-The flow server is not flooded: `max_active_tis_per_dag` lets so many runs be under way at a time. Deferred
-tasks count (Airflow 3.2 and later; on 3.1 give the task a pool that includes deferred slots). A mapped task
-that fails is retried by itself and attaches to its own run; the others go on, and the index is written when
-all are done. Each document is an asset of the alias `route_reports`; the index is one as a whole, which a DAG
-can be scheduled by.
+The flow server is not flooded: `max_active_tis_per_dag` is the most runs that are under way at a time, and
+deferred tasks count (Airflow 3.2 and later; on 3.1 give the task a pool that includes deferred slots). A
+mapped task that fails is retried by itself and attaches to its own run; the others go on, and the index is
+written when all are done. Each document is an asset of the alias `route_reports`; the index is one as a
+whole, which a DAG can be scheduled by.
 """
 
 from __future__ import annotations

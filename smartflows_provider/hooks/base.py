@@ -22,7 +22,7 @@ from smartflows_provider.exceptions import (
     RunIdentity,
 )
 from smartflows_provider.hooks.connection import ConnectionReader
-from smartflows_provider.hooks.translation import NOTHING_SENT, NOTHING_TAKEN, translate
+from smartflows_provider.hooks.translation import NOTHING_SENT, NOTHING_TAKEN, translate, without_words
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
@@ -106,29 +106,44 @@ class FlowSystemHook(BaseHook):
             self._aclient = AsyncClient(await self.asettings())
         return self._aclient
 
-    def run(self, exchange: Exchange[T], *, execution_id: str | None = None, flow: str | None = None) -> T:
+    def run(
+        self,
+        exchange: Exchange[T],
+        *,
+        execution_id: str | None = None,
+        flow: str | None = None,
+        hide_words: bool = False,
+    ) -> T:
         """
         Drive a call to its result on a worker.
 
         :param exchange: a call of the system's wire module.
         :param execution_id: the run it is about, for messages.
         :param flow: the flow it is about, for messages.
+        :param hide_words: leave the service's own words, which may quote an input, out of messages.
         :raises FlowException: one of its kinds; each says whether a retry helps.
         """
         try:
             return self.client.run(exchange)
         except (WireError, TransportError) as error:
-            raise translate(error, where=self.identity(execution_id=execution_id, flow=flow)) from None
+            where = self.identity(execution_id=execution_id, flow=flow)
+            raise translate(without_words(error) if hide_words else error, where=where) from None
 
     async def arun(
-        self, exchange: Exchange[T], *, execution_id: str | None = None, flow: str | None = None
+        self,
+        exchange: Exchange[T],
+        *,
+        execution_id: str | None = None,
+        flow: str | None = None,
+        hide_words: bool = False,
     ) -> T:
         """Drive a call as :meth:`run` does, without blocking the event loop."""
         client = await self.aclient()
         try:
             return await client.run(exchange)
         except (WireError, TransportError) as error:
-            raise translate(error, where=self.identity(execution_id=execution_id, flow=flow)) from None
+            where = self.identity(execution_id=execution_id, flow=flow)
+            raise translate(without_words(error) if hide_words else error, where=where) from None
 
     def identity(
         self, *, execution_id: str | None = None, flow: str | None = None, url: str | None = None

@@ -122,7 +122,8 @@ class SmartFlowsHook(FlowSystemHook):
         where = self.identity(flow=flow)
         arguments, hide = read_options(inputs, body=body, where=where)
         with prepare_payload(arguments, where=where, fate=NOTHING_SENT, hide_payload=hide) as payload:
-            return self.run(start(body=payload.body, content_type=payload.content_type), flow=flow)
+            exchange = start(body=payload.body, content_type=payload.content_type)
+            return self.run(exchange, flow=flow, hide_words=hide)
 
     async def astart(
         self,
@@ -146,7 +147,8 @@ class SmartFlowsHook(FlowSystemHook):
         where = self.identity(flow=flow)
         arguments, hide = read_options(inputs, body=body, where=where)
         with await aprepare_payload(arguments, where=where, fate=NOTHING_SENT, hide_payload=hide) as payload:
-            return await self.arun(start(body=payload.body, content_type=payload.content_type), flow=flow)
+            exchange = start(body=payload.body, content_type=payload.content_type)
+            return await self.arun(exchange, flow=flow, hide_words=hide)
 
     # --- following ---
 

@@ -28,6 +28,7 @@ from smartflows_provider.wire.errors import (
     RedirectAnswered,
     RequestRefused,
     Throttled,
+    UnsendableValue,
     UnusableId,
     WireError,
 )
@@ -72,6 +73,11 @@ def translate(
     )
 
 
+def without_words(error: WireError | TransportError) -> WireError | TransportError:
+    """Return an error without the service's own words, which may quote what was sent."""
+    return error.without_detail() if isinstance(error, WireError) else error
+
+
 def seconds_asked(error: WireError | TransportError) -> float | None:
     """Return how many seconds the service asked to wait, None if it named none."""
     return error.retry_after if isinstance(error, WireError) else None
@@ -82,6 +88,9 @@ def _meaning(error: WireError | TransportError) -> tuple[type[FlowException], st
     match error:
         case NotSent():
             return FlowConnectionError, NOTHING_TAKEN, _CONNECTION_ADVICE[error.kind]
+        case UnsendableValue():
+            advice = "Check the argument that the message names, and what its template renders to."
+            return FlowConfigurationError, NOTHING_SENT, advice
         case UnusableId():
             advice = "Check the argument that names the id, and what its template renders to."
             return FlowConfigurationError, NOTHING_SENT, advice

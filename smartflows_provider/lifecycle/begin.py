@@ -28,7 +28,7 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
     RunIdentity,
 )
-from smartflows_provider.hooks.translation import seconds_asked, translate
+from smartflows_provider.hooks.translation import seconds_asked, translate, without_words
 from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import FirstStep, after_look, first_step
@@ -488,7 +488,7 @@ def _failure(
     """Return what became of the request that starts a run, for people to read."""
     if isinstance(error, AirflowTaskTimeout):
         return AnswerLost("execution_timeout passed while the start was not answered", kind="timeout")
-    return error.without_detail() if hide_words and isinstance(error, WireError) else error
+    return without_words(error) if hide_words else error
 
 
 def _may_have_started(error: WireError | TransportError) -> bool:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from smartflows_provider.lifecycle.options import OnWarning
 
 KEPT = "The execution was kept."
+_LISTED = 100
+"""Sentences of a flow that a message lists; one answer may hold a million."""
 
 
 def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEvent | FormAnswer:
@@ -238,4 +240,5 @@ def person_needed_error(*, where: RunIdentity, status: str, fate: str) -> FlowUs
 
 
 def _listed(sentences: Sequence[str]) -> str:
-    return "".join(f"\n  - {sentence}" for sentence in sentences)
+    more = f"\n  - and {len(sentences) - _LISTED} more" if len(sentences) > _LISTED else ""
+    return "".join(f"\n  - {sentence}" for sentence in sentences[:_LISTED]) + more

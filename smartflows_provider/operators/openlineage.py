@@ -106,14 +106,16 @@ def _joined(first: Lineage, second: Lineage) -> Lineage:
 
 def _inputs(operator: SmartFlowsRunFlowOperator, folder: Path) -> Iterator[InputDataset]:
     xml, rows = operator.payload_argument("xml"), operator.payload_argument("rows")
-    paths = [
-        xml if _is_path(xml) else None,
-        rows if _is_path(rows) or (isinstance(rows, str) and not rows.lstrip().startswith("[")) else None,
-        operator.xsd,
+    is_file = _is_path(rows) or (isinstance(rows, str) and not rows.lstrip().startswith("["))
+    # Only rows and xsd are taken from the DAG file's folder.
+    places = [
+        (xml if _is_path(xml) else None, Path()),
+        (rows if is_file else None, folder),
+        (operator.xsd, folder),
     ]
-    for path in paths:
+    for path, base in places:
         if path is not None and str(path) not in {"", "."}:
-            namespace, name = dataset_address(_uri(path, folder))
+            namespace, name = dataset_address(_uri(path, base))
             yield InputDataset(namespace=namespace, name=name)
 
 

@@ -12,6 +12,10 @@ from typing import ClassVar
 class OutputError(Exception):
     """The output of a run could not be taken along as asked."""
 
+    def __init__(self, message: str) -> None:
+        # Half a character, as keys and names may hold, would break logs and consoles.
+        super().__init__(message.encode(errors="backslashreplace").decode())
+
     retry_helps: ClassVar[bool] = False
     """Whether the same attempt may succeed later with nothing changed."""
 

@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from smartflows_provider.output.errors import OutputTooDeep, TitlesCollide
-from smartflows_provider.output.numbering import first_free
-from smartflows_provider.output.paths import child, item
+from smartflows_provider.output.numbering import Numbering
+from smartflows_provider.output.paths import Place
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import phase_of
+from smartflows_provider.wire.text import clean_text
 
 MAX_DEPTH: Final = 100
 """How deep values may be nested; far below what makes JSON writers and XCom give up."""
@@ -39,8 +40,11 @@ _LAYOUT_TYPES = frozenset(
 _PART_KEYS = frozenset({"description", "displayName", "form", "id", "model", "parts", "schema", "type"})
 _GUID = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 _BROWSER_KEYS = frozenset({"$$hashKey"})
-_REPLACEMENT = "\ufffd"
 _SENTENCE_LIMIT = 500
+_NOTES_LIMIT = 100
+"""Replaced values that are named; one answer may hold millions."""
+_CAUSES_LIMIT = 100
+_ERROR_LIMIT = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +72,9 @@ class FlowError:
 
     def __str__(self) -> str:
         """Return the error as one sentence for a log or a message."""
-        text = ": ".join(filter(None, (self.error, self.message))) or "an error without a message"
-        return f"{text} (caused by {'; '.join(self.causes)})" if self.causes else text
+        told = ": ".join(filter(None, (self.error, self.message))) or "an error without a message"
+        text = f"{told} (caused by {'; '.join(self.causes)})" if self.causes else told
+        return text if len(text) <= _ERROR_LIMIT else f"{text[:_ERROR_LIMIT]}…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +179,7 @@ def _own_part(raw: Mapping[str, Any]) -> _Part | None:
 def _parts(raw: Mapping[str, Any]) -> list[_Part]:
     parts = _output(raw).get("parts")
     if isinstance(parts, Mapping):
-        named = [(_clean(name), entry) for name, entry in parts.items()]
+        named = [(clean_text(name), entry) for name, entry in parts.items()]
     else:
         named = [("", entry) for entry in _list(parts)]
     found = []
@@ -220,22 +225,23 @@ def _assemble(
     gets a number.
     """
     values: dict[str, Any] = {}
+    names = Numbering()
 
-    def read(part: _Part, path: str) -> Any:
+    def read(part: _Part, path: Place) -> Any:
         return lift.read(part, path, titles=part.titles if values_by_title else {})
 
     if own is not None:
-        values = _as_object(read(own, ""))
+        values = _as_object(read(own, Place()))
     if len(parts) == 1:
-        more = _as_object(read(parts[0], ""))
+        more = _as_object(read(parts[0], Place()))
         if own is not None and values_by_title:
             _check_titles(own, values, parts[0], more)
-        _merge(values, more)
+        _merge(values, more, names)
     else:
         for part in parts:
-            model = read(part, child("", part.name))
+            model = read(part, Place(part.name))
             if model is not _LIFTED and not _is_within(model, values):
-                values[_free_key(part.name, values)] = model
+                values[names.free(part.name, values)] = model
     return values
 
 
@@ -252,10 +258,10 @@ def _as_object(model: Any) -> dict[str, Any]:
     return model if isinstance(model, dict) else {"value": model}
 
 
-def _merge(values: dict[str, Any], more: dict[str, Any]) -> None:
+def _merge(values: dict[str, Any], more: dict[str, Any], names: Numbering) -> None:
     for key, value in more.items():
         if key not in values or values[key] != value:
-            values[_free_key(key, values)] = value
+            values[names.free(key, values)] = value
 
 
 def _check_titles(own: _Part, values: Mapping[str, Any], part: _Part, more: Mapping[str, Any]) -> None:
@@ -275,10 +281,6 @@ def _field_of(name: str, part: _Part) -> str:
     return next(fields, name)
 
 
-def _free_key(key: str, taken: Mapping[str, Any]) -> str:
-    return first_free(lambda suffix: key + suffix, taken.__contains__)
-
-
 # --- values ------------------------------------------------------------------------------------------
 
 
@@ -294,15 +296,24 @@ class _Lift:
 
     def __init__(self) -> None:
         self.documents: dict[str, DocumentRef] = {}
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+        self._replaced = 0
 
-    def read(self, part: _Part, path: str, *, titles: Mapping[str, str]) -> Any:
+    @property
+    def notes(self) -> list[str]:
+        """What had to be replaced; beyond some places only how many more there are."""
+        more = self._replaced - len(self._notes)
+        return (
+            [*self._notes, f"values at {more:,} more places were replaced likewise"] if more else self._notes
+        )
+
+    def read(self, part: _Part, path: Place, *, titles: Mapping[str, str]) -> Any:
         """Return the part's model without layout and references, or ``_LIFTED`` if only these were in it."""
         if isinstance(part.model, Mapping):
             return self._copy_object(part.model, path, MAX_DEPTH, titles, layout=part.layout)
         return self._copy(part.model, path, MAX_DEPTH, titles)
 
-    def _copy(self, node: Any, path: str, depth: int, titles: Mapping[str, str]) -> Any:
+    def _copy(self, node: Any, path: Place, depth: int, titles: Mapping[str, str]) -> Any:
         if isinstance(node, Mapping | list) and depth == 0:
             raise OutputTooDeep(
                 f"the flow's output is nested deeper than {MAX_DEPTH} levels; make the flow's output flatter"
@@ -312,7 +323,7 @@ class _Lift:
         if isinstance(node, list):
             return self._copy_array(node, path, depth, titles)
         if isinstance(node, str):
-            return self._noted(path, node, _clean(node), "characters that JSON cannot carry everywhere")
+            return self._noted(path, node, clean_text(node), "characters that JSON cannot carry everywhere")
         if isinstance(node, float) and not math.isfinite(node):
             return self._noted(path, node, None, "a number that JSON cannot carry")
         return node
@@ -320,7 +331,7 @@ class _Lift:
     def _copy_object(
         self,
         node: Mapping[str, Any],
-        path: str,
+        path: Place,
         depth: int,
         titles: Mapping[str, str],
         *,
@@ -329,43 +340,46 @@ class _Lift:
         document_id = _document_id(node)
         if document_id and document_id not in self.documents:
             name = _text(node.get("displayName")) or _text(node.get("name")) or document_id
-            self.documents[document_id] = DocumentRef(id=document_id, name=name, path=path)
+            self.documents[document_id] = DocumentRef(id=document_id, name=name, path=str(path))
         copied: dict[str, Any] = {}
         sources: dict[str, str] = {}
+        names = Numbering()
         for raw_key, value in node.items():
-            key = _clean(raw_key)
+            key = clean_text(raw_key)
             if key in _BROWSER_KEYS:
                 continue
-            kept = self._copy(value, child(path, key), depth - 1, titles)
+            kept = self._copy(value, Place(key, path), depth - 1, titles)
             if kept is _LIFTED or raw_key in layout:
                 continue
             title = titles.get(raw_key, key) if _GUID.fullmatch(raw_key) else key
             if title in copied and titles:
                 raise TitlesCollide(
-                    f"the keys {sources[title]!r} and {key!r} of {path or 'the output'} would both be named "
-                    f"{title!r}; give the fields different titles in the flow, or set values_by_title=False"
+                    f"the keys {sources[title]!r} and {key!r} of {str(path) or 'the output'} would both be "
+                    f"named {title!r}; give the fields different titles in the flow, or set "
+                    "values_by_title=False"
                 )
-            name = _free_key(title, copied)
+            name = names.free(title, copied)
             copied[name], sources[name] = kept, key
         if document_id or (node and not copied and not node.keys() <= _BROWSER_KEYS):
             return _LIFTED
         return copied
 
     def _copy_array(
-        self, node: list[Any], path: str, depth: int, titles: Mapping[str, str]
+        self, node: list[Any], path: Place, depth: int, titles: Mapping[str, str]
     ) -> list[Any] | _Lifted:
         copied = []
         for index, value in enumerate(node):
-            kept = self._copy(value, item(path, index), depth - 1, titles)
+            kept = self._copy(value, Place(index, path), depth - 1, titles)
             if kept is not _LIFTED:
                 copied.append(kept)
         return _LIFTED if node and not copied else copied
 
-    def _noted(self, path: str, before: Any, after: Any, what: str) -> Any:
+    def _noted(self, path: Place, before: Any, after: Any, what: str) -> Any:
         if before is not after and before != after:
-            self.notes.append(
-                f"{path or 'the output'} held {what}; {after!r} stands for it"[:_SENTENCE_LIMIT]
-            )
+            self._replaced += 1
+            if self._replaced <= _NOTES_LIMIT:
+                place = str(path) or "the output"
+                self._notes.append(f"{place} held {what}; {after!r} stands for it"[:_SENTENCE_LIMIT])
         return after
 
 
@@ -400,18 +414,10 @@ def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
             pending.extend(reversed(node))
 
 
-def _clean(text: str) -> str:
-    """Return the text with lone surrogates and NUL, which databases refuse, replaced by U+FFFD."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return paired.replace("\x00", _REPLACEMENT)
-
-
 def _text(value: Any) -> str:
     """Return a string or number as trimmed text, anything else as nothing."""
     if isinstance(value, str):
-        return _clean(value).strip()
+        return clean_text(value).strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
@@ -433,7 +439,7 @@ def _flow_error(entry: Any) -> FlowError:
     told = _mapping(entry)
     causes: list[str] = []
     pending = list(reversed(_list(told.get("causes"))))
-    while pending:
+    while pending and len(causes) < _CAUSES_LIMIT:
         cause = pending.pop()
         if sentence := _sentence(cause):
             causes.append(sentence)

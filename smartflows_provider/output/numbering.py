@@ -6,8 +6,33 @@ files and keys again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from itertools import count
+
+
+class Numbering:
+    """
+    Keys that must differ.
+
+    Remembers how far each name has been counted, so that a thousand equal names take a thousand steps.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def free(self, name: str, taken: Container[str]) -> str:
+        """
+        Return the name if it is free, else the first free one of ``name_2``, ``name_3`` and so on.
+
+        :param taken: the names in use; what was in use once stays so.
+        """
+        if name not in taken:
+            return name
+        number = self._last.get(name, 1) + 1
+        while f"{name}_{number}" in taken:
+            number += 1
+        self._last[name] = number
+        return f"{name}_{number}"
 
 
 def first_free(make: Callable[[str], str], is_taken: Callable[[str], bool]) -> str:

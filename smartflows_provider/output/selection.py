@@ -16,6 +16,8 @@ from jmespath.exceptions import JMESPathError
 from smartflows_provider.output.errors import ExpressionInvalid, NothingSelected
 from smartflows_provider.output.paths import child
 
+SHOWN_LETTERS: Final = 200
+"""How much of an expression a message shows."""
 SHOWN_PATHS: Final = 40
 """How many of the existing paths a message lists."""
 
@@ -34,8 +36,8 @@ def check_expressions(outputs: Mapping[str, object]) -> None:
             continue
         try:
             jmespath.compile(expression)
-        except JMESPathError as error:
-            problems.append(f"{name!r}: {expression!r} ({_one_line(error)})")
+        except (JMESPathError, RecursionError, ValueError) as error:
+            problems.append(f"{name!r}: {_quoted(expression)} ({_one_line(error)})")
     if problems:
         raise ExpressionInvalid(f"outputs holds what is not a JMESPath expression: {'; '.join(problems)}")
 
@@ -57,15 +59,15 @@ def select(values: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, A
     for name, expression in outputs.items():
         try:
             found[name] = jmespath.search(expression, values)
-        except JMESPathError as error:
+        except (JMESPathError, RecursionError, ValueError, TypeError) as error:
             raise ExpressionInvalid(
-                f"the expression {expression!r} of outputs[{name!r}] cannot be applied to the run's values: "
-                f"{_one_line(error)}"
+                f"the expression {_quoted(expression)} of outputs[{name!r}] cannot be applied to the run's "
+                f"values: {_one_line(error)}"
             ) from error
         if found[name] is None:
-            missing.append(f"{expression!r} (for {name!r})")
+            missing.append(f"{_quoted(expression)} (for {name!r})")
         else:
-            _check_is_json(found[name], f"the expression {expression!r} of outputs[{name!r}]")
+            _check_is_json(found[name], f"the expression {_quoted(expression)} of outputs[{name!r}]")
     if missing:
         raise NothingSelected(
             f"nothing, or null, stands at {', '.join(missing)}. {_what_there_is(values)} For a value that "
@@ -76,8 +78,8 @@ def select(values: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, A
 
 def _check_is_json(value: Any, what: str) -> None:
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise ExpressionInvalid(f"{what} gives what JSON cannot carry: {error}") from error
 
 
@@ -99,6 +101,10 @@ def _paths(values: Mapping[str, Any]) -> Iterator[str]:
             yield from (child(f"{child('', key)}[]", inner) for inner in value[0])
 
 
-def _one_line(error: JMESPathError) -> str:
+def _quoted(expression: str) -> str:
+    return repr(expression) if len(expression) <= SHOWN_LETTERS else f"{expression[:SHOWN_LETTERS]!r}…"
+
+
+def _one_line(error: Exception) -> str:
     """Return the error's text without the drawing of the expression that follows its first line."""
     return str(error).partition("\n")[0].rstrip(":")

@@ -7,7 +7,6 @@ from a file or a cursor yet.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -24,6 +23,7 @@ from smartflows_provider.payload.build import (
     XmlInput,
 )
 from smartflows_provider.payload.errors import UnsupportedInput
+from smartflows_provider.payload.json_text import NotJson, read_json
 from smartflows_provider.payload.options import InputKind, Style
 from smartflows_provider.payload.tables import is_cursor
 
@@ -148,9 +148,12 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
 
 def _json(text: str, name: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UnsupportedInput(f"{name} is text, but not JSON: {error}") from None
+        return read_json(text)
+    except NotJson as error:
+        raise UnsupportedInput(
+            f"{name} is text, but not JSON: {error}",
+            unquoted=f"{name} is text, but not JSON: {error.unquoted}",
+        ) from None
 
 
 def _described(value: Any) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from xmlschema import XMLSchemaException
+
 from smartflows_provider.payload.correlation import Correlation, in_mapping, in_xml
 from smartflows_provider.payload.documents import root_of, write_mapping, write_rows
 from smartflows_provider.payload.errors import UnsupportedInput
@@ -20,7 +22,7 @@ from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.prepared import MEMORY_LIMIT, PayloadSink, PreparedPayload, empty_payload
 from smartflows_provider.payload.records import records_json
 from smartflows_provider.payload.tables import cursor_rows, is_cursor, read_rows
-from smartflows_provider.payload.xml_check import LONGEST_TEXT, check_chunks
+from smartflows_provider.payload.xml_check import check_chunks
 from smartflows_provider.payload.xml_text import XmlSource, xml_chunks
 from smartflows_provider.payload.xsd import PathLike, Schema, load_schema
 from smartflows_provider.wire.smart_flows import JSON_TYPE, XML_TYPE
@@ -121,14 +123,15 @@ def prepare(
         unhashed=correlation.value.encode() if correlation else b"",
     )
     try:
-        description = _fill(sink, source, schema, correlation)
+        try:
+            description = _fill(sink, source, schema, correlation)
+        except (XMLSchemaException, RecursionError) as error:
+            if schema is None:
+                raise
+            raise schema.unusable(error) from None
         if isinstance(source, XmlInput) or schema is not None:
-            check_chunks(
-                sink,
-                schema,
-                hide_values=hide_values,
-                trusted=not isinstance(source, XmlInput) and sink.longest_write <= LONGEST_TEXT,
-            )
+            trusted = not isinstance(source, XmlInput)
+            check_chunks(sink, schema, hide_values=hide_values, trusted=trusted)
         return sink.finish(description=description)
     except BaseException:
         sink.discard()

@@ -15,7 +15,7 @@ from typing import Any
 from lxml import etree
 
 from smartflows_provider.payload.errors import NotWellFormed, UnsupportedInput
-from smartflows_provider.payload.names import split_path
+from smartflows_provider.payload.names import is_ncname, split_path
 from smartflows_provider.payload.xml_text import XmlSource, xml_chunks
 from smartflows_provider.payload.xsd import safe_parser
 
@@ -65,7 +65,7 @@ def in_mapping(content: Any, correlation: Correlation) -> Mapping[str, Any]:
     for step in way:
         here[step] = _opened(here.get(step), correlation)
         here = here[step]
-    if here.get(last) not in {None, ""}:
+    if here.get(last) not in (None, ""):
         raise correlation.taken()
     here[last] = correlation.value
     return root
@@ -105,6 +105,10 @@ def in_xml(source: XmlSource, correlation: Correlation) -> bytes:
         )
     (element,) = elements
     if last.startswith("@"):
+        if not is_ncname(last[1:]):
+            raise UnsupportedInput(
+                f"correlation_path is {correlation.path!r}; its attribute is no legal name"
+            )
         if element.get(last[1:]):
             raise correlation.taken()
         element.set(last[1:], correlation.value)

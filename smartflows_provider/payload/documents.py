@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smartflows_provider.payload.elements import (
+    MAX_DEPTH,
     ElementWriter,
     Scope,
     attribute_name,
@@ -18,7 +19,7 @@ from smartflows_provider.payload.elements import (
     declarations,
     is_sequence,
 )
-from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput
+from smartflows_provider.payload.errors import UnknownNames, UnsupportedInput, shortened
 from smartflows_provider.payload.names import Name, checked_prefixes, parse_name, split_path
 from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.shape import ElementShape, inner_default, root_shapes
@@ -39,7 +40,7 @@ def write_mapping(
     """
     prefixes = _prefixes(schema, style)
     key, content = root_of(data, root=root, schema=schema)
-    name, shape = _root(key, schema, {**prefixes, **declarations(content, where=f"/{key}")})
+    name, shape = _root(key, schema, {**prefixes, **declarations(content, where=shortened(f"/{key}"))})
     out = XmlWriter(sink, prefixes=prefixes)
     writer = ElementWriter(out=out, style=style)
     scope = Scope(prefixes=_visible(prefixes, style), path=f"/{name.local}")
@@ -71,6 +72,8 @@ def write_rows(
     :param columns: the names for rows that are sequences.
     :raises PayloadError: if a row or the header cannot be XML; the message names row and field.
     """
+    if not isinstance(header, Mapping):
+        raise UnsupportedInput(f"header is of type {type(header).__name__}; it takes a mapping")
     prefixes = _prefixes(schema, style)
     key = root if root is not None else _only_root(schema)
     name, shape = _root(key, schema, {**prefixes, **declarations(header, where="header")})
@@ -84,6 +87,8 @@ def write_rows(
         out.text(content.text)
     scope = content.scope
     steps = split_path(row)
+    if len(steps) > MAX_DEPTH // 2:
+        raise UnsupportedInput(f"`row` names {len(steps)} elements; there are at most {MAX_DEPTH // 2}")
     if not steps:
         raise UnsupportedInput("`row` names the element of a row, such as 'row' or 'rows/row'")
     first = child_name(steps[0], shape=shape, scope=scope)
@@ -102,6 +107,7 @@ def write_rows(
         name=row_name,
         shape=inner.children.get(row_name) if inner else None,
         prefixes=scope.prefixes,
+        depth=len(steps) + 1,
     )
     count = 0
     for count, fields in enumerate(named_rows(rows, None if columns is None else list(columns)), 1):
@@ -114,8 +120,8 @@ def write_rows(
     return count
 
 
-_REMEMBERED_PLANS = 1000
-"""Sets of keys that a table remembers; sparse rows may have any number."""
+_REMEMBERED_KEYS = 100_000
+"""Keys that a table remembers, over all sets of keys; sparse rows may have any number."""
 _ROWS = object()
 """Stands for the rows while the root's children are sorted."""
 
@@ -144,27 +150,38 @@ class _Table:
     """Writes rows; remembers how rows with the same keys are written."""
 
     def __init__(
-        self, *, writer: ElementWriter, name: Name, shape: ElementShape | None, prefixes: Mapping[str, str]
+        self,
+        *,
+        writer: ElementWriter,
+        name: Name,
+        shape: ElementShape | None,
+        prefixes: Mapping[str, str],
+        depth: int,
     ) -> None:
-        """Begin inside the element that holds the rows, which must be open."""
+        """Begin inside the element that holds the rows, which must be open; rows are at the depth given."""
         self._writer = writer
         self._name = name
         self._shape = shape
         self._prefixes = prefixes
         begin, self._end = writer.out.tags(name)
         self._begin = begin.removesuffix(">")
+        self._depth = depth
+        self._remembered = 0
         self._plans: dict[tuple[Any, ...], _Plan | None] = {}
 
     def write(self, number: int, fields: Row) -> None:
         """Write a row; the number is for messages."""
         keys = tuple(fields)
         if keys not in self._plans:
-            if len(self._plans) >= _REMEMBERED_PLANS:
+            self._remembered += len(keys) + 1
+            if self._remembered > _REMEMBERED_KEYS:
                 self._plans.clear()
+                self._remembered = len(keys) + 1
             self._plans[keys] = self._plan(keys, number)
         quick = self._quick(fields, self._plans[keys])
         if quick is None:
-            scope = Scope(prefixes=self._prefixes, path=f"row {number}", depth=2)
+            scope = Scope(prefixes=self._prefixes, path=f"row {number}", depth=self._depth)
+            self._writer.tally.restart()
             self._writer.write(self._name, fields, shape=self._shape, scope=scope)
             quick = ""
         self._writer.out.markup(f"{quick}\n")

@@ -10,20 +10,26 @@ Invariant: every name and every text that reaches the writer was checked, and me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from smartflows_provider.payload.errors import UnsupportedInput
+from smartflows_provider.payload.errors import UnsupportedInput, UnusableName, shortened, shown
 from smartflows_provider.payload.names import XSI_NAMESPACE, Name, checked_prefixes, parse_name
 from smartflows_provider.payload.options import Style
 from smartflows_provider.payload.shape import ElementShape
-from smartflows_provider.payload.values import Kind, lexical
+from smartflows_provider.payload.values import Kind, bounded, lexical
 from smartflows_provider.payload.xml_writer import XmlWriter
 
+MAX_OCCURRENCES = 1_000_000
+"""Values that an iterator inside a mapping may give; one without end would fill the memory."""
+MAX_ELEMENTS = 5_000_000
+"""Elements of a mapping, or of one row; a few mappings that hold each other many times would have no end."""
 MAX_DEPTH = 200
 """Levels of nesting; services and parsers have limits near 256, and a cycle would have no end."""
 
+_DECLARATION = Name("", "xmlns")
 _NIL = (Name(XSI_NAMESPACE, "nil"), "true")
 
 
@@ -54,12 +60,38 @@ class _Content:
     scope: Scope
 
 
+class Tally:
+    """Counts the elements that one value becomes."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def restart(self) -> None:
+        """Begin another value."""
+        self._count = 0
+
+    def add(self, path: str) -> None:
+        """
+        Count an element.
+
+        :raises UnsupportedInput: if there are too many.
+        """
+        self._count += 1
+        if self._count > MAX_ELEMENTS:
+            raise UnsupportedInput(
+                f"{shortened(path)}: one value becomes more than {MAX_ELEMENTS:,} elements; give large "
+                "tables as `rows`, and look for mappings that hold each other many times"
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ElementWriter:
     """Writes values as elements."""
 
     out: XmlWriter
     style: Style
+    tally: Tally = field(default_factory=Tally)
+    """To be restarted for each row."""
 
     def write(self, name: Name, value: Any, *, shape: ElementShape | None, scope: Scope) -> None:
         """
@@ -70,12 +102,13 @@ class ElementWriter:
         :param scope: names and place of the element; the path includes it.
         :raises PayloadError: if a name, a text or a value cannot be XML.
         """
+        self.tally.add(scope.path)
         if is_sequence(value):
             if shape is None or not shape.is_list:
                 raise UnsupportedInput(
                     f"{scope.path}: a list has no XML form here, only as the value of a key"
                 )
-            self._leaf(name, " ".join(self.text(one, shape.kind, scope.path) for one in value))
+            self._leaf(name, self.texts(listed(value, scope.path), shape.kind, scope.path))
         elif isinstance(value, Mapping):
             content = self.take_apart(value, shape=shape, scope=scope)
             self.out.start(name, content.attributes, prefixes=content.declared)
@@ -111,7 +144,7 @@ class ElementWriter:
         """
         if scope.depth > MAX_DEPTH:
             raise UnsupportedInput(
-                f"{scope.path[:200]}: it is nested more than {MAX_DEPTH} levels deep, or contains itself"
+                f"{shortened(scope.path)}: it is nested more than {MAX_DEPTH} levels deep, or contains itself"
             )
         declared = declarations(value, where=scope.path)
         inner = replace(scope, prefixes={**scope.prefixes, **declared})
@@ -126,8 +159,8 @@ class ElementWriter:
                 where = f"{scope.path}/@{key[1:]}"
                 if attribute in attributes:
                     raise UnsupportedInput(f"{where}: the attribute is given twice")
-                values = entry if is_sequence(entry) else [entry]
-                attributes[attribute] = " ".join(self.text(one, kind, where) for one in values)
+                values = listed(entry, where) if is_sequence(entry) else [entry]
+                attributes[attribute] = self.texts(values, kind, where)
             elif key == "#text":
                 text = (
                     None if entry is None else self.text(entry, shape.kind if shape else "text", scope.path)
@@ -146,6 +179,10 @@ class ElementWriter:
         """Return a scalar as text that XML can carry."""
         return lexical(value, kind=kind, where=lambda: path, bad_characters=self.style.bad_characters)
 
+    def texts(self, values: Iterable[Any], kind: Kind, path: str) -> str:
+        """Return scalars as the text of a list, with spaces between."""
+        return bounded(" ".join(self.text(one, kind, path) for one in values), where=lambda: path)
+
     @property
     def none_attributes(self) -> Sequence[tuple[Name, str]]:
         """The attributes of the element that None becomes."""
@@ -160,12 +197,12 @@ class ElementWriter:
         if is_sequence(entry):
             name = child_name(key, shape=shape, scope=scope)
             inner = shape.children.get(name) if shape else None
-            if inner is not None and inner.is_list:
-                yield name, entry
+            entries = listed(entry, f"{scope.path}/{name.local}")
+            if inner is not None and inner.is_list and not _are_occurrences(entries):
+                yield name, entries
                 return
-            entries = list(entry)
         for one in entries:
-            declared = declarations(one, where=f"{scope.path}/{key}")
+            declared = declarations(one, where=f"{scope.path}, field {shown(key)}")
             place = replace(scope, prefixes={**scope.prefixes, **declared}) if declared else scope
             yield child_name(key, shape=shape, scope=place), one
 
@@ -187,6 +224,28 @@ def is_sequence(value: Any) -> bool:
     )
 
 
+def listed(values: Any, path: str) -> list[Any]:
+    """
+    Return the values of a sequence or an iterator as a list.
+
+    :raises UnsupportedInput: if an iterator goes on for too long.
+    """
+    if not isinstance(values, Iterator):
+        return list(values)
+    found = list(islice(values, MAX_OCCURRENCES + 1))
+    if len(found) > MAX_OCCURRENCES:
+        raise UnsupportedInput(
+            f"{shortened(path)}: the iterator goes on after {MAX_OCCURRENCES:,} values; give large tables as "
+            "`rows`"
+        )
+    return found
+
+
+def _are_occurrences(entries: Sequence[Any]) -> bool:
+    """Tell whether a list, where the schema's type is one, stands for elements and not for items."""
+    return any(map(is_sequence, entries)) or (bool(entries) and all(one is None for one in entries))
+
+
 def declarations(value: Any, *, where: str) -> dict[str, str]:
     """
     Return what ``"@xmlns"`` and ``"@xmlns:p"`` in a value declare, for its element and what is inside.
@@ -205,7 +264,7 @@ def child_name(key: Any, *, shape: ElementShape | None, scope: Scope) -> Name:
 
     :raises UnusableName: if it cannot be a name. :raises UnknownNames: if the schema has it not.
     """
-    where = f"{scope.path}, field {key!r:.80}"
+    where = f"{scope.path}, field {shown(key)}"
     name = parse_name(key, prefixes=scope.prefixes, default=scope.default, where=where)
     if shape is None or name in shape.children:
         return name
@@ -218,8 +277,10 @@ def child_name(key: Any, *, shape: ElementShape | None, scope: Scope) -> Name:
 
 def attribute_name(key: str, *, shape: ElementShape | None, scope: Scope) -> tuple[Name, Kind]:
     """Return the attribute that a key without its ``@`` means, and the family of its type."""
-    where = f"{scope.path}, attribute {key!r:.80}"
+    where = f"{scope.path}, attribute {shown(key)}"
     name = parse_name(key, prefixes=scope.prefixes, default="", where=where)
+    if name == _DECLARATION:
+        raise UnusableName(f"{where}: an attribute cannot be named xmlns; declare namespaces with '@xmlns'")
     if shape is not None and name not in shape.attributes and name.namespace != XSI_NAMESPACE:
         if not _is_qualified(key):
             name = shape.resolve_attribute(name.local, path=scope.path) or name

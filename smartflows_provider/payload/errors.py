@@ -8,13 +8,29 @@ payload's fault derives from :class:`PayloadError`, and no retry mends it unless
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+_SHOWN_PATH = 200
+_SHOWN_NAMES = 100
 SHOWN_PROBLEMS = 20
 """How many problems a message lists; the total is named beside them."""
+
+
+def shown(value: object) -> str:
+    """Return a name from outside for a message: shortened, and whatever it is."""
+    try:
+        return f"{value!r:.80}" if isinstance(value, str) else reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f"one of type {type(value).__name__}"
+
+
+def shortened(path: str) -> str:
+    """Return a place for a message, cut where it is long."""
+    return path if len(path) <= _SHOWN_PATH else f"{path[:_SHOWN_PATH]}…"
 
 
 class PayloadError(Exception):
@@ -27,13 +43,21 @@ class PayloadError(Exception):
         :param unquoted: the same without words of the input; None where the message quotes none.
         :param passes: whether a retry helps, as a storage was out of reach.
         """
-        super().__init__(message)
+        # Half a character, as keys and paths may hold, would break logs and consoles.
+        super().__init__(message.encode(errors="backslashreplace").decode())
         self.unquoted = message if unquoted is None else unquoted
         self.passes = passes
 
 
 class UnsupportedInput(PayloadError):
     """The input is of a kind, or has options, that cannot be turned into a payload."""
+
+
+class PayloadTooLarge(PayloadError):
+    """The payload grows without end."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the input has more than {limit:,} bytes; does its iterator ever end?")
 
 
 class UnreadableRows(PayloadError):
@@ -73,7 +97,9 @@ class UnknownNames(PayloadError):
         self.names = tuple(names)
         self.path = path
         self.known = tuple(known)
-        listed = ", ".join(self.known) or "nothing"
+        listed = ", ".join(self.known[:_SHOWN_NAMES]) or "nothing"
+        if len(self.known) > _SHOWN_NAMES:
+            listed += f" and {len(self.known) - _SHOWN_NAMES} more"
         super().__init__(
             f"{path}: the schema has no {', '.join(map(repr, self.names))} here; it has: {listed}",
             unquoted=f"{path}: the schema does not have a name that is given here; it has: {listed}",

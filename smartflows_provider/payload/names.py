@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from smartflows_provider.payload.errors import UnusableName
+from smartflows_provider.payload.errors import UnusableName, shown
 
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 XSI_NAMESPACE = "http://www.w3.org/2001/XMLSchema-instance"
+_XMLNS_NAMESPACE = "http://www.w3.org/2000/xmlns/"
+_MAX_NAME = 1000
+"""Characters of a name and of a namespace; XML parsers take some thousands."""
 
 _START = (
     "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c-\u200d\u2070-\u218f"
@@ -39,7 +42,7 @@ class Name(NamedTuple):
 
 def is_ncname(text: str) -> bool:
     """Tell whether a text may stand as a local name or a prefix."""
-    return _NCNAME.fullmatch(text) is not None
+    return len(text) <= _MAX_NAME and _NCNAME.fullmatch(text) is not None
 
 
 def parse_name(text: object, *, prefixes: Mapping[str, str], default: str, where: str) -> Name:
@@ -53,7 +56,7 @@ def parse_name(text: object, *, prefixes: Mapping[str, str], default: str, where
     :raises UnusableName: if it is not a string, not a legal XML name, or its prefix is not declared.
     """
     if not isinstance(text, str):
-        raise UnusableName(f"{where}: a name must be a string, not {type(text).__name__} ({text!r:.60})")
+        raise UnusableName(f"{where}: a name must be a string, not {type(text).__name__} ({shown(text)})")
     namespace, local = default, text
     if text.startswith("{"):
         namespace, closed, local = text[1:].partition("}")
@@ -69,7 +72,7 @@ def parse_name(text: object, *, prefixes: Mapping[str, str], default: str, where
             raise UnusableName(
                 f"{where}: the prefix of {text!r:.80} is not declared; declare it in `namespaces`"
             )
-    if _NOT_IN_NAMESPACE.search(namespace):
+    if not _is_namespace(namespace):
         raise UnusableName(f"{where}: {namespace!r:.80} is not usable as a namespace")
     if not is_ncname(local):
         raise UnusableName(
@@ -91,7 +94,8 @@ def checked_prefixes(prefixes: Mapping[str, str], *, where: str) -> dict[str, st
             raise UnusableName(f"{where}: {prefix!r:.80} cannot be declared as a prefix")
         if (
             not isinstance(namespace, str)
-            or _NOT_IN_NAMESPACE.search(namespace)
+            or not _is_namespace(namespace)
+            or namespace == XML_NAMESPACE
             or (prefix and not namespace)
         ):
             raise UnusableName(f"{where}: {namespace!r:.80} is not usable as a namespace")
@@ -99,5 +103,16 @@ def checked_prefixes(prefixes: Mapping[str, str], *, where: str) -> dict[str, st
 
 
 def split_path(path: str) -> list[str]:
-    """Split ``rows/row`` into its names; slashes inside ``{namespace}`` do not count."""
-    return _PATH_STEP.findall(path)
+    """
+    Split ``rows/row`` into its names; slashes inside ``{namespace}`` do not count.
+
+    :raises UnusableName: if there is more in it than names with slashes between.
+    """
+    steps = _PATH_STEP.findall(path)
+    if "/".join(steps) != path.strip("/"):
+        raise UnusableName(f"{path!r:.80} is not usable as a path; it takes names with slashes between")
+    return steps
+
+
+def _is_namespace(text: str) -> bool:
+    return len(text) <= _MAX_NAME and text != _XMLNS_NAMESPACE and not _NOT_IN_NAMESPACE.search(text)

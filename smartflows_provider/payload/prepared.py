@@ -16,10 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from smartflows_provider.payload.errors import PayloadTooLarge
 from smartflows_provider.wire.messages import Body
 
 MEMORY_LIMIT = 1024 * 1024
 """Bytes up to which a payload stays in memory."""
+MAX_BYTES = 16 * 1024**3
+"""Bytes of the largest payload; what has more is taken for an iterator without end."""
 CHUNK = 64 * 1024
 """Bytes that are read and checked at a time."""
 
@@ -61,6 +64,7 @@ class PayloadSink:
         *,
         content_type: str,
         memory_limit: int = MEMORY_LIMIT,
+        max_bytes: int = MAX_BYTES,
         folder: Path | None = None,
         unhashed: bytes = b"",
     ) -> None:
@@ -68,6 +72,7 @@ class PayloadSink:
         Begin empty.
 
         :param memory_limit: bytes up to which the content stays in memory.
+        :param max_bytes: where it ends; an iterator without end would fill the disk.
         :param folder: where a temporary file goes; None for the system's place.
         :param unhashed: a value that is different in each start, so that the fingerprint leaves it out.
         """
@@ -75,20 +80,24 @@ class PayloadSink:
         self._tail = b""
         self._content_type = content_type
         self._memory_limit = memory_limit
+        self._max_bytes = max_bytes
         self._folder = folder
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
         self._path: Path | None = None
         self._hash = hashlib.sha256(content_type.encode() + b"\0")
         self.size = 0
-        self.longest_write = 0
-        """Bytes; no longer text came in one piece."""
 
     def write(self, data: bytes, /) -> None:
-        """Take the next bytes."""
+        """
+        Take the next bytes.
+
+        :raises PayloadTooLarge: if there are more than the limit.
+        """
         self._fingerprint(data)
         self.size += len(data)
-        self.longest_write = max(self.longest_write, len(data))
+        if self.size > self._max_bytes:
+            raise PayloadTooLarge(self._max_bytes)
         if self._file is not None:
             self._file.write(data)
             return

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from smartflows_provider.payload.errors import UnsupportedInput
 
+_MAX_BITS = 128
+"""Of an id that is a number; a GUID has as many."""
 REQUIRED = ("id", "entity", "userId")
 OPTIONAL = ("organizationUniqueName",)
 _EXAMPLE = '{"id": ["…"], "entity": "account", "userId": "…"}'
@@ -41,12 +44,14 @@ def records_json(records: Mapping[str, Any]) -> bytes:
     for key in (*REQUIRED[1:], *OPTIONAL):
         if records.get(key) is not None:
             body[key] = _text(records[key], key=key)
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps(body, ensure_ascii=False).encode()
 
 
 def _text(value: Any, *, key: str) -> str:
-    if isinstance(value, Mapping | Sequence | bytes) and not isinstance(value, str):
+    if not isinstance(value, str | int | UUID) or isinstance(value, bool):
         raise UnsupportedInput(f"records: {key!r} is a text, not {type(value).__name__}")
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise UnsupportedInput(f"records: {key!r} is a number too large for an id")
     text = str(value)
     if not text or not text.isprintable():
         raise UnsupportedInput(f"records: {key!r} is empty or holds characters that cannot be printed")

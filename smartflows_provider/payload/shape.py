@@ -182,12 +182,13 @@ def name_of(clark: str) -> Name:
 
 
 def _groups(declared: Any) -> Iterator[XsdGroup]:
-    content = getattr(declared, "content", None)
-    if isinstance(content, XsdGroup):
-        yield content
-        for particle in content.iter_model():
-            if isinstance(particle, XsdGroup):
-                yield particle
+    """Yield the groups of a type, outer before inner, at any depth."""
+    pending = [getattr(declared, "content", None)]
+    while pending:
+        group = pending.pop()
+        if isinstance(group, XsdGroup):
+            yield group
+            pending.extend(reversed(group))
 
 
 def _kind(simple: Any) -> Kind:

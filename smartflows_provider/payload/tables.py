@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from pathlib import PurePath
-from typing import Any, NoReturn
+from typing import Any
 
 from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput, first_line, reading
+from smartflows_provider.payload.json_text import NotJson, read_json
 
 Row = Mapping[str, Any]
+MAX_LINE = 16 * 1024 * 1024
+"""Characters of a line of CSV, bytes of a line of JSON; a line is held in memory several times over."""
+MAX_ARRAY = 256 * 1024 * 1024
+"""Bytes of a file with a JSON array, which is held in memory whole."""
 _FETCHED = 1000
 """Rows that are taken from a cursor or a Parquet file at a time."""
 _BUFFERED = 256 * 1024
@@ -60,15 +64,14 @@ def read_csv_rows(path: Any) -> Iterator[Row]:
     :raises UnreadableRows: if there is no header, a name comes twice, or a row has more or fewer fields.
     """
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-        lines = csv.reader(text, strict=True)
+        lines = csv.reader(_csv_lines(text, path), strict=True)
         try:
             names = next(lines, None)
             if not names:
                 raise UnreadableRows(f"{path}: the first line must name the columns, but it is empty")
             if len(set(names)) < len(names):
-                twice = sorted({name for name in names if names.count(name) > 1})
                 raise UnreadableRows(
-                    f"{path}: the column {twice[0]!r} is named twice",
+                    f"{path}: the column {_twice(names)!r:.80} is named twice",
                     unquoted=f"{path}: a column is named twice; the first line must name the columns",
                 )
             for fields in lines:
@@ -91,7 +94,9 @@ def read_json_lines(path: Any) -> Iterator[Row]:
     :raises UnreadableRows: if a line is no JSON object.
     """
     with path.open("rb") as raw:
-        for number, line in enumerate(raw, 1):
+        for number, line in enumerate(iter(lambda: raw.readline(MAX_LINE + 1), b""), 1):
+            if len(line) > MAX_LINE:
+                raise UnreadableRows(f"{path}, line {number}: the line has more than {MAX_LINE:,} bytes")
             if line.strip():
                 yield _object(_loads(line, where=f"{path}, line {number}"), where=f"{path}, line {number}")
 
@@ -103,7 +108,10 @@ def read_json_array(path: Any) -> Iterator[Row]:
     :raises UnreadableRows: if it holds anything else.
     """
     with path.open("rb") as raw:
-        entries = _loads(raw.read(), where=str(path))
+        content = raw.read(MAX_ARRAY + 1)
+    if len(content) > MAX_ARRAY:
+        raise UnreadableRows(f"{path}: the array has more than {MAX_ARRAY:,} bytes; use JSON lines instead")
+    entries = _loads(content, where=str(path))
     if not isinstance(entries, list):
         raise UnreadableRows(f"{path}: rows in .json are an array of objects, not {_json_type(entries)}")
     for number, entry in enumerate(entries, 1):
@@ -195,20 +203,30 @@ def named_rows(rows: Iterable[Any], columns: Sequence[str] | None) -> Iterator[R
 
 def check_columns(names: Sequence[str]) -> None:
     """Raise :class:`UnsupportedInput` if a column's name comes twice."""
-    for name in names:
-        if names.count(name) > 1:
-            raise UnsupportedInput(f"the column {name!r} comes twice; give each a name of its own (AS …)")
+    if len(set(names)) < len(names):
+        raise UnsupportedInput(
+            f"the column {_twice(names)!r:.80} comes twice; give each a name of its own (AS …)"
+        )
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next(name for name, times in Counter(names).items() if times > 1)
+
+
+def _csv_lines(text: io.TextIOWrapper, path: Any) -> Iterator[str]:
+    for number, line in enumerate(iter(lambda: text.readline(MAX_LINE + 1), ""), 1):
+        if len(line) > MAX_LINE:
+            raise UnreadableRows(f"{path}, line {number}: the line has more than {MAX_LINE:,} characters")
+        yield line
 
 
 def _loads(data: bytes, *, where: str) -> Any:
-    def refuse(word: str) -> NoReturn:
-        raise UnreadableRows(f"{where}: {word} is not JSON")
-
     try:
-        return json.loads(data, parse_float=Decimal, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise UnreadableRows(f"{where}: not JSON ({reason})") from None
+        return read_json(data)
+    except NotJson as error:
+        raise UnreadableRows(
+            f"{where}: not JSON ({error})", unquoted=f"{where}: not JSON ({error.unquoted})"
+        ) from None
 
 
 def _object(entry: Any, *, where: str) -> Row:

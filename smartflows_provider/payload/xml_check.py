@@ -4,8 +4,8 @@ libxml2 parses and validates in one pass over chunks while the tree behind is cu
 grow with the document. Its streaming validator names no position; therefore the chunks with problems are
 remembered, and only when there are some, a second pass feeds those tag by tag and counts elements.
 
-XML that this package has written is known to be well-formed and not deep. As long as it holds no long text
-either, it needs no tree, on which libxml2's limits hang, and is validated in about half the time.
+XML that this package has written is known to be well-formed, not deep, and without long texts. It needs no
+tree, on which libxml2's limits hang, and is validated in about half the time.
 
 Invariants: nothing outside the document is ever read (no DTD, no entities, no network, no
 ``xsi:schemaLocation``); libxml2's own limits stay on (depth 256, 10 MB per text); lxml's error log of the
@@ -36,11 +36,19 @@ from smartflows_provider.payload.xsd import Schema
 _TAG_END = re.compile(rb"[^>]*>|[^>]+")
 _ADVICE = re.compile(r",? (use|try) XML_PARSE_HUGE( option)?")
 """What libxml2 tells programmers, not authors of documents."""
+_INTERNAL = "Internal error: "
+_SLOW_PATTERN = f"{_INTERNAL}xmlSchemaValidateFacets, validating against a pattern facet"
 _NO_REASON = "the validator gives no reason"
 _PROLOG_LIMIT = 1024 * 1024
 """Bytes before the root element."""
-LONGEST_TEXT = 10_000_000
-"""Bytes of a text, libxml2's own limit."""
+_HELD_LIMIT = 64 * 1024 * 1024
+"""Bytes of one piece of markup, or of a text with its references."""
+_OPENING = re.compile(rb"<(?:!--|\?|!\[CDATA\[)")
+_ENDS = {b"<!--": b"-->", b"<?": b"?>", b"<![CDATA[": b"]]>"}
+_LONGEST_MARK = 8
+"""Bytes of a mark of which the last is missing."""
+_COPIED_LIMIT = 10**12
+"""Bytes that the validator copies, half a minute of work."""
 _LOG_LIMIT = 100
 """Entries that lxml's error log of a thread holds."""
 _COUNTED_PROBLEMS = 1000
@@ -60,8 +68,7 @@ class XmlCheck:
         Begin a document.
 
         :param schema: what it must follow; None checks that it is well-formed.
-        :param trusted: whether it was written by this package and no text in it is longer than
-            :data:`LONGEST_TEXT`.
+        :param trusted: whether it was written by this package, so that its texts are within libxml2's limit.
         """
         self._prolog: _Prolog | None = None if trusted else _Prolog()
         self._schema = schema
@@ -69,6 +76,8 @@ class XmlCheck:
         self._has_tree = not trusted
         self._root_tag: str | None = None
         self._root: Any = None
+        self._held_back = _HeldBack()
+        self._toil = _Toil()
         self._chunk = -1
         self._problems = 0
         self._bad_chunks: set[int] = set()
@@ -79,12 +88,15 @@ class XmlCheck:
         """
         Check the next chunk.
 
-        :raises ForbiddenXml: if the document holds a DOCTYPE.
+        :raises ForbiddenXml: if the document holds a DOCTYPE, or a text that takes minutes to compare.
         :raises NotWellFormed: at the first breach of XML's rules, if there is no schema.
         """
         self._chunk += 1
         if self._failed:
             return
+        self._held_back.take(chunk)
+        if self._schema is not None:
+            self._toil.weigh(chunk)
         if self._prolog is None:
             self._step(lambda: self._parser.feed(chunk))
             self._cut()
@@ -174,6 +186,79 @@ class XmlCheck:
             node = node[-1]
 
 
+class _HeldBack:
+    """
+    Knows how much the parser holds back, because a tag, a comment and the like has not ended yet.
+
+    libxml2 has limits for these, but looks at them only when the end has come.
+    """
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._awaited: bytes | None = None
+        self._tail = b""
+
+    def take(self, chunk: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :raises ForbiddenXml: if one piece of markup, or a text, goes on for too long.
+        """
+        # A mark may lie across two chunks.
+        data = self._tail + chunk
+        self._size += len(chunk)
+        at = 0
+        while True:
+            if self._awaited is not None:
+                end = data.find(self._awaited, at)
+                if end < 0:
+                    break
+                at = end + len(self._awaited)
+                self._awaited, self._size = None, len(data) - at
+            opening = _OPENING.search(data, at) if b"!" in data or b"?" in data else None
+            if opening is None:
+                last = data.rfind(b"<", at)
+                self._size = len(data) - last if last >= 0 else self._size
+                break
+            at = opening.end()
+            self._awaited, self._size = _ENDS[opening.group()], len(data) - opening.start()
+        self._tail = data[max(at, len(data) - _LONGEST_MARK) :]
+        if self._size > _HELD_LIMIT:
+            raise ForbiddenXml(
+                f"the XML holds a tag, a comment or a text of more than {_HELD_LIMIT:,} bytes; parsers do "
+                "not take it"
+            )
+
+
+class _Toil:
+    """
+    Adds up what the validator does for long texts with many references (``&amp;`` and the like).
+
+    libxml2's streaming validator copies the whole text again at each reference.
+    """
+
+    def __init__(self) -> None:
+        self._text = 0
+        self._copied = 0
+
+    def weigh(self, chunk: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :raises ForbiddenXml: if the validator would be busy for minutes.
+        """
+        end = chunk.find(b"<")
+        self._text += len(chunk) if end < 0 else end
+        self._copied += self._text * chunk.count(b"&", 0, len(chunk) if end < 0 else end)
+        if self._copied > _COPIED_LIMIT:
+            raise ForbiddenXml(
+                "the XML holds long texts with so many references (&amp;, &#13; and the like) that comparing "
+                "them with the schema would take minutes; write them as CDATA sections, or leave `xsd` out"
+            )
+        if end >= 0:
+            self._text = len(chunk) - chunk.rfind(b"<")
+
+
 class _Prolog:
     """What comes before the root element, read by expat, which can be stopped at a DOCTYPE's first word."""
 
@@ -248,7 +333,10 @@ def check_chunks(
 
 def _violations() -> list[Any]:
     # The validator of a streaming parser reports to the thread's log, which an lxml error copies.
-    return [entry for entry in _entries(etree.LxmlError("").error_log) if entry.domain_name == "SCHEMASV"]
+    found = [entry for entry in _entries(etree.LxmlError("").error_log) if entry.domain_name == "SCHEMASV"]
+    slow = [entry for entry in found if _SLOW_PATTERN in entry.message]
+    # What gives up on a pattern is reported by each of its callers once more.
+    return [entry for entry in found if _INTERNAL not in entry.message] + slow if slow else found
 
 
 def _malformed(parser: Any, error: etree.XMLSyntaxError) -> NotWellFormed:
@@ -377,6 +465,8 @@ def _problem(entry: Any, trail: _Trail, *, line: int, hide_values: bool) -> Prob
         wanted = _TYPE.search(message)
         fault = f"does not fit the {wanted.group(1)}" if wanted else "is not allowed"
         message = f"{kept.group(1) if kept else ''}the value (hidden) {fault}"
+    if _SLOW_PATTERN in message:
+        message = "comparing the value with the pattern of its type takes too long"
     namespace = tag[: tag.find("}") + 1]
     if namespace:
         message = message.replace(namespace, "")

@@ -36,6 +36,14 @@ _DECLARED_BYTES = re.compile(
 _DECLARED_TEXT = re.compile(r"""\A(<\?xml\s[^>]*?\bencoding\s*=\s*)(["'])[A-Za-z][A-Za-z0-9._-]*["']""")
 
 
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
+"""What Python calls encodings beside those of XML."""
+_NAME_LENGTH = 40
+"""Characters of an encoding's name; the longest known has 24."""
+_DECLARATION_LENGTH = 1000
+"""Bytes of an XML declaration."""
+
+
 def xml_chunks(source: XmlSource) -> Iterator[bytes]:
     """
     Yield XML as UTF-8.
@@ -94,15 +102,19 @@ def _encoding(first: bytes) -> tuple[str, int]:
     for begin, encoding in _BARE:
         if first.startswith(begin):
             return encoding, 0
-    declared = _DECLARED_BYTES.match(first)
+    declared = _DECLARED_BYTES.match(first[:_DECLARATION_LENGTH])
     if declared is None:
         return "utf-8", 0
     name = declared.group(1).decode("ascii")
     try:
         found = codecs.lookup(name)
-        "".encode(found.name)
+        known = len(name) <= _NAME_LENGTH and found.name not in _NO_CHARSETS
+        # Codecs of something else than text, such as hex, are found but cannot encode.
+        "".encode(found.name if known else "utf-8")
     except LookupError:
-        raise NotWellFormed(f"the encoding {name!r} is not known", line=1, column=1) from None
+        known = False
+    if not known:
+        raise NotWellFormed(f"the encoding {name[:_NAME_LENGTH]!r} is not known", line=1, column=1)
     return ("utf-8" if found.name in {"utf-8", "ascii"} else found.name), 0
 
 

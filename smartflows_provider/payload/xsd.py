@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,16 @@ from smartflows_provider.payload.names import XML_NAMESPACE
 
 XSD_NAMESPACE = "http://www.w3.org/2001/XMLSchema"
 _REFERRING = {f"{{{XSD_NAMESPACE}}}{name}" for name in ("include", "import", "redefine")}
+_MODELS = {f"{{{XSD_NAMESPACE}}}{name}" for name in ("complexType", "group", "restriction", "extension")}
 _CACHED_SCHEMAS = 16
+_REASON_LENGTH = 300
+_LOCATION_LENGTH = 1000
+MAX_DOCUMENTS = 2000
+"""XSDs that one includes, itself counted."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of an XSD with all it includes."""
+MAX_WIDTH = 2000
+"""Elements of one type, not counting those inside of them."""
 
 
 class PathLike(Protocol):
@@ -96,11 +106,13 @@ class Schema:
         with self._documents.on_disk() as main:
             try:
                 return xmlschema.XMLSchema(str(main), allow="local", defuse="always")
-            except xmlschema.XMLSchemaException as error:
-                reason = getattr(error, "message", None) or error
-                raise SchemaUnreadable(
-                    f"{self._documents.origins[0]} is not a usable XSD 1.0: {str(reason).strip()[:300]}"
-                ) from None
+            except (xmlschema.XMLSchemaException, RecursionError) as error:
+                raise self.unusable(error) from None
+
+    def unusable(self, error: xmlschema.XMLSchemaException | RecursionError) -> SchemaUnreadable:
+        """Return the error for what ``xmlschema`` says of the schema."""
+        reason = str(getattr(error, "message", None) or error).strip().partition("\n")[0]
+        return SchemaUnreadable(f"{self.location} is not a usable XSD 1.0: {reason[:_REASON_LENGTH]}")
 
     @property
     def location(self) -> str:
@@ -112,8 +124,9 @@ class Schema:
             name = Path(entry.filename or "").name
             number = name.removesuffix(".xsd")
             origin = self._documents.origins[int(number)] if number.isdigit() else name
-            return f"{entry.message.replace(f'{{{XSD_NAMESPACE}}}', 'xs:')} ({origin}, line {entry.line})"
-        return str(error)
+            message = entry.message.replace(f"{{{XSD_NAMESPACE}}}", "xs:")[:_REASON_LENGTH]
+            return f"{message} ({origin}, line {entry.line})"
+        return str(error)[:_REASON_LENGTH]
 
 
 def load_schema(path: str | os.PathLike[str] | PathLike) -> Schema:
@@ -140,7 +153,13 @@ def _collect(root: Any) -> SchemaDocuments:
     paths = [root]
     contents: list[bytes] = []
     for path in paths:
+        if len(paths) > MAX_DOCUMENTS or sum(map(len, contents)) > MAX_BYTES:
+            raise SchemaUnreadable(
+                f"the XSD {root} includes more than {MAX_DOCUMENTS:,} documents or {MAX_BYTES:,} bytes; look "
+                "for a folder that contains itself"
+            )
         tree = _read(path)
+        _check_width(tree, path)
         for reference in tree.iter(*_REFERRING):
             location = reference.get("schemaLocation")
             if location is None:
@@ -157,9 +176,11 @@ def _collect(root: Any) -> SchemaDocuments:
 def _read(path: Any) -> etree._Element:
     try:
         with path.open("rb") as file:
-            content = file.read()
+            content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError, ImportError) as error:
         raise SchemaUnreadable(f"the XSD {path} cannot be read: {error}", passes=may_pass(error)) from None
+    if len(content) > MAX_BYTES:
+        raise SchemaUnreadable(f"the XSD {path} has more than {MAX_BYTES:,} bytes")
     try:
         root = etree.fromstring(content, safe_parser())
     except etree.XMLSyntaxError as error:
@@ -171,9 +192,28 @@ def _read(path: Any) -> etree._Element:
     return root
 
 
+def _check_width(tree: etree._Element, path: Any) -> None:
+    """Refuse what libxml2 would compile for minutes: the time grows with the cube of a sequence's length."""
+    width: Counter[Any] = Counter()
+    for element in tree.iter(f"{{{XSD_NAMESPACE}}}element"):
+        model = next((above for above in element.iterancestors() if above.tag in _MODELS), None)
+        if model is not None:
+            width[model] += 1
+    if width and (widest := max(width.values())) > MAX_WIDTH:
+        raise SchemaUnreadable(
+            f"the XSD {path} has a type with {widest:,} elements side by side; with more than {MAX_WIDTH:,} "
+            "it cannot be compiled in reasonable time"
+        )
+
+
 def _resolve(base: Any, location: str, *, namespace: str | None) -> Any:
     """Return the path that a schemaLocation means, relative to the document it stands in."""
-    parts = urlsplit(location)
+    if len(location) > _LOCATION_LENGTH:
+        raise SchemaUnreadable(f"the XSD {base} refers to a location of {len(location):,} characters")
+    try:
+        parts = urlsplit(location)
+    except ValueError as error:
+        raise SchemaUnreadable(f"the XSD {base} refers to {location!r}: {error}") from None
     if parts.scheme or parts.netloc:
         if namespace == XML_NAMESPACE:
             return SCHEMAS_DIR / "XML" / "xml.xsd"

@@ -20,7 +20,9 @@ class WireError(Exception):
     def __init__(
         self, message: str, *, status: int = 0, retry_after: float | None = None, detail: str = ""
     ) -> None:
-        super().__init__(f"{message}: {detail}" if detail else message)
+        text = f"{message}: {detail}" if detail else message
+        # Half a character, as names and ids may hold, would break logs and consoles.
+        super().__init__(text.encode(errors="backslashreplace").decode())
         self.message = message
         self.status = status
         self.retry_after = retry_after
@@ -32,6 +34,10 @@ class WireError(Exception):
 
 class UnusableId(WireError, ValueError):
     """An id or name cannot be part of an address; nothing was sent."""
+
+
+class UnsendableValue(UnusableId):
+    """A text or value meant for the service cannot be written as UTF-8 or JSON; nothing was sent."""
 
 
 class KeyRefused(WireError):

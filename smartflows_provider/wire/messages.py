@@ -80,7 +80,13 @@ class Response:
         """
         try:
             return json.loads(self.body)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            raise UnreadableAnswer(
+                f"the answer to {self.request.label} is JSON that is nested too deeply to be read "
+                f"({len(self.body)} bytes)",
+                status=self.status,
+            ) from None
+        except ValueError:
             kind = self.content_type or "no content type"
             raise UnreadableAnswer(
                 f"the answer to {self.request.label} is not JSON ({kind}, {len(self.body)} bytes, "

@@ -30,11 +30,13 @@ from smartflows_provider.wire.errors import (
     ServiceFault,
     Throttled,
     UnreadableAnswer,
+    UnsendableValue,
     WireError,
 )
 from smartflows_provider.wire.messages import Body, Exchange, Request, Response, segment
 from smartflows_provider.wire.retry_after import read_retry_after
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
+from smartflows_provider.wire.text import clean_text
 
 API_PREFIX = "/api/v1"
 KEY_HEADER = "X-API-Key"
@@ -80,6 +82,7 @@ _PHASES: Mapping[str, RunPhase] = {
 }
 _WORDS = {status.lower(): status for status in ExecutionStatus}
 Chunks = TypeVar("Chunks")
+_WORD_LENGTH = 100
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -90,7 +93,7 @@ def read_status(word: str) -> str:
     The manuals print ``User input`` where the wire has ``UserInput``; case and spaces are ignored. A word
     that is not documented is returned as it came.
     """
-    return _WORDS.get("".join(word.split()).lower(), word)
+    return _WORDS.get("".join(word.split()).lower(), clean_text(word)[:_WORD_LENGTH])
 
 
 def phase_of(status: str) -> RunPhase:
@@ -339,7 +342,7 @@ def answer_form(execution_id: str, values: Mapping[str, Any]) -> Exchange[RunSna
         method="POST",
         path=f"/flows/executions/{segment(execution_id)}/progress",
         headers=_content_type(JSON_TYPE),
-        body=_json(values),
+        body=_json(values, "the answer to the form"),
         repeatable=False,
     )
     return _read_progress((yield request))
@@ -414,7 +417,7 @@ def find_executions(
             path="/flows/executions/filter",
             query=query,
             headers=_content_type(JSON_TYPE),
-            body=_json(where),
+            body=_json(where, "the filter"),
         )
 
     def read(entry: Any) -> Execution:
@@ -442,7 +445,7 @@ def send_event(
         path=f"/flows/callback/{segment(callback_id)}",
         query=_query(executionId=execution_id),
         headers=_content_type('text/plain; charset="utf-8"') if text is not None else (),
-        body=text.encode() if text is not None else None,
+        body=_utf8(text, "the event's text") if text is not None else None,
         repeatable=False,
     )
     response = yield request
@@ -516,8 +519,8 @@ def get_document(document_id: str) -> Exchange[Document]:
         raise _unreadable(response, "lacks an 'id'")
     return Document(
         id=found,
-        name=str(raw.get("displayName") or found),
-        content_type=str(raw.get("contentType") or ""),
+        name=_told(raw, "displayName") or found,
+        content_type=_told(raw, "contentType"),
         raw=raw,
     )
 
@@ -549,7 +552,7 @@ def current_user() -> Exchange[User]:
     response = yield Request(method="GET", path="/users/me")
     raw = _object(response)
     name = next((raw[key] for key in ("displayName", "userName", "name", "email") if raw.get(key)), "")
-    return User(id=str(raw.get("id", "")), name=str(name), raw=raw)
+    return User(id=str(raw.get("id", "")), name=clean_text(str(name)), raw=raw)
 
 
 def public_settings() -> Exchange[Mapping[str, Any]]:
@@ -660,7 +663,7 @@ def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnap
         status=status,
         phase=phase,
         percentage=_percentage(raw.get("percentage")),
-        message=str(raw.get("message") or ""),
+        message=_told(raw, "message"),
         form=form if phase is RunPhase.NEEDS_PERSON else {},
         hold_refused=hold_refused,
     )
@@ -692,8 +695,8 @@ def _execution(raw: Mapping[str, Any], *, word: str) -> Execution:
         status=read_status(word),
         phase=phase_of(word),
         flow=_reference(raw.get("flow")) or Reference(id=""),
-        created_at=str(raw.get("createdAt") or ""),
-        modified_at=str(raw.get("modifiedAt") or ""),
+        created_at=_told(raw, "createdAt"),
+        modified_at=_told(raw, "modifiedAt"),
         created_by=_reference(raw.get("createdBy")),
         raw=raw,
     )
@@ -703,13 +706,18 @@ def _reference(raw: Any) -> Reference | None:
     found = _identifier(raw)
     if not found:
         return None
-    return Reference(id=found, name=str(raw.get("displayName") or raw.get("name") or ""))
+    return Reference(id=found, name=_told(raw, "displayName") or _told(raw, "name"))
 
 
 def _identifier(raw: Any) -> str:
     """Return the ``id`` of an object, a text or a number; empty where there is none."""
     value = raw.get("id") if isinstance(raw, Mapping) else None
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return clean_text(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _told(raw: Mapping[str, Any], key: str) -> str:
+    """Return a text of an object; empty where there is none."""
+    return clean_text(str(raw.get(key) or ""))
 
 
 def _object(response: Response) -> Mapping[str, Any]:
@@ -772,7 +780,10 @@ def _all_pages(
 
 
 def _query(**pairs: str | None) -> tuple[tuple[str, str], ...]:
-    return tuple((key, value) for key, value in pairs.items() if value is not None)
+    given = tuple((key, value) for key, value in pairs.items() if value is not None)
+    for key, value in given:
+        _utf8(value, key)
+    return given
 
 
 def _content_type(content_type: str) -> tuple[tuple[str, str], ...]:
@@ -787,5 +798,16 @@ def _input_headers(body: Body | None, content_type: str | None) -> tuple[tuple[s
     return _content_type(content_type)
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, default=str).encode()
+def _json(value: Mapping[str, Any], what: str) -> bytes:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except (TypeError, RecursionError, ValueError) as error:
+        raise UnsendableValue(f"{what} cannot be sent as JSON: {error}") from None
+    return _utf8(text, what)
+
+
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise UnsendableValue(f"{what} cannot be sent: half a character at position {error.start}") from None

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.utils.session import create_session
+from sqlalchemy import select
 from support.tasks import MODES, Mode
 
 from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.operators.smart_flows import HIDDEN
 
 pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("airflow_db")]
 
@@ -26,7 +30,9 @@ with DAG("letters_{mode}", schedule=None):
     def people():
         return ["Ada", "Grace", "Mary"]
 
-    @task.smart_flow(flow="Letter", root="Letter", deferrable={deferrable}, poll_interval=0.05)
+    @task.smart_flow(
+        flow="Letter", root="Letter", deferrable={deferrable}, hide_payload=True, poll_interval=0.05
+    )
     def letter(name, greeting):
         return {{"Name": f"{{greeting}} {{name}}"}}
 
@@ -64,3 +70,19 @@ def test_one_flow_runs_for_each_value_that_the_function_is_mapped_over(
     (last,) = (one for one in run.get_task_instances() if one.task_id == "written")
     assert last.xcom_pull(task_ids="written") == ["Dear Ada", "Dear Grace", "Dear Mary"]
     assert len(server.executions()) == 3
+    stored = rendered_fields(run, "letter")
+    assert len(stored) == 3
+    for fields in stored:
+        assert fields["op_kwargs"] == {"name": HIDDEN, "greeting": HIDDEN}
+        assert "Ada" not in str(fields)
+
+
+def rendered_fields(run: Any, task_id: str) -> list[dict[str, Any]]:
+    """Return what Airflow has stored as the rendered fields of a run's tasks."""
+    with create_session() as session:
+        found = session.scalars(
+            select(RenderedTaskInstanceFields).where(
+                RenderedTaskInstanceFields.run_id == run.run_id, RenderedTaskInstanceFields.task_id == task_id
+            )
+        )
+        return [one.rendered_fields for one in found]

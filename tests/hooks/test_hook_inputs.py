@@ -17,7 +17,13 @@ from hook_connections import MODES, Caller, Mode, connect
 from lxml import etree
 
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.exceptions import FlowConfigurationError, FlowException, FlowInputError
+from smartflows_provider.exceptions import (
+    FlowConfigurationError,
+    FlowException,
+    FlowInputError,
+    FlowNotFoundError,
+    FlowRequestRefusedError,
+)
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 
 XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="Report"><xs:complexType>
@@ -212,6 +218,16 @@ def test_with_hide_payload_a_message_holds_no_word_of_the_input(
     Path("people.csv").write_text(f"{CANARY},{CANARY}\n1,2\n")
     assert CANARY in refused(caller, FlowInputError, **inputs)
     assert CANARY not in refused(caller, FlowInputError, **inputs, hide_payload=True)
+
+
+def test_with_hide_payload_the_service_is_not_quoted_either(caller: Caller) -> None:
+    data = {"Line": {"Item": "a", "Count": CANARY}}
+    for hide_payload in (False, True):
+        with pytest.raises(FlowRequestRefusedError, match="answered with 400") as caught:
+            caller.start("Report", data=data, root="Report", hide_payload=hide_payload)
+        assert (CANARY in str(caught.value)) is not hide_payload
+        with pytest.raises(FlowNotFoundError, match="no flow is named 'No such'"):
+            caller.start("No such", data=data, root="Report", hide_payload=hide_payload)
 
 
 # --- the event loop ---

@@ -35,6 +35,7 @@ from smartflows_provider.wire.errors import WireError
 WHERE = RunIdentity(system="Smart Flows", conn_id="c")
 MEANINGS: dict[str, tuple[type[FlowException], str]] = {
     "WireError": (FlowServiceError, OPEN),
+    "UnsendableValue": (FlowConfigurationError, NOTHING_SENT),
     "UnusableId": (FlowConfigurationError, NOTHING_SENT),
     "KeyRefused": (FlowAuthenticationError, NOTHING_DONE),
     "AccessDenied": (FlowPermissionError, NOTHING_DONE),

@@ -11,8 +11,10 @@ from airflow.sdk import Asset, AssetAlias
 from structlog.testing import capture_logs
 from support.tasks import MODES, Attempt, Mode, run_task
 
+from smartflows_provider.decorators.smart_flows import SmartFlowDecoratedOperator
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowDocumentError, FlowExecutionFailedError
+from smartflows_provider.operators.openlineage import lineage_of
 from smartflows_provider.operators.smart_flows import (
     SmartFlowsDownloadDocumentsOperator,
     SmartFlowsGetOutputOperator,
@@ -69,6 +71,26 @@ def test_an_alias_gets_each_landed_document_as_an_asset_with_an_extra_of_its_own
         }
         for n, document in zip((1, 2), manifest["documents"], strict=True)
     }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_function_that_gives_the_input_has_the_same_events(flow: Any, mode: Mode, tmp_path: Path) -> None:
+    operator = SmartFlowDecoratedOperator(
+        task_id="task",
+        python_callable=lambda: None,
+        op_args=[],
+        op_kwargs={},
+        flow="Letters",
+        deferrable=mode == "deferrable",
+        documents_path=str(tmp_path),
+        outlets=[LETTERS],
+    )
+    attempt = Attempt()
+    manifest = run_task(operator, attempt)
+    assert [extra["uri"] for extra in alias_events(attempt).values()] == [
+        document["uri"] for document in manifest["documents"]
+    ]
+    assert len(lineage_of(operator).outputs) == 2
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,43 +12,25 @@ import boto3
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Asset, AssetAlias
-from moto.server import ThreadedMotoServer
+from support.object_store import CONN_ID, CREDENTIALS, s3_endpoint
 from support.tasks import Attempt, run_task
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.operators.openlineage import lineage_of
 
+__all__ = ["s3_endpoint"]
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "lineage.md"
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The bucket of the page, on a server of the test's own, with the connection ``aws_default`` to it."""
-    s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    s3.start()
-    try:
-        host, port = s3.get_host_and_port()
-        address = f"http://{host}:{port}"
-        connection = {
-            "conn_type": "aws",
-            "login": "testing",
-            "password": "testing",
-            "extra": {"endpoint_url": address, "region_name": "us-east-1"},
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-        # Airflow keeps a connection's storage for the life of the process.
-        monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
-        client = boto3.client(
-            "s3",
-            endpoint_url=address,
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
-        client.create_bucket(Bucket="reports")
-        yield "reports"
-    finally:
-        s3.stop()
+def aws_default(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's bucket, behind the page's connection."""
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"])
+    # Airflow keeps a connection's storage for the life of the process.
+    monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1", **CREDENTIALS)
+    client.create_bucket(Bucket="reports")
 
 
 @pytest.fixture
@@ -61,7 +43,7 @@ def dags(tmp_path: Path) -> Mapping[str, DAG]:
     return bag.dags
 
 
-@pytest.mark.usefixtures("bucket")
+@pytest.mark.usefixtures("aws_default")
 def test_the_dags_of_the_page_work_and_assets_have_no_connection_in_them(
     server: DevServer, dags: Mapping[str, DAG]
 ) -> None:

@@ -182,6 +182,21 @@ def test_an_object_on_any_storage_is_named_without_its_connection(folder: Path) 
         assert names(extracted(operator).inputs) == [("s3://lake", "people/2013.csv")]
 
 
+def test_a_relative_path_is_named_as_it_is_read(
+    flow: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (folder / "letters.xml").rename(elsewhere / "letters.xml")
+    monkeypatch.chdir(elsewhere)
+    operator = run_operator(folder, xml=Path("letters.xml"), xsd="letters.xsd")
+    run_task(operator, Attempt())
+    assert names(extracted(operator).inputs) == [
+        ("file", f"{elsewhere}/letters.xml"),
+        ("file", f"{folder}/letters.xsd"),
+    ]
+
+
 @pytest.mark.usefixtures("warehouse")
 @pytest.mark.parametrize("mode", MODES)
 def test_tables_of_the_query_are_inputs_and_the_query_is_told(flow: Any, folder: Path, mode: Mode) -> None:

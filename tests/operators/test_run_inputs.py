@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from airflow.sdk import DAG
 from support.outcomes import both, operator_for
@@ -128,6 +130,30 @@ def test_rows_can_be_a_function_of_the_context_that_yields_them(server: DevServe
         yield from ROWS
 
     assert lines(server, rows=read).endswith(f"<Lines>{LINE_XML}</Lines>")
+
+
+def test_rows_can_be_a_function_that_returns_a_cursor(server: DevServer) -> None:
+    def read(context: Any) -> sqlite3.Cursor:
+        database = sqlite3.connect(":memory:")
+        return database.execute("select 'pen' as Item, 2 as Count union all select 'ink <blue>', 1")
+
+    assert lines(server, rows=read).endswith(f"<Lines>{LINE_XML}</Lines>")
+
+
+def test_rows_can_be_a_parquet_file(server: DevServer, tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
+    assert lines(server, rows=tmp_path / "rows.parquet").endswith(f"<Lines>{LINE_XML}</Lines>")
+    assert lines(server, rows=f"file://{tmp_path}/rows.parquet").endswith(f"<Lines>{LINE_XML}</Lines>")
+
+
+def test_what_a_function_for_rows_raises_is_left_as_it_is(server: DevServer) -> None:
+    def broken(context: Any) -> Any:
+        yield ROWS[0]
+        raise ConnectionError("the shop is closed")
+
+    run = both(server, flow="Lines", root="Lines", row="Line", rows=broken)
+    assert type(run.error) is ConnectionError
+    assert server.executions() == []
 
 
 def test_rows_can_be_json_text_as_a_template_file_gives_them(server: DevServer) -> None:

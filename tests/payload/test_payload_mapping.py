@@ -271,3 +271,30 @@ def test_type_that_contains_itself_is_followed_as_deep_as_the_mapping_goes(tmp_p
     assert xml(data, xsd=xsd) == (
         "<node><label>a</label><node><label>b</label><node><label>c</label></node></node></node>"
     )
+
+
+def test_elements_of_a_group_that_is_repeated_deep_inside_the_model_take_turns(tmp_path):
+    xsd = tmp_path / "x.xsd"
+    xsd.write_text(
+        '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="r"><xs:complexType>'
+        '<xs:sequence><xs:element name="a"/><xs:sequence minOccurs="0"><xs:sequence maxOccurs="9">'
+        '<xs:element name="b"/><xs:element name="c"/></xs:sequence></xs:sequence></xs:sequence>'
+        "</xs:complexType></xs:element></xs:schema>"
+    )
+    assert xml({"r": {"c": [3, 4], "b": [1, 2], "a": 0}}, xsd=xsd) == (
+        "<r><a>0</a><b>1</b><c>3</c><b>2</b><c>4</c></r>"
+    )
+
+
+def test_lists_of_lists_are_several_elements_where_the_type_of_each_is_a_list(tmp_path):
+    xsd = tmp_path / "x.xsd"
+    xsd.write_text(
+        '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="r"><xs:complexType>'
+        '<xs:sequence><xs:element name="a" maxOccurs="9" nillable="true"><xs:simpleType>'
+        '<xs:list itemType="xs:int"/></xs:simpleType></xs:element></xs:sequence></xs:complexType>'
+        "</xs:element></xs:schema>"
+    )
+    assert xml({"r": {"a": [1, 2]}}, xsd=xsd) == "<r><a>1 2</a></r>"
+    assert xml({"r": {"a": [[1, 2], [], [3]]}}, xsd=xsd) == "<r><a>1 2</a><a></a><a>3</a></r>"
+    nil = xml({"r": {"a": [None, None]}}, xsd=xsd, none_as="nil")
+    assert nil.count('xsi:nil="true"></a>') == 2

@@ -21,6 +21,7 @@ from smartflows_provider.payload.errors import (
     NotWellFormed,
     SchemaViolation,
     UnsupportedInput,
+    UnusableText,
 )
 from smartflows_provider.payload.xsd import load_schema
 
@@ -98,9 +99,7 @@ def test_xml_is_validated_wherever_it_is_kept_and_nothing_is_left_behind(tmp_pat
     assert list(folder.iterdir()) == []
 
 
-def test_text_beyond_ten_megabytes_is_refused_where_a_schema_is_given_also_in_what_is_written_here(
-    tmp_path, report_xsd
-):
+def test_text_beyond_ten_megabytes_is_refused_also_in_what_is_written_here(tmp_path, report_xsd):
     folder = tmp_path / "temporary"
     folder.mkdir()
     carrier = "x" * 10_000_001
@@ -110,7 +109,7 @@ def test_text_beyond_ten_megabytes_is_refused_where_a_schema_is_given_also_in_wh
         MappingInput(data={"report": {**header, "row": {"carrier": carrier, "flights": 1}}}),
     ]
     for source in sources:
-        with pytest.raises(NotWellFormed, match="Resource limit exceeded: Text node too long"):
+        with pytest.raises(UnusableText, match=r"carrier: the text has 10,000,001 characters"):
             prepare(source, xsd=report_xsd, folder=folder)
     assert list(folder.iterdir()) == []
 

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from smartflows_provider.payload import xml_check
 from smartflows_provider.payload.errors import ForbiddenXml, NotWellFormed, SchemaViolation
 from smartflows_provider.payload.xml_check import check_chunks
 from smartflows_provider.payload.xsd import load_schema
@@ -170,6 +171,20 @@ def test_text_beyond_ten_megabytes_is_refused_without_advice_for_programmers():
     with pytest.raises(NotWellFormed, match="Resource limit exceeded") as caught:
         check_chunks([b"<a>", *[b"x" * 1_000_000] * 12, b"</a>"])
     assert "XML_PARSE_HUGE" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_markup_that_does_not_end_is_refused_before_it_is_held(monkeypatch, size):
+    monkeypatch.setattr(xml_check, "_HELD_LIMIT", 200)
+    pieces_of_all = (
+        b"<a><!-- < <? --><?p <!-- ?><![CDATA[ <!-- ]]>"
+        + b"<b c='>'>text <![CDATA[]]></b><!--x-->" * 50
+        + b"</a>"
+    )
+    check_chunks(pieces(pieces_of_all, size))
+    for endless in (b"<b c='%s", b"<!-- <b> %s", b"<?p <b> %s", b"<![CDATA[ <b> %s", b"%s", b"<!-- --> %s"):
+        with pytest.raises(ForbiddenXml, match="a tag, a comment or a text of more than 200 bytes"):
+            check_chunks(pieces(b"<a><b/>" + endless % (b">" * 300), size))
 
 
 def test_schema_location_in_a_document_is_not_followed(tmp_path):

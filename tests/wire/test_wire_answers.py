@@ -183,7 +183,7 @@ def test_an_event_brings_the_decoded_answer_or_none() -> None:
         ),
         (
             Reply(headers={"content-type": "application/json"}, body=b"[" * 100_000),
-            f"is not JSON (application/json, 100000 bytes, begins with {b'[' * 60!r})",
+            "is JSON that is nested too deeply to be read (100000 bytes)",
         ),
         (reply([1]), "is not an object but list"),
         (reply("Running"), "is not an object but str"),
