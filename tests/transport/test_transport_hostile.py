@@ -212,6 +212,7 @@ def test_a_packing_that_was_not_asked_for_is_refused(fetch: Any, serve: Any, enc
         (b"no gzip at all", "its packed bytes are damaged"),
         (gzip.compress(b"12345") + b"rest", "its packed bytes are damaged"),
     ],
+    ids=["cut", "not-packed", "followed"],
 )
 def test_a_damaged_pack_is_a_lost_answer(fetch: Any, serve: Any, packed: bytes, words: str) -> None:
     with pytest.raises(AnswerLost, match=words):
