@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-_AHEAD = 4
+_AHEAD = 3
 """Chunks; with more of them the memory of each would be fetched from the system anew."""
 _SMALL = 1024 * 1024
 """Bytes that are hashed at once, before a thread is worth it."""

@@ -40,7 +40,7 @@ from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
 from smartflows_provider.wire.messages import Exchange, Request, Response
 
 T = TypeVar("T")
-CHUNK = 256 * 1024
+CHUNK = 512 * 1024
 """Bytes that are read at most in one go."""
 
 
