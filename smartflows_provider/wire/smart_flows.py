@@ -36,7 +36,7 @@ from smartflows_provider.wire.errors import (
 from smartflows_provider.wire.messages import Body, Exchange, Request, Response, segment
 from smartflows_provider.wire.retry_after import read_retry_after
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
-from smartflows_provider.wire.text import clean_text
+from smartflows_provider.wire.text import clean_text, whole_text
 
 API_PREFIX = "/api/v1"
 KEY_HEADER = "X-API-Key"
@@ -710,9 +710,13 @@ def _reference(raw: Any) -> Reference | None:
 
 
 def _identifier(raw: Any) -> str:
-    """Return the ``id`` of an object, a text or a number; empty where there is none."""
+    """
+    Return the ``id`` of an object, a text or a number; empty where there is none.
+
+    It is kept as it is, so that it can be asked for; one with half a character never can.
+    """
     value = raw.get("id") if isinstance(raw, Mapping) else None
-    return clean_text(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return whole_text(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _told(raw: Mapping[str, Any], key: str) -> str:

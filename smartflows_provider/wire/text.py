@@ -10,7 +10,11 @@ _REPLACEMENT = "\ufffd"
 
 def clean_text(text: str) -> str:
     """Return the text with lone surrogates and NUL, which databases refuse, replaced by U+FFFD."""
-    if text.isascii() and "\x00" not in text:
+    return whole_text(text).replace("\x00", _REPLACEMENT)
+
+
+def whole_text(text: str) -> str:
+    """Return the text with lone surrogates replaced by U+FFFD, and all else as it is."""
+    if text.isascii():
         return text
-    paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return paired.replace("\x00", _REPLACEMENT)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -216,7 +216,7 @@ def test_json_stays_json_whatever_names_hold(server: DevServer, executions: Call
     name = "".join(map(chr, range(0x100))) + "\u202e\u2028\ud800\U0001f600"
     answer_list_with(server, raw(1, flow={"id": "f", "displayName": name}))
     told = executions("list", "--everyone", "--json")
-    assert told.json[0]["flow"]["name"] == name
+    assert told.json[0]["flow"]["name"] == name.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
     assert all(line.isprintable() for line in told.out.splitlines())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -147,7 +148,8 @@ def test_the_hurried_cancel_does_not_wait_for_an_answer_that_trickles_in(
     began = time.monotonic()
     reply = cancel_now(hook.settings, hook.cancel_exchange(running))
     assert time.monotonic() - began < 5
-    assert reply.problem == "no answer within 3 seconds"
+    assert reply.problem is not None
+    assert re.search(r"broke off: only \d bytes came in \d s$", reply.problem)
 
 
 def test_the_hurried_cancel_tells_of_a_run_that_had_ended_by_itself(
