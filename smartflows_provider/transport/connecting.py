@@ -21,6 +21,7 @@ from weakref import WeakSet
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssltransport import SSLTransport
 
 from smartflows_provider.transport.pace import Pace
 
@@ -37,11 +38,11 @@ class OpenSockets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._sockets: WeakSet[socket.socket | SSLTransport] = WeakSet()
         self.ended = False
         """Whether no socket of the client may be used any more."""
 
-    def add(self, opened: socket.socket) -> None:
+    def add(self, opened: socket.socket | SSLTransport) -> None:
         """Note a socket; it is ended at once where all were."""
         with self._lock:
             self._sockets.add(opened)
@@ -58,7 +59,10 @@ class OpenSockets:
             _end(each)
 
 
-def _end(opened: socket.socket) -> None:
+def _end(opened: socket.socket | SSLTransport) -> None:
+    # TLS within the TLS of a proxy.
+    while isinstance(opened, SSLTransport):
+        opened = opened.socket
     # The method of a TLS socket would take the session away from the thread that is reading.
     with suppress(OSError):
         socket.socket.shutdown(opened, socket.SHUT_RDWR)
