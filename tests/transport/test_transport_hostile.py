@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -225,6 +227,33 @@ def test_pieces_have_a_limit_whatever_was_packed_into_them() -> None:
         pieces = [len(piece) for piece in unpacker.feed(packed)] + [len(piece) for piece in unpacker.end()]
         assert max(pieces) <= PIECE
         assert sum(pieces) in {50_000_000, 100_000}
+
+
+NOTHING = b"\x00\x00\x00\xff\xff" * 20_000
+"""Blocks of deflate that hold no bytes."""
+
+
+def test_a_pack_without_end_that_holds_nothing_is_given_up(fetch: Any, serve: Any) -> None:
+    sent = []
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\n\r\n")
+        with suppress(OSError):
+            while len(sent) < 500:
+                connection.send(NOTHING)
+                sent.append(len(NOTHING))
+
+    with pytest.raises(AnswerLost, match="its packed bytes hold next to nothing"):
+        fetch(serve(script).url, read_timeout=10)
+    assert len(sent) < 500
+
+
+def test_small_packs_and_bytes_that_do_not_get_smaller_are_no_such_thing() -> None:
+    noise = random.Random(1).randbytes(3_000_000)
+    for content, packed in ((noise, gzip.compress(noise)), (b"x", gzip.compress(b"x"))):
+        unpacker = Unpacker("gzip")
+        assert b"".join([*unpacker.feed(packed), *unpacker.end()]) == content
 
 
 def test_what_was_packed_without_an_end_is_noticed() -> None:
