@@ -183,7 +183,9 @@ def test_a_storage_that_cannot_be_reached_is_an_error_of_the_document_tree(
 
     monkeypatch.setattr(ObjectStoragePath, "fs", property(refuse))
     library = Library([Document("a.pdf")])
-    with pytest.raises(FlowDocumentError, match=r"s3://bucket/x could not be written: PermissionError: the role"):
+    with pytest.raises(
+        FlowDocumentError, match=r"s3://bucket/x could not be written: PermissionError: the role"
+    ):
         land(library, target=ObjectStoragePath("s3://bucket/x"))
     assert library.asked == []
 

@@ -66,6 +66,33 @@ def drips(head: bytes, *, drop: bytes = b"1") -> Callable[[Connection], None]:
 # --- how long an answer is ---
 
 
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"a: b\r\n"),
+    ],
+    ids=["announcements", "head", "trailer"],
+)
+def test_lines_around_the_body_that_have_no_end_are_given_up(
+    fetch: Any, serve: Any, begins: bytes, goes_on: bytes
+) -> None:
+    sent = []
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        with suppress(OSError):
+            connection.send(begins)
+            while len(sent) < 1000:
+                connection.send(goes_on * 2000)
+                sent.append(True)
+
+    with pytest.raises(AnswerLost):
+        fetch(serve(script).url)
+    assert len(sent) < 1000
+
+
 def test_an_api_answer_of_ten_gigabytes_is_refused_at_once(drive: Any, serve: Any) -> None:
     server = serve(says(answer(200, b"", content_length=TEN_GIGABYTES), pause=20))
     began = time.monotonic()
@@ -136,6 +163,7 @@ def test_an_answer_of_which_a_byte_comes_now_and_then_is_given_up(
         fetch(serve(drips(head, drop=drop)).url)
     assert time.monotonic() - began < 10
     assert caught.value.kind in {"timeout", "too_large"}
+    assert "CancelledError" not in str(caught.value)
 
 
 def test_a_rate_that_is_just_enough_is_waited_for(fetch: Any, serve: Any) -> None:
