@@ -303,7 +303,8 @@ def land_documents(
     """
     if not documents:
         return []
-    clear_left_overs(target)
+    with output_errors(where):
+        clear_left_overs(target)
     # A client of its own, as it is given up where the transfers are stopped.
     with closing(BlockingClient(hook.settings)) as client:
         transfers = _Transfers(client, target=target, max_bytes=max_bytes, where=where, log=log)

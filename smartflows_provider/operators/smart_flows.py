@@ -543,7 +543,8 @@ class SmartFlowsDownloadDocumentsOperator(_FetchingOperator):
     Give an execution, whose output is searched for documents, or the documents' ids.
 
     :param documents_path: where they are landed, below a folder named by the execution, or ``documents``
-        where ids are given (templated).
+        where ids are given (templated). In that folder a document replaces one of its name that another
+        task, or another mapped task instance, has landed: give each a path of its own where names repeat.
     :param execution_id: a finished execution (templated).
     :param document_ids: ids of documents (templated).
     :param smart_flows_conn_id: the connection (templated).

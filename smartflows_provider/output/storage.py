@@ -101,9 +101,11 @@ def clear_left_overs(directory: StoragePath) -> None:
     Remove the hidden parts of files that killed processes have left, where the storage shows which those are.
 
     :param directory: where they were to go.
+    :raises StorageFailed: if the storage cannot be reached at all.
     """
     folder = _folder(directory)
-    remove_left_overs(folder.fs, folder.path)
+    with _storing(uri_of(directory)):
+        remove_left_overs(folder.fs, folder.path)
 
 
 def _folder(directory: StoragePath) -> ObjectPath:

@@ -67,7 +67,8 @@ def remove_left_overs(fs: Any, folder: str) -> None:
     with suppress(OSError):
         for left in Path(folder).glob(".*.part"):
             # Whatever cannot be opened, or locked, is left for those who own it.
-            with suppress(OSError), left.open("rb") as file:
+            # NFS locks only what is open for writing.
+            with suppress(OSError), left.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
 
@@ -115,8 +116,9 @@ class _LocalFile:
         self._file.write(chunk)
 
     def finish(self) -> None:
-        # The lock must hold until the file has its name.
         self._file.flush()
+        # NFS tells of a full disk only when a file is closed; the lock must hold until it has its name.
+        os.close(os.dup(self._file.fileno()))
         self._part.replace(self._place)
         self._file.close()
 
@@ -132,7 +134,9 @@ class _Upload:
     def __init__(self, fs: Any, key: str, *, size: int | None) -> None:
         # The driver's own default would hold 50 MiB of each document.
         part_size = max(PART_SIZE, math.ceil((size or 0) / _MOST_PARTS / _MIB) * _MIB)
-        self._file = fs.open(key, mode="wb", block_size=part_size, autocommit=False)
+        self._file = fs.open(key, mode="wb", block_size=part_size, autocommit=True)
+        # Only now: else the driver would keep the file for a transaction, for ever or for somebody else's.
+        self._file.autocommit = False
 
     def write(self, chunk: bytes) -> None:
         self._file.write(chunk)

@@ -3,7 +3,7 @@
 urllib3 raises the same errors for a TLS handshake that breaks off and for an answer that never comes, yet
 only the first proves that the service has taken nothing. Python takes a head that is cut off for a whole
 one, and the body for an empty one. Invariants: an error that leaves ``connect`` is marked, whatever wraps it
-later, and no other is; an answer has a whole head; its bytes keep the pace.
+later, and no other is; an answer has a whole head that ends; its bytes keep the pace.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ import io
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from http.client import HTTPResponse, RemoteDisconnected
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from typing import Any
 from weakref import WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssltransport import SSLTransport
 
 from smartflows_provider.transport.pace import Pace
 
+MOST_LINES = 1024 * 1024
+"""Bytes of a head, with announcements such as ``100 Continue`` before it, and of the lines after a body."""
 _MARK = "smartflows_while_connecting"
 
 
@@ -37,11 +41,11 @@ class OpenSockets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._sockets: WeakSet[socket.socket | SSLTransport] = WeakSet()
         self.ended = False
         """Whether no socket of the client may be used any more."""
 
-    def add(self, opened: socket.socket) -> None:
+    def add(self, opened: socket.socket | SSLTransport) -> None:
         """Note a socket; it is ended at once where all were."""
         with self._lock:
             self._sockets.add(opened)
@@ -58,7 +62,10 @@ class OpenSockets:
             _end(each)
 
 
-def _end(opened: socket.socket) -> None:
+def _end(opened: socket.socket | SSLTransport) -> None:
+    # TLS within the TLS of a proxy.
+    while isinstance(opened, SSLTransport):
+        opened = opened.socket
     # The method of a TLS socket would take the session away from the thread that is reading.
     with suppress(OSError):
         socket.socket.shutdown(opened, socket.SHUT_RDWR)
@@ -85,15 +92,27 @@ class _PacedReads(io.RawIOBase):
         super().close()
 
 
-class _HeadLines:
-    """The lines of an answer's head, of which the last is empty."""
+class _Lines:
+    """The lines before or after an answer's body, which together have a limit."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
+        self._size = 0
         self.close = stream.close
 
     def readline(self, limit: int = -1) -> bytes:
         line = self._stream.readline(limit)
+        self._size += len(line)
+        if self._size > MOST_LINES:
+            raise HTTPException("the lines around the answer's body have no end")
+        return line
+
+
+class _HeadLines(_Lines):
+    """The lines of an answer's head, of which the last is empty."""
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = super().readline(limit)
         if not line:
             raise RemoteDisconnected("the connection was closed before the answer's head was whole")
         return line
@@ -106,12 +125,21 @@ class _CarefulResponse(HTTPResponse):
         self.fp: Any = io.BufferedReader(_PacedReads(raw, Pace(sock.gettimeout())))
 
     def begin(self) -> None:
-        stream = self.fp
-        self.fp = head = _HeadLines(stream)
-        try:
+        with self._reading(_HeadLines):
             super().begin()
+
+    def _read_and_discard_trailer(self) -> None:
+        with self._reading(_Lines):
+            super()._read_and_discard_trailer()  # type: ignore[misc]
+
+    @contextmanager
+    def _reading(self, kind: type[_Lines]) -> Iterator[None]:
+        stream = self.fp
+        self.fp = lines = kind(stream)
+        try:
+            yield
         finally:
-            if self.fp is head:
+            if self.fp is lines:
                 self.fp = stream
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from asyncio import CancelledError
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -120,7 +121,8 @@ def _reason(causes: list[BaseException]) -> str:
     refused = getattr(causes[0], "status", None)
     if refused:
         return f"the answer was {refused}"
-    return type(causes[-1]).__name__
+    # asyncio's time limit cancels, which is how it ended and not why.
+    return next(type(one).__name__ for one in reversed(causes) if not isinstance(one, CancelledError))
 
 
 def _host_of(url: str) -> str:

@@ -175,6 +175,21 @@ def names(entries: list[DocumentEntry]) -> list[str]:
     return [str(entry["uri"]).rpartition("/")[2] for entry in entries]
 
 
+def test_a_storage_that_cannot_be_reached_is_an_error_of_the_document_tree(
+    land: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError("the role may not be assumed")
+
+    monkeypatch.setattr(ObjectStoragePath, "fs", property(refuse))
+    library = Library([Document("a.pdf")])
+    with pytest.raises(
+        FlowDocumentError, match=r"s3://bucket/x could not be written: PermissionError: the role"
+    ):
+        land(library, target=ObjectStoragePath("s3://bucket/x"))
+    assert library.asked == []
+
+
 def test_four_come_at_once_and_no_more(land: Any) -> None:
     together = threading.Barrier(SIDE_BY_SIDE)
 

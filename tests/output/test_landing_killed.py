@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 from landing_process import MIB, landing_halfway
@@ -81,6 +85,40 @@ def test_a_storage_without_locks_is_written_to_and_keeps_its_left_overs(
     clear_left_overs(tmp_path)
     land([b"abc"], tmp_path, NAME)
     assert names(tmp_path) == [".1.part", NAME]
+
+
+def test_left_overs_are_removed_also_where_only_who_may_write_may_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = unfinished.fcntl.flock
+
+    def as_nfs_does(file: IO[bytes], operation: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(file, operation)
+
+    monkeypatch.setattr(unfinished.fcntl, "flock", as_nfs_does)
+    (tmp_path / ".1.part").write_bytes(b"x")
+    clear_left_overs(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_file_system_that_refuses_the_bytes_only_at_the_end_shows_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = os.close
+
+    def as_nfs_does(number: int) -> None:
+        close(number)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    land([b"old"], tmp_path, NAME)
+    with monkeypatch.context() as full:
+        full.setattr(unfinished.os, "close", as_nfs_does)
+        with pytest.raises(StorageFailed, match="Disk quota exceeded"):
+            land([b"new"], tmp_path, NAME)
+    assert names(tmp_path) == [NAME]
+    assert (tmp_path / NAME).read_bytes() == b"old"
 
 
 def test_a_part_that_somebody_has_removed_is_an_error_and_no_half_file(tmp_path: Path) -> None:

@@ -64,6 +64,19 @@ def test_an_error_in_the_middle_leaves_nothing_or_the_old_document(
     assert bucket.read(KEY) == b"new"
 
 
+@pytest.mark.parametrize("size", [SMALL, TWO_PARTS])
+def test_a_document_is_no_part_of_a_transaction_of_others(bucket: Bucket, size: int) -> None:
+    files = bucket.path.fs
+    with files.transaction:
+        land(chunks(size), bucket.path, NAME)
+        assert bucket.stored() == [NAME]
+        with pytest.raises(ConnectionResetError):
+            land(chunks(size, error=ConnectionResetError("cut")), bucket.path, "cut.pdf")
+    assert (bucket.stored(), bucket.pending()) == ([NAME], [])
+    land(chunks(size), bucket.path, NAME)
+    assert list(files.transaction.files) == []
+
+
 def test_a_document_over_the_limit_is_aborted(bucket: Bucket) -> None:
     with pytest.raises(DocumentTooLarge, match="goes on"):
         land(chunks(MANY_PARTS), bucket.path, NAME, max_bytes=TWO_PARTS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,33 @@ def drips(head: bytes, *, drop: bytes = b"1") -> Callable[[Connection], None]:
 
 
 # --- how long an answer is ---
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"a: b\r\n"),
+    ],
+    ids=["announcements", "head", "trailer"],
+)
+def test_lines_around_the_body_that_have_no_end_are_given_up(
+    fetch: Any, serve: Any, begins: bytes, goes_on: bytes
+) -> None:
+    sent = []
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        with suppress(OSError):
+            connection.send(begins)
+            while len(sent) < 1000:
+                connection.send(goes_on * 2000)
+                sent.append(True)
+
+    with pytest.raises(AnswerLost):
+        fetch(serve(script).url)
+    assert len(sent) < 1000
 
 
 def test_an_api_answer_of_ten_gigabytes_is_refused_at_once(drive: Any, serve: Any) -> None:
@@ -134,6 +163,7 @@ def test_an_answer_of_which_a_byte_comes_now_and_then_is_given_up(
         fetch(serve(drips(head, drop=drop)).url)
     assert time.monotonic() - began < 10
     assert caught.value.kind in {"timeout", "too_large"}
+    assert "CancelledError" not in str(caught.value)
 
 
 def test_a_rate_that_is_just_enough_is_waited_for(fetch: Any, serve: Any) -> None:
@@ -225,6 +255,33 @@ def test_pieces_have_a_limit_whatever_was_packed_into_them() -> None:
         pieces = [len(piece) for piece in unpacker.feed(packed)] + [len(piece) for piece in unpacker.end()]
         assert max(pieces) <= PIECE
         assert sum(pieces) in {50_000_000, 100_000}
+
+
+NOTHING = b"\x00\x00\x00\xff\xff" * 20_000
+"""Blocks of deflate that hold no bytes."""
+
+
+def test_a_pack_without_end_that_holds_nothing_is_given_up(fetch: Any, serve: Any) -> None:
+    sent = []
+
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\n\r\n")
+        with suppress(OSError):
+            while len(sent) < 500:
+                connection.send(NOTHING)
+                sent.append(len(NOTHING))
+
+    with pytest.raises(AnswerLost, match="its packed bytes hold next to nothing"):
+        fetch(serve(script).url, read_timeout=10)
+    assert len(sent) < 500
+
+
+def test_small_packs_and_bytes_that_do_not_get_smaller_are_no_such_thing() -> None:
+    noise = random.Random(1).randbytes(3_000_000)
+    for content, packed in ((noise, gzip.compress(noise)), (b"x", gzip.compress(b"x"))):
+        unpacker = Unpacker("gzip")
+        assert b"".join([*unpacker.feed(packed), *unpacker.end()]) == content
 
 
 def test_what_was_packed_without_an_end_is_noticed() -> None:

@@ -109,6 +109,37 @@ def test_giving_a_client_up_ends_what_other_threads_wait_for(
     assert time.monotonic() - began < 10
 
 
+def through_the_tunnel(connection: Connection) -> None:
+    request = connection.read_request()
+    if request is not None:
+        host, _, port = request.target.rpartition(":")
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        connection.relay(host, int(port))
+
+
+def test_giving_a_client_up_ends_what_waits_behind_a_proxy_that_is_spoken_to_over_tls(
+    serve: Any, certificates: Certificates
+) -> None:
+    server = serve(silent_in_the_body, tls=certificates.server_context())
+    way = serve(through_the_tunnel, tls=certificates.server_context())
+    client = BlockingClient(
+        settings_for(server.url, read_timeout=60, proxy=way.url, ca_bundle=str(certificates.authority))
+    )
+
+    def download() -> None:
+        with client.stream(document_content("d1")) as (_, chunks):
+            for _ in chunks:
+                pass
+
+    waiting = in_thread(download)
+    while not server.requests and not waiting.done():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    client.abandon()
+    with pytest.raises(AnswerLost):
+        waiting.result(10)
+
+
 def test_a_client_that_was_given_up_sends_nothing_and_does_not_try_again(serve: Any) -> None:
     server = serve(answers(answer()))
     client = BlockingClient(settings_for(server.url), repetition=Repetition(first_pause=30))
