@@ -14,6 +14,7 @@ import structlog
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.wire.smart_flows import phase_of
 from support.service import asked
 from support.tasks import MODES, Attempt, Mode, run_task
 
@@ -149,18 +150,20 @@ def logged() -> Iterator[list[str]]:
 
 @contextmanager
 def acting(server: DevServer, act: Callable[[str], object] | None) -> Iterator[None]:
-    """Do something to the execution that is started in the block, once it is waited for."""
+    """Do something to the execution that the block is about, once it is waited for."""
     if act is None:
         yield
         return
     known, over, failures = len(asked(server, "GET", "/progress")), threading.Event(), []
+    past = {one["id"] for one in server.executions() if phase_of(one["status"]).is_stable}
 
     def watch() -> None:
         while not over.wait(0.02):
             paths = asked(server, "GET", "/progress")[known:]
-            if paths:
+            waited_for = [found for path in paths if (found := path.split("/")[-2]) not in past]
+            if waited_for:
                 try:
-                    act(paths[-1].split("/")[-2])
+                    act(waited_for[-1])
                 except Exception as error:  # noqa: BLE001 - raised by the test's own thread
                     failures.append(error)
                 return
