@@ -51,6 +51,24 @@ class Correlation:
             "writes a value of its own there"
         )
 
+    def check_beside(self, row: str) -> None:
+        """
+        Refuse a place among rows, whose elements are written as they come.
+
+        :param row: the name of a row's element, or a path such as ``rows/row``.
+        :raises UnsupportedInput: if the path leads there.
+        """
+        first = split_path(row)[:1]
+        if [_local(step) for step in first] == [_local(step) for step in self.steps[:1]]:
+            raise UnsupportedInput(
+                f"correlation_path is {self.path!r}, but the rows are there; name a place beside them"
+            )
+
+
+def _local(step: str) -> str:
+    """Return a step without namespace or prefix."""
+    return step.rpartition("}")[2].rpartition(":")[2]
+
 
 def in_mapping(content: Any, correlation: Correlation) -> Mapping[str, Any]:
     """

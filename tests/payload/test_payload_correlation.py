@@ -160,3 +160,13 @@ def test_other_input_has_another_fingerprint() -> None:
             return payload.fingerprint
 
     assert fingerprint("a") != fingerprint("b")
+
+
+@pytest.mark.parametrize(
+    ("row", "path"), [("row", "row"), ("rows/row", "rows/reference"), ("{urn:a}rows/row", "rows/@reference")]
+)
+def test_a_place_among_rows_is_refused_because_it_would_be_a_row_or_a_second_table(
+    row: str, path: str
+) -> None:
+    with pytest.raises(UnsupportedInput, match=f"^correlation_path is '{path}', but the rows are there"):
+        built(RowsInput(rows=[{"a": 1}], root="order", row=row), path)
