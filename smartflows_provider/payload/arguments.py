@@ -45,7 +45,8 @@ class InputArguments:
     """A mapping, or JSON text of one."""
     root: str | None = None
     row: str | None = None
-    header: Mapping[str, Any] | None = field(default=None, repr=False)
+    header: Mapping[str, Any] | str | None = field(default=None, repr=False)
+    """A mapping, or JSON text of one."""
     columns: Any = None
     """Names as a sequence, or JSON text of one."""
     xsd: Any = None
@@ -74,7 +75,7 @@ class InputArguments:
             rows=_rows(self.rows, locate),
             root=self.root,
             row=self.row,
-            header=self.header or {},
+            header={} if self.header is None else _mapping(self.header, "header"),
             columns=_columns(self.columns),
             style=self.style,
         )

@@ -187,7 +187,12 @@ def cursor_rows(cursor: Any, columns: Sequence[str] | None = None) -> Iterator[R
     while fetched:
         for row in fetched:
             # Some drivers give mappings on request, and some give sequences of a kind of their own.
-            yield row if isinstance(row, Mapping) else dict(zip(names, row, strict=True))
+            if not isinstance(row, Mapping):
+                yield dict(zip(names, row, strict=True))
+            elif columns is None:
+                yield row
+            else:
+                yield {name: row[key] for name, key in zip(names, own, strict=True)}
         fetched = cursor.fetchmany(_FETCHED)
 
 

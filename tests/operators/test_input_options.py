@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -192,4 +193,25 @@ def test_a_name_or_a_path_that_turns_out_empty_is_named(
     open_to_all(server)
     with pytest.raises(FlowInputError, match=f"^{said}"):
         run_rendered(operator_for("sync", **arguments))
+    assert server.executions() == []
+
+
+def test_a_header_of_json_text_keeps_every_digit(server: DevServer) -> None:
+    header = '{"Total": 0.12345678901234567890}'
+    xml = sent(server, rows=[], root="Order", row="Line", header=header)
+    assert xml == "<Order><Total>0.12345678901234567890</Total></Order>"
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ('{"a": 1, "a": 2}', "Header is text, but not JSON: the key 'a' comes twice in one object"),
+        ("[" * 100_000, "Header is text, but not JSON: it is nested too deeply"),
+        ("[]", "Header is of type list; it takes a mapping, or JSON text of one"),
+    ],
+)
+def test_a_header_that_is_no_mapping_is_refused(server: DevServer, header: str, said: str) -> None:
+    open_to_all(server)
+    with pytest.raises(FlowInputError, match=f"^{re.escape(said)}"):
+        run_task(operator_for("sync", rows=[], root="Order", row="Line", header=header))
     assert server.executions() == []

@@ -336,3 +336,14 @@ def test_what_a_driver_of_a_storage_raises_is_an_unreadable_source(error, passes
     ) as caught:
         list(read_rows(Remote()))
     assert caught.value.passes is passes
+
+
+def test_columns_rename_the_fields_of_a_cursor_that_gives_mappings():
+    class Cursor:
+        description = (("a",), ("b",))
+        batches = iter([[{"a": 1, "b": 2}], []])
+
+        def fetchmany(self, size):
+            return next(self.batches)
+
+    assert list(cursor_rows(Cursor(), ["x", "y"])) == [{"x": 1, "y": 2}]
