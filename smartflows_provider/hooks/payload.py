@@ -43,7 +43,7 @@ class InputOptions(TypedDict, total=False):
     records: Mapping[str, Any] | str
     root: str
     row: str
-    header: Mapping[str, Any]
+    header: Mapping[str, Any] | str
     columns: Any
     xsd: str | PathLike[str]
     none_as: NoneAs

@@ -59,8 +59,8 @@ class Correlation:
         :param row: the name of a row's element, or a path such as ``rows/row``.
         :raises UnsupportedInput: if the path leads there.
         """
-        first = split_path(row)[:1]
-        if [_local(step) for step in first] == [_local(step) for step in self.steps[:1]]:
+        first = self.steps[0]
+        if not first.startswith("@") and _local(first) in map(_local, split_path(row)[:1]):
             raise UnsupportedInput(
                 f"correlation_path is {self.path!r}, but the rows are there; name a place beside them"
             )

@@ -188,3 +188,8 @@ def test_xml_beyond_the_limits_of_parsers_is_refused_without_advice_to_programme
     with pytest.raises(NotWellFormed) as caught:
         built(XmlInput(xml="<a>" * 300 + "</a>" * 300), "reference")
     assert str(caught.value).endswith("Excessive depth in document: 256")
+
+
+def test_an_attribute_may_have_the_name_of_a_row() -> None:
+    xml = built(RowsInput(rows=[{"a": 1}], root="order", row="row"), "@row")
+    assert text_at(xml, "/order/@row") == [VALUE]
