@@ -30,7 +30,7 @@ from smartflows_provider.payload.arguments import InputArguments
 from smartflows_provider.payload.build import prepare
 from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.payload.errors import PayloadError, SourceUnreadable
-from smartflows_provider.payload.options import INPUT_KINDS, BadCharacters, NoneAs, Style
+from smartflows_provider.payload.options import INPUT_KINDS, BadCharacters, NoneAs, Style, is_address
 from smartflows_provider.payload.prepared import PreparedPayload
 
 
@@ -43,7 +43,7 @@ class InputOptions(TypedDict, total=False):
     records: Mapping[str, Any] | str
     root: str
     row: str
-    header: Mapping[str, Any]
+    header: Mapping[str, Any] | str
     columns: Any
     xsd: str | PathLike[str]
     none_as: NoneAs
@@ -94,7 +94,10 @@ def located(path: Any, *, folder: Path | None = None) -> Any:
         try:
             return ObjectStoragePath(path)
         except (ValueError, ImportError, TypeError) as error:
-            raise SourceUnreadable(f"{path!r} leads to no storage that is known here: {error}") from None
+            reason = f"leads to no storage that is known here: {error}"
+            raise SourceUnreadable(
+                f"{path!r} {reason}", unquoted=None if is_address(path) else "the path is not one of a file"
+            ) from None
     if not isinstance(path, str | PurePath):
         return path
     return None if str(path) in {"", "."} else (folder or Path()) / path

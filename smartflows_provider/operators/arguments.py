@@ -55,7 +55,7 @@ def mapping_argument(value: Any, name: str, *, where: RunIdentity) -> Mapping[st
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _unusable(None, name, "a mapping, or JSON text of one", where, shown="other text") from None
     if value is None:
         return {}

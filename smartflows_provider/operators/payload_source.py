@@ -54,7 +54,7 @@ def prepare_input(
     about_input = InputArguments(
         root=operator.root,
         row=operator.row,
-        header=mapping_argument(operator.payload_argument("header"), "header", where=where),
+        header=operator.payload_argument("header"),
         columns=operator.columns,
         xsd=operator.xsd,
         style=Style(

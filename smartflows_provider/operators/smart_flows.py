@@ -313,6 +313,7 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         )
         self._hidden: dict[str, Any] = {}
         self._run: FlowRun | None = None
+        self._declared = self._given()
         self._check_input()
         self._check_arguments()
 
@@ -360,10 +361,20 @@ class SmartFlowsRunFlowOperator(LandingOperator):
 
         :param arguments: about the input.
         :param context: the task's context, for functions of it.
+        :raises UnsupportedInput: if the input that the author has named turns out to be None.
         """
-        given = {name: self.payload_argument(name) for name in self.INPUTS if name != "sql"}
+        from smartflows_provider.payload.errors import UnsupportedInput
+
+        given = {name: self.payload_argument(name) for name in self.INPUTS}
         if isinstance(given["rows"], RowsFunction):
             given["rows"] = given["rows"].function(context)
+        for name in self._declared:
+            if given[name] is None:
+                raise UnsupportedInput(
+                    f"{name} is None now that the task runs; look at the task, the template or the function "
+                    "that it comes from"
+                )
+        del given["sql"]
         return replace(arguments, **given)
 
     def _conclude(self, run: FlowRun) -> Manifest:

@@ -111,7 +111,7 @@ class Query:
 
     def _failed(self, error: Exception) -> FlowException:
         """Return the error for a query that a driver has raised an error of its own about."""
-        quotes = self.hide_payload or _QUOTING in _kinds(error)
+        quotes = self.hide_payload or _is_about_value(error)
         told = f"{_code(error)}, its words may quote data" if quotes else first_line(error)
         what = f"The query on the connection {self.conn_id!r} failed with {type(error).__name__}: {told}"
         if _may_pass(error):
@@ -156,8 +156,16 @@ def _is_drivers(error: Exception) -> bool:
     return bool(_kinds(error) & _DRIVER_ERRORS)
 
 
+def _is_about_value(error: Exception) -> bool:
+    """Tell whether an error is about a value, which drivers quote."""
+    kinds = _kinds(error)
+    # Python's driver for SQLite raises OperationalError of its own, without a code, for text not in UTF-8.
+    is_own = type(error).__module__ == "sqlite3" and not hasattr(error, "sqlite_errorcode")
+    return _QUOTING in kinds or (is_own and "OperationalError" in kinds)
+
+
 def _may_pass(error: Exception) -> bool:
-    if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
+    if _is_about_value(error) or getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
         return False
     return bool(_kinds(error) & _OUT_OF_REACH)
 

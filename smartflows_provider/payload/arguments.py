@@ -45,7 +45,8 @@ class InputArguments:
     """A mapping, or JSON text of one."""
     root: str | None = None
     row: str | None = None
-    header: Mapping[str, Any] | None = field(default=None, repr=False)
+    header: Mapping[str, Any] | str | None = field(default=None, repr=False)
+    """A mapping, or JSON text of one."""
     columns: Any = None
     """Names as a sequence, or JSON text of one."""
     xsd: Any = None
@@ -58,6 +59,7 @@ class InputArguments:
         :param locate: turns paths given as text into path-like objects.
         :raises UnsupportedInput: if it is of a kind that cannot be meant.
         """
+        self._check_names()
         if self.xml is not None:
             is_file = isinstance(self.xml, PurePath) or is_address(self.xml)
             return XmlInput(xml=locate(self.xml) if is_file else self.xml)
@@ -73,10 +75,22 @@ class InputArguments:
             rows=_rows(self.rows, locate),
             root=self.root,
             row=self.row,
-            header=self.header or {},
+            header={} if self.header is None else _mapping(self.header, "header"),
             columns=_columns(self.columns),
             style=self.style,
         )
+
+    def _check_names(self) -> None:
+        """Refuse what a template has turned into nothing, or into something else than a name or a path."""
+        for name, value in (("root", self.root), ("row", self.row)):
+            if value is not None and not (isinstance(value, str) and value.strip()):
+                raise UnsupportedInput(f"{name} is {_described(value)}; it takes the name of an element")
+        if (
+            self.xsd is not None
+            and not hasattr(self.xsd, "open")
+            and not (isinstance(self.xsd, str) and self.xsd.strip())
+        ):
+            raise UnsupportedInput(f"xsd is {_described(self.xsd)}; it takes a path, or is left out")
 
     def holding(self, value: Any, *, kind: InputKind | None = None) -> InputArguments:
         """
@@ -158,4 +172,8 @@ def _json(text: str, name: str) -> Any:
 
 
 def _described(value: Any) -> str:
-    return "empty" if value is None or value == "" else f"of type {type(value).__name__}"
+    return (
+        "empty"
+        if value is None or (isinstance(value, str) and not value.strip())
+        else f"of type {type(value).__name__}"
+    )

@@ -159,6 +159,8 @@ def _fill(
             write_mapping(sink, data, root=root, schema=schema, style=source.style)
             return "XML from a mapping"
         case RowsInput():
+            if correlation:
+                correlation.check_beside(source.row)
             count = write_rows(
                 sink,
                 _rows_of(source),

@@ -14,8 +14,9 @@ from typing import Any
 
 from lxml import etree
 
-from smartflows_provider.payload.errors import NotWellFormed, UnsupportedInput
+from smartflows_provider.payload.errors import UnsupportedInput
 from smartflows_provider.payload.names import is_ncname, split_path
+from smartflows_provider.payload.xml_check import malformed
 from smartflows_provider.payload.xml_text import XmlSource, xml_chunks
 from smartflows_provider.payload.xsd import safe_parser
 
@@ -50,6 +51,24 @@ class Correlation:
             f"correlation_path names {self.path!r}, which the input fills itself; leave it empty, the task "
             "writes a value of its own there"
         )
+
+    def check_beside(self, row: str) -> None:
+        """
+        Refuse a place among rows, whose elements are written as they come.
+
+        :param row: the name of a row's element, or a path such as ``rows/row``.
+        :raises UnsupportedInput: if the path leads there.
+        """
+        first = self.steps[0]
+        if not first.startswith("@") and _local(first) in map(_local, split_path(row)[:1]):
+            raise UnsupportedInput(
+                f"correlation_path is {self.path!r}, but the rows are there; name a place beside them"
+            )
+
+
+def _local(step: str) -> str:
+    """Return a step without namespace or prefix."""
+    return step.rpartition("}")[2].rpartition(":")[2]
 
 
 def in_mapping(content: Any, correlation: Correlation) -> Mapping[str, Any]:
@@ -89,15 +108,18 @@ def in_xml(source: XmlSource, correlation: Correlation) -> bytes:
     :raises UnsupportedInput: if the place is missing, not the only one, or not empty.
     :raises NotWellFormed: if it is no XML.
     """
+    parser = safe_parser()
     try:
-        root = etree.fromstring(b"".join(xml_chunks(source)), parser=safe_parser())
+        root = etree.fromstring(b"".join(xml_chunks(source)), parser=parser)
     except etree.XMLSyntaxError as error:
-        line, column = error.position
-        raise NotWellFormed(error.msg, line=line, column=column) from None
+        raise malformed(parser, error) from None
     *way, last = correlation.steps
     elements = [root]
     for step in way if last.startswith("@") else [*way, last]:
-        elements = [child for parent in elements for child in parent.iterchildren(f"{{*}}{step}")]
+        name = _local(step)
+        if not is_ncname(name):
+            raise UnsupportedInput(f"correlation_path is {correlation.path!r}; {name!r} is no legal name")
+        elements = [child for parent in elements for child in parent.iterchildren(f"{{*}}{name}")]
     if len(elements) != 1:
         raise UnsupportedInput(
             f"correlation_path is {correlation.path!r}, but the XML has {len(elements)} such elements; it "

@@ -206,6 +206,8 @@ class _Table:
 
     def _plan(self, keys: tuple[Any, ...], number: int) -> _Plan | None:
         """Return how rows with these keys are written; None if it takes more than that."""
+        if any(isinstance(key, str) and self._is_special(key) for key in keys):
+            return None
         scope = Scope(prefixes=self._prefixes, path=f"row {number}")
         attributes: dict[Name, _Column] = {}
         named: list[tuple[Name, Any]] = []
@@ -213,14 +215,19 @@ class _Table:
             if not isinstance(key, str) or key[:1] not in {"@", "#"}:
                 named.append((child_name(key, shape=self._shape, scope=scope), key))
                 continue
-            if key == "#text" or ":" in key or key == "@xmlns":
-                return None
             name, kind = attribute_name(key[1:], shape=self._shape, scope=scope)
             if name.namespace or name in attributes:
                 return None
             attributes[name] = _Column(key, f' {name.local}="', '"', "", kind, escape_attribute)
         children = self._shape.in_order(named) if self._shape else named
         return _Plan(list(attributes.values()), [self._child(name, key) for name, key in children])
+
+    def _is_special(self, key: str) -> bool:
+        """Tell whether a key is text beside attributes, or may hang on what the row or a value declares."""
+        if key[:1] in {"@", "#"}:
+            return key in {"#text", "@xmlns"} or ":" in key
+        prefix, colon, _ = key.partition(":")
+        return bool(colon) and not key.startswith("{") and prefix not in self._prefixes
 
     def _child(self, name: Name, key: Any) -> _Column:
         inner = self._shape.children.get(name) if self._shape else None

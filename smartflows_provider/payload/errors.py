@@ -45,7 +45,8 @@ class PayloadError(Exception):
         """
         # Half a character, as keys and paths may hold, would break logs and consoles.
         super().__init__(message.encode(errors="backslashreplace").decode())
-        self.unquoted = message if unquoted is None else unquoted
+        told = message if unquoted is None else unquoted
+        self.unquoted = told.encode(errors="backslashreplace").decode()
         self.passes = passes
 
 
@@ -70,7 +71,8 @@ class SourceUnreadable(PayloadError):
 
 def may_pass(error: Exception) -> bool:
     """Tell whether what a storage has raised may pass by itself."""
-    return isinstance(error, ConnectionError | TimeoutError)
+    # Drivers of storages have classes of their own, of which only the names are alike.
+    return any(kind.__name__.endswith(("ConnectionError", "TimeoutError")) for kind in type(error).__mro__)
 
 
 def first_line(error: Exception) -> str:
@@ -83,7 +85,9 @@ def reading(path: Any) -> Iterator[None]:
     """Turn what the storage raises in the block into :class:`SourceUnreadable`."""
     try:
         yield
-    except (OSError, ImportError) as error:
+    except (PayloadError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - what a storage raises depends on its driver
         told = first_line(error)
         # Storages raise their own errors without a path, and Python's own name it.
         named = told if str(path) in told else f"{path}: {told}"

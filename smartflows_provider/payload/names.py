@@ -87,9 +87,16 @@ def checked_prefixes(prefixes: Mapping[str, str], *, where: str) -> dict[str, st
     Return declarations of prefixes after a check.
 
     :param prefixes: prefix to namespace; the empty prefix is the default namespace.
-    :raises UnusableName: if a prefix is no legal name or is reserved, or a namespace is not usable.
+    :raises UnusableName: if they are no mapping, a prefix is no legal name or is reserved, or a namespace is
+        not usable.
     """
+    if not isinstance(prefixes, Mapping):
+        raise UnusableName(f"{where}: prefixes and namespaces are a mapping, not {type(prefixes).__name__}")
     for prefix, namespace in prefixes.items():
+        if not isinstance(prefix, str):
+            raise UnusableName(
+                f'{where}: a prefix is text, not {shown(prefix)}; the one of the default namespace is ""'
+            )
         if prefix and (not is_ncname(prefix) or prefix.lower().startswith("xml")):
             raise UnusableName(f"{where}: {prefix!r:.80} cannot be declared as a prefix")
         if (

@@ -35,8 +35,10 @@ def records_json(records: Mapping[str, Any]) -> bytes:
         raise UnsupportedInput(f"records lack {' and '.join(map(repr, missing))}; they look like {_EXAMPLE}")
     unknown = [key for key in records if key not in (*REQUIRED, *OPTIONAL)]
     if unknown:
+        known = f"there are {', '.join((*REQUIRED, *OPTIONAL))}"
         raise UnsupportedInput(
-            f"records have the unknown key {unknown[0]!r}; there are {', '.join((*REQUIRED, *OPTIONAL))}"
+            f"records have the unknown key {unknown[0]!r}; {known}",
+            unquoted=f"records have an unknown key; {known}",
         )
     ids = records["id"]
     listed = list(ids) if isinstance(ids, Sequence | set | frozenset) and not isinstance(ids, str) else [ids]

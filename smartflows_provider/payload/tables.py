@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from smartflows_provider.payload.errors import UnreadableRows, UnsupportedInput, first_line, reading
+from smartflows_provider.payload.errors import (
+    UnreadableRows,
+    UnsupportedInput,
+    first_line,
+    reading,
+    shortened,
+)
 from smartflows_provider.payload.json_text import NotJson, read_json
 
 Row = Mapping[str, Any]
@@ -46,8 +52,11 @@ def read_rows(path: Any) -> Iterator[Row]:
     }
     reader = readers.get(suffix)
     if reader is None:
+        known = "rows are read from .csv, .jsonl, .ndjson, .json and .parquet"
+        # What is no path, but rows that a template has turned into text, comes here too.
         raise UnsupportedInput(
-            f"{path}: rows are read from .csv, .jsonl, .ndjson, .json and .parquet, not {suffix or 'this'}"
+            f"{shortened(str(path))}: {known}, not {shortened(suffix) or 'this'}",
+            unquoted=f"{known}; the path ends in none of these, or is none",
         )
     return _read(reader, path)
 
@@ -143,10 +152,15 @@ def read_parquet_rows(path: Any) -> Iterator[Row]:
             maps = "strict" if any("map<" in str(field.type) for field in schema) else None
             for batch in table.iter_batches(batch_size=_FETCHED, use_threads=False):
                 yield from batch.to_pylist(maps_as_pydicts=maps)
-        except KeyError:
-            raise UnreadableRows(f"{path}: a map has the same key twice") from None
-        except (pyarrow.ArrowException, ValueError) as error:
-            raise UnreadableRows(f"{path}: {first_line(error)}") from None
+        except (pyarrow.ArrowException, ArithmeticError, LookupError, ValueError) as error:
+            # A time zone that is not known is a KeyError of a class of its own.
+            if type(error) is KeyError:
+                raise UnreadableRows(f"{path}: a map has the same key twice") from None
+            raise UnreadableRows(
+                f"{path}: {first_line(error)}",
+                unquoted=f"{path}: {type(error).__name__}; a value has no exact Python form, or the file is "
+                "damaged",
+            ) from None
 
 
 def is_cursor(value: Any) -> bool:
@@ -173,7 +187,12 @@ def cursor_rows(cursor: Any, columns: Sequence[str] | None = None) -> Iterator[R
     while fetched:
         for row in fetched:
             # Some drivers give mappings on request, and some give sequences of a kind of their own.
-            yield row if isinstance(row, Mapping) else dict(zip(names, row, strict=True))
+            if not isinstance(row, Mapping):
+                yield dict(zip(names, row, strict=True))
+            elif columns is None:
+                yield row
+            else:
+                yield {name: row[key] for name, key in zip(names, own, strict=True)}
         fetched = cursor.fetchmany(_FETCHED)
 
 
@@ -205,7 +224,8 @@ def check_columns(names: Sequence[str]) -> None:
     """Raise :class:`UnsupportedInput` if a column's name comes twice."""
     if len(set(names)) < len(names):
         raise UnsupportedInput(
-            f"the column {_twice(names)!r:.80} comes twice; give each a name of its own (AS …)"
+            f"the column {_twice(names)!r:.80} comes twice; give each a name of its own (AS …)",
+            unquoted="a column comes twice; give each a name of its own (AS …)",
         )
 
 

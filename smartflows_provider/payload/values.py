@@ -125,7 +125,13 @@ def _renderer(value: Any) -> Callable[[Any, Kind], str] | None:
 def _scalar(value: Any, *, where: Callable[[], str]) -> Any:
     """Return the Python scalar of one such as NumPy's."""
     try:
-        return value.item() if not getattr(value, "shape", ()) else value
+        found = value.item() if not getattr(value, "shape", ()) else value
+        kind = getattr(getattr(value, "dtype", None), "kind", None)
+        if type(found) is not int or kind not in {"m", "M"}:
+            return found
+        # NumPy gives moments and spans that Python's types cannot hold as bare numbers.
+        exact = value.astype(f"{kind}8[us]")
+        return exact.item() if exact == value else value
     except Exception as error:  # what an unknown object raises is its own affair
         raise _unknown(value, where=where) from error
 
@@ -145,7 +151,7 @@ def _bool(value: bool, kind: Kind) -> str:
 
 def _int(value: int, kind: Kind) -> str:
     try:
-        return f"{value:04d}" if kind == "gYear" else str(int(value))
+        return f"{'-' * (value < 0)}{abs(value):04d}" if kind == "gYear" else str(int(value))
     except ValueError:
         raise _NoForm(f"the number has more than {_MAX_DIGITS:,} digits") from None
 

@@ -163,7 +163,7 @@ class XmlCheck:
             work()
         except etree.XMLSyntaxError as error:
             if self._schema is None:
-                raise _malformed(self._parser, error) from None
+                raise malformed(self._parser, error) from None
             self._failed = True
         found = len(_violations())
         self._problems += found
@@ -296,7 +296,7 @@ class _Prolog:
             if final:
                 parser.close()
         except etree.XMLSyntaxError as named:
-            return _malformed(parser, named)
+            return malformed(parser, named)
         return NotWellFormed(expat.ErrorString(error.code), line=error.lineno, column=error.offset + 1)
 
     def _begin(self, name: str, _attributes: dict[str, str]) -> None:
@@ -339,7 +339,8 @@ def _violations() -> list[Any]:
     return [entry for entry in found if _INTERNAL not in entry.message] + slow if slow else found
 
 
-def _malformed(parser: Any, error: etree.XMLSyntaxError) -> NotWellFormed:
+def malformed(parser: Any, error: etree.XMLSyntaxError) -> NotWellFormed:
+    """Return what a parser has said of a document, without its advice to programmers."""
     for entry in (*parser.feed_error_log, *_entries(error.error_log)):
         if entry.level >= etree.ErrorLevels.ERROR:
             return NotWellFormed(_ADVICE.sub("", entry.message.strip()), line=entry.line, column=entry.column)

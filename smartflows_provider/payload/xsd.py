@@ -177,7 +177,9 @@ def _read(path: Any) -> etree._Element:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError, ImportError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what a storage raises depends on its driver
         raise SchemaUnreadable(f"the XSD {path} cannot be read: {error}", passes=may_pass(error)) from None
     if len(content) > MAX_BYTES:
         raise SchemaUnreadable(f"the XSD {path} has more than {MAX_BYTES:,} bytes")

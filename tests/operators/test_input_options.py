@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from support.outcomes import both, operator_for
 from support.tasks import Attempt, run_task
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowConfigurationError, FlowInputError
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
 OPEN = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{}><xs:element name="Order"/></xs:schema>'
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:nil="true"'
@@ -131,4 +135,83 @@ def test_what_a_template_has_made_unusable_is_named(
     run = both(server, rows=[[1]], root="Order", row="r", **options)
     assert type(run.error) is kind
     assert message in run.message
+    assert server.executions() == []
+
+
+# --- arguments that turn out to be nothing ---
+
+
+def run_rendered(operator: SmartFlowsRunFlowOperator) -> None:
+    """Run a task as Airflow does, with its templates rendered."""
+    attempt = Attempt(more={"params": {"missing": None}})
+    task = operator.prepare_for_execution()
+    task.render_template_fields(attempt.context())
+    run_task(task, attempt)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"rows": lambda context: None, "root": "Order", "row": "Line"}, "rows"),
+        ({"data": "{{ params.missing }}", "root": "Order"}, "data"),
+        ({"xml": "{{ params.missing }}"}, "xml"),
+        ({"records": "{{ params.missing }}"}, "records"),
+        (
+            {"sql": "{{ params.missing }}", "sql_conn_id": "warehouse", "root": "Order", "row": "Line"},
+            "sql",
+        ),
+    ],
+)
+def test_no_flow_is_started_without_the_input_that_its_task_names(
+    server: DevServer, arguments: dict[str, Any], name: str
+) -> None:
+    open_to_all(server)
+    with DAG(
+        "d", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC), render_template_as_native_obj=True
+    ):
+        operator = operator_for("sync", **arguments)
+    with pytest.raises(FlowInputError, match=f"^{name.capitalize()} is None now that the task runs; look at"):
+        run_rendered(operator)
+    assert server.executions() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"data": {"a": 1}, "root": "{{ '' }}"}, "Root is empty; it takes the name of an element"),
+        (
+            {"rows": [{"a": 1}], "root": "R", "row": "{{ ' ' }}"},
+            "Row is empty; it takes the name of an element",
+        ),
+        ({"xml": "<Order/>", "xsd": "{{ '' }}"}, "Xsd is empty; it takes a path, or is left out"),
+        ({"xml": "<Order/>", "xsd": 7}, "Xsd is of type int; it takes a path, or is left out"),
+    ],
+)
+def test_a_name_or_a_path_that_turns_out_empty_is_named(
+    server: DevServer, arguments: dict[str, Any], said: str
+) -> None:
+    open_to_all(server)
+    with pytest.raises(FlowInputError, match=f"^{said}"):
+        run_rendered(operator_for("sync", **arguments))
+    assert server.executions() == []
+
+
+def test_a_header_of_json_text_keeps_every_digit(server: DevServer) -> None:
+    header = '{"Total": 0.12345678901234567890}'
+    xml = sent(server, rows=[], root="Order", row="Line", header=header)
+    assert xml == "<Order><Total>0.12345678901234567890</Total></Order>"
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ('{"a": 1, "a": 2}', "Header is text, but not JSON: the key 'a' comes twice in one object"),
+        ("[" * 100_000, "Header is text, but not JSON: it is nested too deeply"),
+        ("[]", "Header is of type list; it takes a mapping, or JSON text of one"),
+    ],
+)
+def test_a_header_that_is_no_mapping_is_refused(server: DevServer, header: str, said: str) -> None:
+    open_to_all(server)
+    with pytest.raises(FlowInputError, match=f"^{re.escape(said)}"):
+        run_task(operator_for("sync", rows=[], root="Order", row="Line", header=header))
     assert server.executions() == []

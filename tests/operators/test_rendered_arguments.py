@@ -119,7 +119,6 @@ def test_hidden_input_is_not_shown_by_the_service_either(server: DevServer) -> N
         ({"unattended": "yes", "dataset_id": "d"}, "takes no dataset_id"),
         ({"outputs": "text"}, "The argument outputs is other text"),
         ({"answers": ["a"]}, "The argument answers is of type list"),
-        ({"rows": "r.csv", "row": "r", "root": "R", "header": "text"}, "The argument header is other text"),
         ({"documents_path": "nosuch://bucket/x"}, "leads to no storage that is known here"),
     ],
     ids=lambda value: str(value)[:40],

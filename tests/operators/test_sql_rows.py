@@ -85,6 +85,18 @@ def test_with_hide_payload_nothing_of_the_query_is_in_the_message(server: DevSer
 
 
 @pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("hide_payload", [True, False])
+def test_a_text_that_sqlite_cannot_decode_is_not_quoted_and_no_matter_for_a_retry(
+    server: DevServer, hide_payload: bool
+) -> None:
+    broken = (b"\xff" + CANARY.encode()).hex()
+    message = refused(
+        server, f"select cast(x'{broken}' as text) as a", FlowInputError, hide_payload=hide_payload
+    )
+    assert "failed with OperationalError: no code, its words may quote data" in message
+
+
+@pytest.mark.usefixtures("database")
 def test_a_statement_without_rows_is_an_error_of_the_input(server: DevServer) -> None:
     message = refused(server, "create table other (a)", FlowInputError)
     assert "The statement gives no rows; rows come from a SELECT" in message

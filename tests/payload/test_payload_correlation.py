@@ -160,3 +160,36 @@ def test_other_input_has_another_fingerprint() -> None:
             return payload.fingerprint
 
     assert fingerprint("a") != fingerprint("b")
+
+
+@pytest.mark.parametrize(
+    ("row", "path"), [("row", "row"), ("rows/row", "rows/reference"), ("{urn:a}rows/row", "rows/@reference")]
+)
+def test_a_place_among_rows_is_refused_because_it_would_be_a_row_or_a_second_table(
+    row: str, path: str
+) -> None:
+    with pytest.raises(UnsupportedInput, match=f"^correlation_path is '{path}', but the rows are there"):
+        built(RowsInput(rows=[{"a": 1}], root="order", row=row), path)
+
+
+@pytest.mark.parametrize("path", ["{urn:a}head/reference", "a:head/a:reference"])
+def test_names_of_a_path_are_compared_without_namespaces(path: str) -> None:
+    xml = built(XmlInput(xml='<order xmlns="urn:a"><head><reference/></head></order>'), path)
+    assert text_at(xml, "//*[local-name()='reference']/text()") == [VALUE]
+
+
+@pytest.mark.parametrize("path", ["*", "head/*", "a b"])
+def test_what_is_no_name_finds_no_place_in_xml(path: str) -> None:
+    with pytest.raises(UnsupportedInput, match=r"is no legal name$"):
+        built(XmlInput(xml="<order><head/></order>"), path)
+
+
+def test_xml_beyond_the_limits_of_parsers_is_refused_without_advice_to_programmers() -> None:
+    with pytest.raises(NotWellFormed) as caught:
+        built(XmlInput(xml="<a>" * 300 + "</a>" * 300), "reference")
+    assert str(caught.value).endswith("Excessive depth in document: 256")
+
+
+def test_an_attribute_may_have_the_name_of_a_row() -> None:
+    xml = built(RowsInput(rows=[{"a": 1}], root="order", row="row"), "@row")
+    assert text_at(xml, "/order/@row") == [VALUE]

@@ -258,3 +258,33 @@ def test_wide_rows_do_not_pile_up_before_they_are_written():
     )
     assert sum(sizes) > 1_000_000
     assert max(sizes) < 100_000
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"p:a": 1, "@xmlns:p": "urn:p"},
+        {"@xmlns:p": "urn:p", "p:a": 1},
+        {"p:a": 1, "#text": None, "@xmlns:p": "urn:p"},
+    ],
+)
+def test_a_row_may_declare_a_prefix_before_or_after_it_uses_it(row):
+    assert xml([row], root="r") == '<r>\n<row xmlns:p="urn:p"><p:a>1</p:a></row>\n</r>\n'
+
+
+def test_a_value_of_a_row_may_declare_the_prefix_of_its_own_name():
+    row = {"p:a": {"@xmlns:p": "urn:p", "#text": 1}}
+    assert xml([row], root="r") == '<r>\n<row><p:a xmlns:p="urn:p">1</p:a></row>\n</r>\n'
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "said"),
+    [
+        ({None: "urn:d"}, 'a prefix is text, not None; the one of the default namespace is ""'),
+        ({1: "urn:d"}, "a prefix is text, not 1"),
+        ("urn:d", "prefixes and namespaces are a mapping, not str"),
+    ],
+)
+def test_namespaces_that_are_no_mapping_of_texts_are_refused(namespaces, said):
+    with pytest.raises(UnusableName, match=f"^namespaces: {said}"):
+        xml([{"a": 1}], root="r", style=Style(namespaces=namespaces))

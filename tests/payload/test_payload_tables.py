@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -287,3 +288,62 @@ def test_a_file_that_cannot_be_read_is_an_error_that_says_whether_it_may_pass(er
         list(read_rows(Away(error)))
     assert str(caught.value).startswith(f"the input cannot be read: {message}")
     assert caught.value.passes is passes
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pyarrow.array([2**62], pyarrow.timestamp("us")), "date value out of range"),
+        (pyarrow.array([2**30], pyarrow.date32()), "days=1073741824"),
+        (pyarrow.array([1], pyarrow.timestamp("us", "No/Where")), "No/Where"),
+    ],
+)
+def test_a_parquet_value_that_python_cannot_hold_is_named_and_not_shown_where_hidden(values, said, tmp_path):
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"a": values}), path)
+    with pytest.raises(UnreadableRows, match=f"^{re.escape(str(path))}: .*{said}") as caught:
+        list(read_rows(path))
+    assert said not in caught.value.unquoted
+
+
+@pytest.mark.parametrize("name", ["a\0b.csv", "a\ud800b.csv"])
+def test_a_path_that_no_storage_takes_is_an_unreadable_source(name):
+    with pytest.raises(SourceUnreadable, match=r"^the input cannot be read: a.*b\.csv"):
+        list(read_rows(Path(name)))
+
+
+class Driver(Exception):
+    """Errors of a storage's driver, which belong to no class of Python's."""
+
+
+class EndpointConnectionError(Driver):
+    """The name that one of them has."""
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"), [(Driver("no such bucket"), False), (EndpointConnectionError("down"), True)]
+)
+def test_what_a_driver_of_a_storage_raises_is_an_unreadable_source(error, passes):
+    class Remote:
+        def open(self, mode):
+            raise error
+
+        def __str__(self):
+            return "s3://b/t.csv"
+
+    with pytest.raises(
+        SourceUnreadable, match=f"^the input cannot be read: s3://b/t.csv: {error}$"
+    ) as caught:
+        list(read_rows(Remote()))
+    assert caught.value.passes is passes
+
+
+def test_columns_rename_the_fields_of_a_cursor_that_gives_mappings():
+    class Cursor:
+        description = (("a",), ("b",))
+        batches = iter([[{"a": 1, "b": 2}], []])
+
+        def fetchmany(self, size):
+            return next(self.batches)
+
+    assert list(cursor_rows(Cursor(), ["x", "y"])) == [{"x": 1, "y": 2}]

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
+import numpy
 import pytest
 
 from smartflows_provider.payload.errors import UnsupportedInput, UnusableText
@@ -37,7 +38,7 @@ def here() -> str:
         (False, "boolean", "false"),
         (True, "integer", "1"),
         (5, "text", "5"),
-        (-7, "gYear", "-007"),
+        (-7, "gYear", "-0007"),
         (2013, "gYear", "2013"),
         (2.5, "text", "2.5"),
         (5.0, "text", "5.0"),
@@ -106,4 +107,23 @@ def test_value_without_xml_form_is_named_by_its_type(value):
     with pytest.raises(
         UnsupportedInput, match=rf"row 3, field 'x': a value of type {type(value).__name__} has no"
     ):
+        lexical(value, where=here)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (numpy.datetime64("2026-02-28T08:30:00.000001", "ns"), "2026-02-28T08:30:00.000001"),
+        (numpy.timedelta64(1_500_000_000, "ns"), "P0DT1.5S"),
+    ],
+)
+def test_a_moment_or_a_span_of_numpy_is_no_bare_number(value, text):
+    assert lexical(value, where=here) == text
+
+
+@pytest.mark.parametrize(
+    "value", [numpy.datetime64(1, "ns"), numpy.timedelta64(1, "ns"), numpy.timedelta64(1, "M")]
+)
+def test_a_moment_or_a_span_of_numpy_that_would_lose_something_is_refused(value):
+    with pytest.raises(UnsupportedInput, match=r"row 3, field 'x': a value of type \w+64 has no XML form"):
         lexical(value, where=here)

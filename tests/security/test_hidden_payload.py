@@ -197,10 +197,13 @@ def test_a_bad_character_is_named_with_its_place_and_not_with_the_value(
         {"rows": [[CANARY]]},
         {"rows": [[CANARY, 1]], "columns": ["Name"]},
         {"rows": f"[{CANARY}"},
+        {"rows": f"({{'Name': '{CANARY}'}},)"},
+        {"rows": f"{{'Page': 'https://{CANARY}'}}"},
         {"rows": [{"Name": object()}], "header": f"{CANARY}"},
         {"records": {"id": ["r"], "entity": f"{CANARY}\n", "userId": "u"}},
         {"records": {"id": [], "entity": CANARY, "userId": "u"}},
         {"records": [CANARY]},
+        {"records": {"id": "r", "entity": "account", "userId": "u", CANARY: 1}},
     ],
 )
 @pytest.mark.usefixtures("folder")
