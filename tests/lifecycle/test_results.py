@@ -128,7 +128,7 @@ def test_an_output_that_cannot_be_had_as_asked_for_fails_for_good(
     [
         (Fault(action="cut", size=5, count=2 * TRANSFER_ATTEMPTS), FlowServiceError),
         (Fault(action="status", status=500, count=2 * TRANSFER_ATTEMPTS), FlowServiceError),
-        (Fault(action="status", status=404), FlowNotFoundError),
+        (Fault(action="status", status=404, count=2), FlowNotFoundError),
     ],
 )
 def test_a_document_that_cannot_be_fetched_leaves_no_file_and_a_retry_brings_it(
