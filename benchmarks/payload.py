@@ -100,8 +100,8 @@ def rows(folder: Path, scale: float) -> Iterator[Sequence[Row]]:
     bare = Work.of(bare_rows, count=count, folder=str(folder))
     checked = {"xsd": str(xsd), "folder": str(folder)}
     files = {"a CSV file": csv_file, "JSON lines": json_lines, "a cursor": database}
-    with serving() as url:
-        where = {"url": url, "path": str(xml)}
+    with serving(folder) as server:
+        where = {"url": server.url, "authority": server.authority, "path": str(xml)}
         senders = {"a worker": own_upload, "the async client": own_async_upload}
         yield [
             _written(
@@ -189,26 +189,27 @@ def bare_file(path: str, folder: str) -> None:
             _write_bare((dict(zip(names, values, strict=True)) for values in cursor), target)
 
 
-def own_upload(url: str, path: str) -> None:
+def own_upload(url: str, authority: str, path: str) -> None:
     """Send a file with the blocking client."""
-    with BlockingClient(ClientSettings(base_url=url, api_prefix="")) as client:
+    with BlockingClient(ClientSettings(base_url=url, api_prefix="", ca_bundle=authority)) as client:
         client.send(_upload(path))
 
 
-def own_async_upload(url: str, path: str) -> None:
+def own_async_upload(url: str, authority: str, path: str) -> None:
     """Send a file with the async client."""
 
     async def send() -> None:
-        async with AsyncClient(ClientSettings(base_url=url, api_prefix="")) as client:
+        settings = ClientSettings(base_url=url, api_prefix="", ca_bundle=authority)
+        async with AsyncClient(settings) as client:
             await client.send(_upload(path))
 
     asyncio.run(send())
 
 
-def bare_upload(url: str, path: str) -> None:
+def bare_upload(url: str, authority: str, path: str) -> None:
     """Send the same file with ``requests``."""
     with Path(path).open("rb") as file:
-        requests.post(url, data=file, timeout=60).raise_for_status()
+        requests.post(url, data=file, timeout=60, verify=authority).raise_for_status()
 
 
 def _prepare(source: Any, folder: str, xsd: str | None) -> None:

@@ -1,7 +1,9 @@
 """A server that costs little: it sends bytes from memory and drops what it is sent.
 
 Why this module exists: what is measured is a client, so the server must be a process of its own, and quicker
-than any client. Invariant: it ends when the one who started it does, because its standard input ends then.
+than any client. It speaks TLS, as the services do: with TLS bytes come in small records, which is the larger
+part of a client's work. Invariant: it ends when the one who started it does, because its standard input ends
+then.
 """
 
 from __future__ import annotations
@@ -9,21 +11,41 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from benchmarks.work import ROOT
+from tests.support.loopback_certificates import make_certificates, server_context
 
 _BLOCK = bytes(range(256)) * 4096
 """A megabyte."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the server is reached."""
+
+    url: str
+    authority: str
+    """The file that makes its certificate trusted."""
+
+
 @contextmanager
-def serving() -> Iterator[str]:
-    """Run the server and yield its address; ``GET /<size>`` is answered with so many bytes."""
+def serving(folder: Path) -> Iterator[Address]:
+    """
+    Run the server and yield its address.
+
+    ``GET /<size>`` is answered with so many bytes, ``GET /<size>/<rate>`` with so many bytes per second.
+
+    :param folder: where its certificates go.
+    """
+    certificates = make_certificates(folder)
     with subprocess.Popen(
-        [sys.executable, "-m", __spec__.name],
+        [sys.executable, "-m", __spec__.name, str(certificates.server)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -35,20 +57,25 @@ def serving() -> Iterator[str]:
             url = program.stdout.readline().strip()
             if not url:
                 raise RuntimeError("the server did not start; its reason is on standard error")
-            yield url
+            yield Address(url=url, authority=str(certificates.authority))
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Send as many bytes as the path says."""
-        left = int(self.path.strip("/"))
+        """Send as many bytes as the path says, as fast as it says."""
+        size, _, rate = self.path.strip("/").partition("/")
+        left = int(size)
         self._head(size=left)
+        due = time.monotonic()
         while left:
             sent = _BLOCK[:left] if left < len(_BLOCK) else _BLOCK
             self.connection.sendall(sent)
             left -= len(sent)
+            if rate:
+                due += len(sent) / int(rate)
+                time.sleep(max(0.0, due - time.monotonic()))
 
     def do_POST(self) -> None:
         """Take a body and drop it."""
@@ -71,13 +98,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _serve() -> None:
+def _serve(certificate: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        server.socket = server_context(certificate).wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(f"http://127.0.0.1:{server.server_port}", flush=True)
+        print(f"https://127.0.0.1:{server.server_port}", flush=True)
         sys.stdin.read()
         server.shutdown()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(Path(sys.argv[1]))

@@ -72,19 +72,26 @@ def _end(opened: socket.socket | SSLTransport) -> None:
 
 
 class _PacedReads(io.RawIOBase):
-    """The bytes of a socket, as long as they keep the pace."""
+    """
+    The bytes of a socket, as long as they keep the pace.
 
-    def __init__(self, raw: io.RawIOBase, pace: Pace) -> None:
+    With TLS it is called for every 16 KiB, so it asks the socket itself.
+
+    :param raw: the socket's file, which keeps it open.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, pace: Pace) -> None:
         self._raw = raw
+        self._receive = sock.recv_into
         self._pace = pace
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int:
         began = time.monotonic()
-        size: int | None = self._raw.readinto(buffer)
-        self._pace.received(size or 0, waited=time.monotonic() - began)
+        size = self._receive(buffer)
+        self._pace.received(size, waited=time.monotonic() - began)
         return size
 
     def close(self) -> None:
@@ -122,7 +129,7 @@ class _CarefulResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         raw = self.fp.detach()
-        self.fp: Any = io.BufferedReader(_PacedReads(raw, Pace(sock.gettimeout())))
+        self.fp: Any = io.BufferedReader(_PacedReads(raw, sock, Pace(sock.gettimeout())))
 
     def begin(self) -> None:
         with self._reading(_HeadLines):

@@ -28,12 +28,22 @@ class Certificates:
 
     def server_context(self, *, asks_client: bool = False) -> ssl.SSLContext:
         """Return what a server speaks TLS with."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.server)
+        context = server_context(self.server)
         if asks_client:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(self.authority)
         return context
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    """
+    Return what a server speaks TLS with.
+
+    :param certificate: with its key.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def make_certificates(folder: Path) -> Certificates:

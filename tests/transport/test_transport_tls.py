@@ -10,6 +10,7 @@ from client_driving import GET, START, everything_said, settings_for
 from support.loopback_certificates import Certificates
 from support.loopback_server import answer, answers
 
+from smartflows_provider.transport.blocking import CHUNK, BlockingClient
 from smartflows_provider.transport.errors import AnswerLost, NotSent
 
 
@@ -92,3 +93,13 @@ def test_settings_show_neither_key_nor_proxy() -> None:
     shown = repr(settings_for("https://flows.example", proxy="http://u:canary-proxy@p:1"))
     assert "canary" not in shown
     assert "https://flows.example" in shown
+
+
+def test_a_document_comes_in_large_chunks_though_tls_brings_it_in_small_records(
+    serve: Any, certificates: Certificates
+) -> None:
+    size = 2 * 1024 * 1024
+    server = serve(answers(answer(body=bytes(size))), tls=certificates.server_context())
+    settings = settings_for(server.url, ca_bundle=str(certificates.authority))
+    with BlockingClient(settings) as client, client.stream(GET) as (_, chunks):
+        assert [len(chunk) for chunk in chunks] == [CHUNK] * (size // CHUNK)
