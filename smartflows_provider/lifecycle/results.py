@@ -35,7 +35,8 @@ from smartflows_provider.lifecycle.side_by_side import Halt, side_by_side
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import DocumentIncomplete, OutputError
 from smartflows_provider.output.extractor import DocumentRef, Output, extract
-from smartflows_provider.output.file_names import safe_name
+from smartflows_provider.output.file_names import FileNames
+from smartflows_provider.output.lineage import Landing
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
 from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.output.storage import clear_left_overs
@@ -83,6 +84,16 @@ class ResultOptions:
     """Size limit for each document; None for no limit."""
     max_xcom_bytes: int
     """Size limit for the manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a task has of a run."""
+
+    manifest: Manifest
+    """What it returns."""
+    landing: Landing
+    """What it has brought to storage, whether or not the manifest lists it."""
 
 
 def check_outputs(
@@ -183,7 +194,7 @@ def take_output(
     log: Any,
     ended: str | None = None,
     check: Check = go_on,
-) -> Manifest:
+) -> Results:
     """
     Judge a finished execution as :func:`judge` does, and take its output along as :func:`collect` does.
 
@@ -231,7 +242,7 @@ def collect(
     where: RunIdentity,
     log: Any,
     check: Check = go_on,
-) -> Manifest:
+) -> Results:
     """
     Land the documents and put the manifest together.
 
@@ -272,7 +283,8 @@ def collect(
             values=values,
             documents=documents,
         )
-        return fit(manifest, max_bytes=options.max_xcom_bytes, spill_to=target)
+        fitting = fit(manifest, max_bytes=options.max_xcom_bytes, spill_to=target)
+    return Results(manifest=fitting, landing=Landing.of(fitting, documents or ()))
 
 
 def land_documents(
@@ -340,9 +352,8 @@ class _Transfers:
             break_off=self._client.abandon,
         )
         described: list[Document] = at_once(partial(self._describe, one) for one in documents)
-        names: list[str] = []
-        for document in described:
-            names.append(safe_name(document.name, content_type=document.content_type, taken=names))
+        folder = FileNames()
+        names = [folder.give(document.name, content_type=document.content_type) for document in described]
         entries: list[DocumentEntry] = at_once(
             partial(self._bring, *each) for each in zip(documents, described, names, strict=True)
         )

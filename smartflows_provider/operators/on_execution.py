@@ -15,6 +15,7 @@ from smartflows_provider.exceptions import FlowConfigurationError, FlowNotFoundE
 from smartflows_provider.lifecycle.answering import answer_forms
 from smartflows_provider.lifecycle.results import (
     ResultOptions,
+    Results,
     check_outputs,
     documents_of,
     land_documents,
@@ -43,14 +44,13 @@ if TYPE_CHECKING:
         SmartFlowsGetOutputOperator,
         SmartFlowsSendEventOperator,
     )
-    from smartflows_provider.output.manifest import Manifest
 
 NO_EXECUTION_FOLDER = "documents"
 """Folder of documents that are named by their ids."""
 
 
-def take_output_of(operator: SmartFlowsGetOutputOperator, context: Context) -> Manifest:
-    """Return the manifest of the operator's execution; push its address for the link."""
+def take_output_of(operator: SmartFlowsGetOutputOperator, context: Context) -> Results:
+    """Return the results of the operator's execution; push its address for the link."""
     hook, execution_id, where = _execution(operator)
     outputs = mapping_argument(operator.outputs, "outputs", where=where)
     check_outputs(outputs, where=where)

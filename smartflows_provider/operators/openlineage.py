@@ -132,7 +132,7 @@ def _outputs(landing: Landing) -> Iterator[OutputDataset]:
     else:
         for one in documents:
             yield _output(str(one["uri"]), version=one["sha256"], size=one["size"], files=1)
-    if (file := landing.values_file) is not None:
+    for file in landing.spilled:
         yield _output(file["uri"], version=file["sha256"], size=file["size"], files=1)
 
 

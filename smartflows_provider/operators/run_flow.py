@@ -41,14 +41,15 @@ from smartflows_provider.lifecycle.conclude import (
     with_address,
 )
 from smartflows_provider.lifecycle.loops import wait_on_worker
-from smartflows_provider.lifecycle.results import ResultOptions, check_outputs, take_output
+from smartflows_provider.lifecycle.results import ResultOptions, Results, check_outputs, take_output
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle, look
 from smartflows_provider.lifecycle.worker_kill import WorkerKill
 from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
 from smartflows_provider.operators.payload_source import prepare_input
 from smartflows_provider.operators.storage import storage_path
 from smartflows_provider.output.extractor import Output
-from smartflows_provider.output.manifest import Manifest, build_manifest
+from smartflows_provider.output.lineage import Landing
+from smartflows_provider.output.manifest import build_manifest
 from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
@@ -196,11 +197,11 @@ class FlowRun:
         limit = self._operator.execution_timeout
         return deadline if limit is None else min(deadline, since + limit.total_seconds())
 
-    def manifest_at_start(self) -> Manifest:
-        """Return the manifest of a run that nobody waits for: what is known of it now, no values yet."""
+    def results_at_start(self) -> Results:
+        """Return the results of a run that nobody waits for: what is known of it now, no values yet."""
         execution = self._hook.get_execution(self._execution_id)
         self._kill.check()
-        return build_manifest(
+        manifest = build_manifest(
             Output(values={}),
             execution_id=execution.id,
             flow_id=execution.flow.id,
@@ -209,6 +210,7 @@ class FlowRun:
             created_at=execution.created_at,
             url=self._hook.execution_url(execution.id),
         )
+        return Results(manifest=manifest, landing=Landing.of(manifest, ()))
 
     def resume(self, event: dict[str, Any] | None) -> None:
         """
@@ -336,11 +338,11 @@ class FlowRun:
 
     # --- concluding ---
 
-    def conclude(self) -> Manifest | None:
+    def conclude(self) -> Results | None:
         """
         Judge how the wait ended; wait first where nobody has yet.
 
-        :returns: the manifest, or None where a form was answered and the wait goes on.
+        :returns: the results, or None where a form was answered and the wait goes on.
         :raises FlowException: one of its kinds, for every other end.
         """
         ended = self._ended or self._wait()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         OnUserInput,
         OnWarning,
     )
+    from smartflows_provider.lifecycle.results import Results
     from smartflows_provider.operators.run_flow import FlowRun
     from smartflows_provider.output.lineage import Landing
     from smartflows_provider.output.manifest import DocumentEntry, Manifest
@@ -79,12 +80,10 @@ class LandingOperator(_SmartFlowsOperator):
 
             describe_events(self.outlets, context=context, landing=landing, log=self.log)
 
-    def _taken(self, manifest: Manifest, context: Context) -> Manifest:
-        """Do the same with what a manifest lists, and return the manifest."""
-        from smartflows_provider.output.lineage import Landing
-
-        self._landed(Landing.of(manifest), context)
-        return manifest
+    def _taken(self, results: Results, context: Context) -> Manifest:
+        """Do the same with the results of a run, and return the manifest."""
+        self._landed(results.landing, context)
+        return results.manifest
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """
@@ -180,7 +179,8 @@ class SmartFlowsRunFlowOperator(LandingOperator):
     :param documents_path: where documents are landed, below a folder named by the execution: a path or
         URL that ``ObjectStoragePath`` takes (templated). None lists the documents without fetching them.
     :param max_document_bytes: size limit for each document; None for no limit.
-    :param max_xcom_bytes: size limit for the manifest; larger values go to ``documents_path``.
+    :param max_xcom_bytes: size limit for the manifest; larger values and longer lists of documents go to
+        files below ``documents_path``.
     :returns: the manifest, see ``docs/manifest.md``.
     :raises FlowException: one of its kinds; each class says whether a retry helps.
     """
@@ -321,8 +321,8 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         """Start the flow or attach to its execution, wait, and return the manifest."""
         with self._new_run(context) as run:
             run.begin()
-            manifest = self._conclude(run) if self.wait_for_completion else run.manifest_at_start()
-        return self._taken(manifest, context)
+            results = self._conclude(run) if self.wait_for_completion else run.results_at_start()
+        return self._taken(results, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
         """
@@ -335,8 +335,8 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         """
         with self._new_run(context) as run:
             run.resume(event)
-            manifest = self._conclude(run)
-        return self._taken(manifest, context)
+            results = self._conclude(run)
+        return self._taken(results, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; a trigger that failed fails the task with an error that names the run."""
@@ -377,14 +377,14 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         del given["sql"]
         return replace(arguments, **given)
 
-    def _conclude(self, run: FlowRun) -> Manifest:
-        """Return the manifest; wait for the end first, and once more after each answered form."""
+    def _conclude(self, run: FlowRun) -> Results:
+        """Return the results; wait for the end first, and once more after each answered form."""
         while True:
             if self.deferrable and run.must_wait:
                 self.defer(trigger=run.trigger(), method_name="execute_complete")
-            manifest = run.conclude()
-            if manifest is not None:
-                return manifest
+            results = run.conclude()
+            if results is not None:
+                return results
 
     def _new_run(self, context: Context) -> FlowRun:
         from smartflows_provider.operators.run_flow import FlowRun
@@ -505,7 +505,8 @@ class SmartFlowsGetOutputOperator(_FetchingOperator):
     :param on_warning: ``succeed`` or ``fail`` where the execution ended with warnings.
     :param documents_path: where documents are landed; None lists them only (templated).
     :param max_document_bytes: size limit for each document; None for no limit.
-    :param max_xcom_bytes: size limit for the manifest; larger values go to ``documents_path``.
+    :param max_xcom_bytes: size limit for the manifest; larger values and longer lists of documents go to
+        files below ``documents_path``.
     :returns: the manifest, as :class:`SmartFlowsRunFlowOperator` returns it.
     :raises FlowStateUnknownError: if the execution is not finished; a retry asks again.
     :raises FlowException: for executions that ended badly, and for what stands in the way.
@@ -543,8 +544,8 @@ class SmartFlowsGetOutputOperator(_FetchingOperator):
         from smartflows_provider.operators.on_execution import take_output_of
 
         with self.hook:
-            manifest = take_output_of(self, context)
-        return self._taken(manifest, context)
+            results = take_output_of(self, context)
+        return self._taken(results, context)
 
 
 class SmartFlowsDownloadDocumentsOperator(_FetchingOperator):

@@ -1,7 +1,8 @@
 """File names for documents whose names come from elsewhere.
 
 Invariants: the result is one path segment on every storage and operating system, never hidden, never empty,
-at most 200 bytes in UTF-8; the same names in the same order always give the same results.
+at most 200 bytes in UTF-8; names of one folder differ in more than their case; the same names in the same
+order always give the same results.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import mimetypes
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from smartflows_provider.output.numbering import first_free
+from smartflows_provider.output.numbering import Numbering
 
 VALUES_NAME: Final = "values.json"
 """The file that takes values too large for XCom; no document gets this name."""
+DOCUMENTS_NAME: Final = "documents.json"
+"""The file that takes a list of documents too large for XCom; no document gets this name either."""
 MAX_BYTES: Final = 200
 """Length limit of a name in UTF-8; file systems take 255."""
 _READ_LETTERS = 4 * MAX_BYTES
@@ -44,25 +47,49 @@ for _content_type, _extension in _EXTENSIONS.items():
     _TYPES.add_type(_content_type, _extension)
 
 
-def safe_name(name: str, *, content_type: str = "", taken: Collection[str] = ()) -> str:
-    """
-    Return a file name for a document.
+class FileNames:
+    """The names of one folder's documents, given one after the other."""
 
-    :param name: the document's name as the service gives it; anything at all.
-    :param content_type: the document's media type; gives the extension where the name has no known one.
-    :param taken: names given before; a name that differs from one of them only in case, too, gets a number.
+    def __init__(self) -> None:
+        self._used = {VALUES_NAME, DOCUMENTS_NAME}
+        self._names = Numbering()
+
+    def give(self, name: str, *, content_type: str = "") -> str:
+        """
+        Return the next document's file name.
+
+        :param name: the document's name as the service gives it; anything at all.
+        :param content_type: the document's media type; gives the extension where the name has no known one.
+        :returns: a name not given before; one that differs only in case, too, has got a number.
+        """
+        stem, extension = _parts(name, content_type)
+        given = self._names.number(
+            _shortened(stem, extension).casefold(),
+            make=lambda number: _shortened(stem, number + extension),
+            is_taken=lambda made: made.casefold() in self._used,
+        )
+        self._used.add(given.casefold())
+        return given
+
+
+def safe_name(name: str) -> str:
     """
+    Return a name for a folder or a file that stands alone.
+
+    :param name: anything at all.
+    """
+    return FileNames().give(name)
+
+
+def _parts(name: str, content_type: str) -> tuple[str, str]:
+    """Return what stands before a safe name's number, and what stands after it."""
     whole = _clean(name) or "document"
     if not any(_TYPES.guess_type(f"_{_extension_in(whole)}")):
         whole += _extension_of(content_type)
     if _RESERVED.match(whole):
         whole = f"_{whole}"
     extension = _extension_in(whole)
-    stem = whole.removesuffix(extension)
-    used = {VALUES_NAME, *(one.casefold() for one in taken)}
-    return first_free(
-        lambda number: _shortened(stem, number + extension), lambda found: found.casefold() in used
-    )
+    return whole.removesuffix(extension), extension
 
 
 def _clean(name: str) -> str:

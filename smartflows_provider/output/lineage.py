@@ -8,11 +8,11 @@ JSON and bounded in size.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from smartflows_provider.output.manifest import DocumentEntry, FlowEntry, Manifest, ValuesFile
+from smartflows_provider.output.manifest import DocumentEntry, FlowEntry, Manifest, SpilledFile
 
 MAX_LISTED_BYTES: Final = 16 * 1024
 """What the list of documents in an event's extra may take as JSON; Airflow stores it with each event."""
@@ -34,19 +34,24 @@ class Landing:
     """The service's word in its documented spelling."""
     url: str | None = None
     """Where people look at the execution."""
-    values_file: ValuesFile | None = None
-    """Values that were too large for XCom."""
+    spilled: tuple[SpilledFile, ...] = ()
+    """Files with what was too large for XCom."""
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Self:
-        """Return what a manifest tells of it."""
+    def of(cls, manifest: Manifest, documents: Iterable[DocumentEntry]) -> Self:
+        """
+        Return what a manifest tells of it.
+
+        :param documents: the manifest's, which it may not list itself.
+        """
+        files = (manifest.get("values_file"), manifest.get("documents_file"))
         return cls(
-            documents=tuple(one for one in manifest["documents"] if one["uri"]),
+            documents=tuple(one for one in documents if one["uri"]),
             execution_id=manifest["execution_id"],
             flow=manifest["flow"],
             status=manifest["status"],
             url=manifest["url"],
-            values_file=manifest.get("values_file"),
+            spilled=tuple(file for file in files if file is not None),
         )
 
     def document_extra(self, document: DocumentEntry) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The manifest: what downstream tasks get of a run, the same in every mode.
 
-It is plain JSON in a fixed order of keys, small enough for XCom. Values over the limit move to storage: then
-``values`` is null and one more key, ``values_file``, says where they are. ``values`` is never null otherwise.
+It is plain JSON in a fixed order of keys, small enough for XCom. What makes it too large moves to storage:
+then ``values`` is null and one more key, ``values_file``, says where they are, and the same with
+``documents`` and ``documents_file``. Neither is null otherwise.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
 from smartflows_provider.output.documents import LandedDocument, land
 from smartflows_provider.output.errors import ManifestTooLarge
 from smartflows_provider.output.extractor import DocumentRef, Output
-from smartflows_provider.output.file_names import VALUES_NAME
+from smartflows_provider.output.file_names import DOCUMENTS_NAME, VALUES_NAME
 from smartflows_provider.output.storage import StoragePath, uri_of
 
 SCHEMA_VERSION: Final = 1
@@ -39,8 +40,8 @@ class DocumentEntry(TypedDict):
     uri: str | None
 
 
-class ValuesFile(TypedDict):
-    """Where values are that were too large for XCom: a JSON file in UTF-8."""
+class SpilledFile(TypedDict):
+    """Where something is that was too large for XCom: a JSON file in UTF-8."""
 
     uri: str
     sha256: str
@@ -57,11 +58,18 @@ class Manifest(TypedDict):
     created_at: str | None
     finished_at: str | None
     values: dict[str, Any] | None
-    documents: list[DocumentEntry]
+    documents: list[DocumentEntry] | None
     warnings: list[str]
     stages: int
     url: str | None
-    values_file: NotRequired[ValuesFile]
+    values_file: NotRequired[SpilledFile]
+    documents_file: NotRequired[SpilledFile]
+
+
+_Movable = Literal["values", "documents"]
+_FILES: Final[Mapping[_Movable, str]] = {"values": VALUES_NAME, "documents": DOCUMENTS_NAME}
+_WAYS: Final[tuple[tuple[_Movable, ...], ...]] = (("values",), ("documents",), ("values", "documents"))
+"""What moves to storage; the first way that is enough is taken."""
 
 
 def referenced(document: DocumentRef) -> DocumentEntry:
@@ -137,13 +145,14 @@ def size_of(manifest: Manifest) -> int:
 
 def fit(manifest: Manifest, *, max_bytes: int, spill_to: StoragePath | None) -> Manifest:
     """
-    Make the manifest fit into XCom: over the limit, its values move to a file.
+    Make the manifest fit into XCom: over the limit, its values, its list of documents, or both move to files.
 
     :param manifest: as :func:`build_manifest` returns it; not changed.
     :param max_bytes: the option ``max_xcom_bytes``.
-    :param spill_to: the run's directory below ``documents_path``, where ``values.json`` is written; None if
-        there is no such path.
-    :returns: the same manifest, or one with ``values`` null and ``values_file`` set.
+    :param spill_to: the run's directory below ``documents_path``, where ``values.json`` and
+        ``documents.json`` are written; None if there is no such path.
+    :returns: the same manifest, or one with ``values`` null and ``values_file`` set, or the same with
+        ``documents`` and ``documents_file``, or both.
     :raises ManifestTooLarge: if there is no path, or if the rest alone is over the limit; a retry does not
         help.
     :raises StorageFailed: a retry helps if the storage was only away.
@@ -155,20 +164,26 @@ def fit(manifest: Manifest, *, max_bytes: int, spill_to: StoragePath | None) -> 
     limit = f"max_xcom_bytes={max_bytes:,}"
     if spill_to is None:
         raise ManifestTooLarge(
-            f"{over} {limit}. Set documents_path, so that the values go to a file there, keep fewer values "
-            "with outputs, or raise max_xcom_bytes."
+            f"{over} {limit}. Set documents_path, so that the values or the list of documents go to a file "
+            "there, keep fewer values with outputs, or raise max_xcom_bytes."
         )
-    content = json.dumps(manifest["values"], ensure_ascii=False, allow_nan=False).encode()
-    fitting = manifest.copy()
-    fitting["values"] = None
-    fitting["values_file"] = ValuesFile(
-        uri=uri_of(spill_to / VALUES_NAME), sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+    contents = {
+        part: json.dumps(manifest[part], ensure_ascii=False, allow_nan=False).encode() for part in _FILES
+    }
+    sizes = [size]
+    for way in _WAYS:
+        files = {f"{part}_file": _file(spill_to / _FILES[part], contents[part]) for part in way}
+        fitting = cast("Manifest", {**manifest, **dict.fromkeys(way), **files})
+        sizes.append(size_of(fitting))
+        if sizes[-1] <= max_bytes:
+            for part in way:
+                land([contents[part]], spill_to, _FILES[part])
+            return fitting
+    raise ManifestTooLarge(
+        f"{over} {limit}, and without its values and documents it still has {sizes[-1]:,}, warnings: "
+        f"{len(manifest['warnings'])}. Raise max_xcom_bytes to at least {min(sizes):,}."
     )
-    if (rest := size_of(fitting)) > max_bytes:
-        raise ManifestTooLarge(
-            f"{over} {limit}, and without its values it still has {rest:,}, "
-            f"documents: {len(manifest['documents'])}, warnings: {len(manifest['warnings'])}. "
-            f"Raise max_xcom_bytes to at least {min(rest, size):,}."
-        )
-    land([content], spill_to, VALUES_NAME)
-    return fitting
+
+
+def _file(path: StoragePath, content: bytes) -> SpilledFile:
+    return SpilledFile(uri=uri_of(path), sha256=hashlib.sha256(content).hexdigest(), size=len(content))

@@ -7,7 +7,6 @@ files and keys again.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from itertools import count
 
 
 class Numbering:
@@ -28,22 +27,19 @@ class Numbering:
         """
         if name not in taken:
             return name
-        number = self._last.get(name, 1) + 1
-        while f"{name}_{number}" in taken:
-            number += 1
-        self._last[name] = number
-        return f"{name}_{number}"
+        return self.number(name, make=lambda number: name + number, is_taken=taken.__contains__)
 
+    def number(self, kind: str, *, make: Callable[[str], str], is_taken: Callable[[str], bool]) -> str:
+        """
+        Return the first free name of ``make("")``, ``make("_2")``, ``make("_3")`` and so on.
 
-def first_free(make: Callable[[str], str], is_taken: Callable[[str], bool]) -> str:
-    """
-    Return the first name that is not taken: ``make("")``, then ``make("_2")``, ``make("_3")`` and so on.
-
-    :param make: builds the name around a suffix; every suffix must give another name.
-    :param is_taken: tells which names are in use.
-    """
-    name = make("")
-    numbers = count(2)
-    while is_taken(name):
-        name = make(f"_{next(numbers)}")
-    return name
+        :param kind: what names that get their numbers from one row have in common.
+        :param make: builds the name around a suffix; every suffix must give another name.
+        :param is_taken: tells which names are in use; what was in use once stays so.
+        """
+        name, last = make(""), self._last.get(kind, 1)
+        while is_taken(name):
+            last += 1
+            name = make(f"_{last}")
+            self._last[kind] = last
+        return name

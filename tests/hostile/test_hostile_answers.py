@@ -9,7 +9,7 @@ import pytest
 
 from smartflows_provider.output.errors import ExpressionInvalid, OutputError, OutputTooDeep
 from smartflows_provider.output.extractor import extract
-from smartflows_provider.output.file_names import safe_name
+from smartflows_provider.output.file_names import FileNames
 from smartflows_provider.output.manifest import build_manifest, fit
 from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.wire import smart_flows as wire
@@ -168,7 +168,7 @@ def test_what_the_service_cannot_take_is_refused_before_anything_is_sent(exchang
     "name", ["../../x", "con", "", "x" * 300, "..", HALF, "\x00", "a/../../b", "CON.pdf"]
 )
 def test_names_of_documents_are_one_harmless_segment(name: str) -> None:
-    made = safe_name(name, content_type="application/pdf")
+    made = FileNames().give(name, content_type="application/pdf")
     assert made.endswith(".pdf")
     assert not set(made) & set('/\\:\x00"')
     assert made.partition(".")[0].casefold() not in {"con", ""}

@@ -57,7 +57,7 @@ def take(hook: SmartFlowsHook, execution_id: str, **options: Any) -> Manifest:
         on_warning="succeed",
         where=hook.identity(flow="Letter", execution_id=execution_id, url="https://x.example/client"),
         log=log,
-    )
+    ).manifest
 
 
 def content(hook: SmartFlowsHook, document_id: str) -> bytes:

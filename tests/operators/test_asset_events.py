@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, ObjectStoragePath
 from structlog.testing import capture_logs
 from support.tasks import MODES, Attempt, Mode, run_task
 
@@ -71,6 +72,22 @@ def test_an_alias_gets_each_landed_document_as_an_asset_with_an_extra_of_its_own
         }
         for n, document in zip((1, 2), manifest["documents"], strict=True)
     }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_documents_that_are_too_many_for_the_manifest_have_their_events(
+    flow: Any, mode: Mode, tmp_path: Path
+) -> None:
+    attempt = Attempt()
+    operator = run_operator(mode, tmp_path, outlets=[LETTERS, FOLDER], max_xcom_bytes=900)
+    manifest = run_task(operator, attempt)
+    assert manifest["documents"] is None
+    listed = json.loads(ObjectStoragePath(manifest["documents_file"]["uri"]).read_bytes())
+    assert [extra["uri"] for extra in alias_events(attempt).values()] == [one["uri"] for one in listed]
+    assert attempt.outlet_events[FOLDER].extra["document_count"] == len(listed) == 2
+    assert [output.name for output in lineage_of(operator).outputs] == [
+        one["uri"].removeprefix("file://") for one in (*listed, manifest["documents_file"])
+    ]
 
 
 @pytest.mark.parametrize("mode", MODES)

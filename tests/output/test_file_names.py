@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartflows_provider.output.file_names import MAX_BYTES, VALUES_NAME, safe_name
+from smartflows_provider.output import file_names
+from smartflows_provider.output.file_names import DOCUMENTS_NAME, MAX_BYTES, VALUES_NAME, FileNames, safe_name
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -35,7 +36,7 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 def test_the_extension_comes_from_the_content_type_where_the_name_has_no_known_one(
     name, content_type, expected
 ):
-    assert safe_name(name, content_type=content_type) == expected
+    assert FileNames().give(name, content_type=content_type) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,23 +69,36 @@ def test_a_name_is_never_a_path_and_fits_every_storage(name, expected):
 
 def test_a_long_name_is_cut_and_keeps_its_extension_and_whole_letters():
     assert safe_name("x" * 300 + ".pdf") == "x" * (MAX_BYTES - 4) + ".pdf"
-    assert safe_name("ü" * 300, content_type=PDF) == "ü" * 98 + ".pdf"
+    assert FileNames().give("ü" * 300, content_type=PDF) == "ü" * 98 + ".pdf"
 
 
 def test_equal_names_are_numbered_also_when_only_their_case_differs():
-    taken: list[str] = []
-    for name in ("a.pdf", "A.pdf", "a", "a_2.pdf", "a.pdf"):
-        taken.append(safe_name(name, content_type=PDF, taken=taken))
-    assert taken == ["a.pdf", "A_2.pdf", "a_3.pdf", "a_2_2.pdf", "a_4.pdf"]
+    folder = FileNames()
+    names = [folder.give(name, content_type=PDF) for name in ("a.pdf", "A.pdf", "a", "a_2.pdf", "a.pdf")]
+    assert names == ["a.pdf", "A_2.pdf", "a_3.pdf", "a_2_2.pdf", "a_4.pdf"]
 
 
 def test_a_number_fits_into_a_name_of_full_length():
-    first = safe_name("x" * 300 + ".pdf")
-    assert safe_name("x" * 300 + ".pdf", taken=[first]) == "x" * (MAX_BYTES - 6) + "_2.pdf"
+    folder = FileNames()
+    folder.give("x" * 300 + ".pdf")
+    assert folder.give("x" * 300 + ".pdf") == "x" * (MAX_BYTES - 6) + "_2.pdf"
 
 
-def test_the_name_of_the_values_file_is_never_given_away():
+def test_names_of_the_files_for_what_is_too_large_are_never_given_away():
     assert safe_name(VALUES_NAME.upper()) == "VALUES_2.JSON"
+    assert safe_name(DOCUMENTS_NAME) == "documents_2.json"
+
+
+def test_numbering_many_equal_names_looks_at_each_number_once(monkeypatch):
+    made = []
+    shortened = file_names._shortened
+    monkeypatch.setattr(
+        file_names, "_shortened", lambda stem, tail: made.append(tail) or shortened(stem, tail)
+    )
+    folder = FileNames()
+    names = [folder.give("Letter.pdf") for _ in range(2000)]
+    assert (names[0], names[-1], len(set(names))) == ("Letter.pdf", "Letter_2000.pdf", 2000)
+    assert len(made) < 4 * 2000
 
 
 @settings(derandomize=True, max_examples=150, deadline=None)
@@ -93,9 +107,10 @@ def test_the_name_of_the_values_file_is_never_given_away():
     content_type=st.sampled_from(["", PDF, "text/plain", "application/xml"]),
 )
 def test_any_name_is_safe_stays_the_same_when_made_safe_again_and_is_numbered(name, content_type):
-    once = safe_name(name, content_type=content_type)
+    folder = FileNames()
+    once = folder.give(name, content_type=content_type)
     assert 0 < len(once.encode()) <= MAX_BYTES
     assert not re.search(r'[/\\:*?"<>|\x00-\x1f]|^\.|[. ]$|\.\.', once)
-    assert safe_name(once, content_type=content_type) == once
-    again = safe_name(name, content_type=content_type, taken=[once])
+    assert FileNames().give(once, content_type=content_type) == once
+    again = folder.give(name, content_type=content_type)
     assert again.casefold() != once.casefold()

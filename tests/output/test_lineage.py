@@ -129,19 +129,21 @@ def test_the_extra_of_a_run_with_very_many_documents_lists_the_first_and_counts_
 def test_a_manifest_tells_of_the_documents_that_were_landed():
     listed = entry(2, uri=None)
     values_file = {"uri": "file:///v.json", "sha256": "0", "size": 1}
+    documents_file = {"uri": "file:///d.json", "sha256": "0", "size": 1}
     manifest = {
         "execution_id": "e1",
         "flow": FLOW,
         "status": "Warning",
         "url": "https://flows/e1",
-        "documents": [entry(), listed],
+        "documents": None,
         "values_file": values_file,
+        "documents_file": documents_file,
     }
-    assert Landing.of(manifest) == Landing(
+    assert Landing.of(manifest, [entry(), listed]) == Landing(
         documents=(entry(),),
         execution_id="e1",
         flow=FLOW,
         status="Warning",
         url="https://flows/e1",
-        values_file=values_file,
+        spilled=(values_file, documents_file),
     )

@@ -112,21 +112,50 @@ def test_over_the_limit_without_a_path_the_error_says_what_to_set():
         fit(built, max_bytes=2000, spill_to=None)
     assert str(caught.value) == (
         f"the manifest of execution e1 has {size_of(built):,} bytes, over max_xcom_bytes=2,000. Set "
-        "documents_path, so that the values go to a file there, keep fewer values with outputs, or raise "
-        "max_xcom_bytes."
+        "documents_path, so that the values or the list of documents go to a file there, keep fewer values "
+        "with outputs, or raise max_xcom_bytes."
     )
 
 
+MANY = [landed(REPORT, FILE)] * 50
+
+
+def test_a_long_list_of_documents_moves_to_a_file_and_small_values_stay(tmp_path):
+    built = manifest(documents=MANY)
+    fitting = fit(built, max_bytes=2000, spill_to=tmp_path)
+    content = (tmp_path / "documents.json").read_bytes()
+    assert json.loads(content) == MANY
+    assert fitting == {
+        **built,
+        "documents": None,
+        "documents_file": {
+            "uri": f"file://{tmp_path}/documents.json",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size": len(content),
+        },
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["documents.json"]
+
+
+def test_large_values_and_a_long_list_of_documents_both_move_where_neither_is_enough(tmp_path):
+    values = {"a": "x" * 5000}
+    fitting = fit(manifest(values=values, documents=MANY), max_bytes=2000, spill_to=tmp_path)
+    assert (fitting["values"], fitting["documents"]) == (None, None)
+    assert json.loads((tmp_path / "values.json").read_bytes()) == values
+    assert json.loads((tmp_path / "documents.json").read_bytes()) == MANY
+    assert size_of(fitting) <= 2000
+
+
 @pytest.mark.parametrize("values", [{}, {"a": "x" * 5000}])
-def test_a_manifest_that_is_too_large_without_its_values_names_the_limit_it_needs(tmp_path, values):
-    built = manifest(values=values, documents=[landed(REPORT, FILE)] * 50)
+def test_a_manifest_that_is_too_large_without_values_and_documents_names_the_limit_it_needs(tmp_path, values):
+    built = manifest(Output(values=values, warnings=("slow",) * 500))
     with pytest.raises(ManifestTooLarge) as caught:
         fit(built, max_bytes=2000, spill_to=tmp_path)
     assert str(caught.value).startswith(
         f"the manifest of execution e1 has {size_of(built):,} bytes, over max_xcom_bytes=2,000, and without "
-        "its values it still has "
+        "its values and documents it still has "
     )
-    assert "documents: 50, warnings: 1. Raise max_xcom_bytes to at least " in str(caught.value)
+    assert "warnings: 500. Raise max_xcom_bytes to at least " in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     needed = int(str(caught.value).rpartition("at least ")[2].rstrip(".").replace(",", ""))
     assert size_of(fit(built, max_bytes=needed, spill_to=tmp_path)) == needed
