@@ -226,7 +226,7 @@ def _head(answer: requests.Response, request: Request) -> Response:
 def _chunks(answer: requests.Response, request: Request) -> Iterator[bytes]:
     try:
         unpacker = Unpacker(answer.headers.get("Content-Encoding", ""))
-        # Whole chunks: what there is at a time is, with TLS, a sixteenth of what is made room for.
+        # Whole chunks: with TLS there is a record of 16 KiB at a time, and each would get room for a chunk.
         while data := answer.raw.read(CHUNK, decode_content=False):
             yield from unpacker.feed(data)
         yield from unpacker.end()
