@@ -85,11 +85,9 @@ class InputArguments:
         for name, value in (("root", self.root), ("row", self.row)):
             if value is not None and not (isinstance(value, str) and value.strip()):
                 raise UnsupportedInput(f"{name} is {_described(value)}; it takes the name of an element")
-        if (
-            self.xsd is not None
-            and not hasattr(self.xsd, "open")
-            and not (isinstance(self.xsd, str) and self.xsd.strip())
-        ):
+        is_path = isinstance(self.xsd, PurePath) or hasattr(self.xsd, "open")
+        is_path |= isinstance(self.xsd, str) and bool(self.xsd.strip())
+        if self.xsd is not None and not is_path:
             raise UnsupportedInput(f"xsd is {_described(self.xsd)}; it takes a path, or is left out")
 
     def holding(self, value: Any, *, kind: InputKind | None = None) -> InputArguments:

@@ -31,7 +31,7 @@ MAX_ARRAY = 256 * 1024 * 1024
 _FETCHED = 1000
 """Rows that are taken from a cursor or a Parquet file at a time."""
 _BUFFERED = 256 * 1024
-"""Bytes of a Parquet column that are read at a time; without it a column is read whole."""
+"""Bytes that are read at a time, of a Parquet file from each column, which else is read whole."""
 
 
 def read_rows(path: Any) -> Iterator[Row]:
@@ -102,8 +102,9 @@ def read_json_lines(path: Any) -> Iterator[Row]:
 
     :raises UnreadableRows: if a line is no JSON object.
     """
-    with path.open("rb") as raw:
-        for number, line in enumerate(iter(lambda: raw.readline(MAX_LINE + 1), b""), 1):
+    # The files of some drivers, S3's among them, know no limit for a line.
+    with path.open("rb") as raw, io.BufferedReader(raw, _BUFFERED) as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), b""), 1):
             if len(line) > MAX_LINE:
                 raise UnreadableRows(f"{path}, line {number}: the line has more than {MAX_LINE:,} bytes")
             if line.strip():

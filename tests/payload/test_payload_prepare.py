@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
+from smartflows_provider.payload.arguments import InputArguments
 from smartflows_provider.payload.build import (
     MappingInput,
     NoInput,
@@ -137,3 +139,9 @@ def test_package_itself_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("kind", [str, PurePosixPath, Path])
+def test_an_xsd_may_be_named_by_any_kind_of_path(kind: Any) -> None:
+    arguments = InputArguments(xml="<Order/>", xsd=kind("order.xsd"))
+    assert arguments.read(locate=Path) == XmlInput(xml="<Order/>")
