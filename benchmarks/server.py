@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             left -= taken
         self._head(size=0)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+    def log_message(self, *args: object) -> None:
         """Say nothing."""
 
     def _head(self, *, size: int) -> None:

@@ -8,6 +8,8 @@ again only when asked to; wire and transport errors leave ``run`` and ``arun`` a
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -123,11 +125,8 @@ class FlowSystemHook(BaseHook):
         :param hide_words: leave the service's own words, which may quote an input, out of messages.
         :raises FlowException: one of its kinds; each says whether a retry helps.
         """
-        try:
+        with self._translated(execution_id, flow, hide_words=hide_words):
             return self.client.run(exchange)
-        except (WireError, TransportError) as error:
-            where = self.identity(execution_id=execution_id, flow=flow)
-            raise translate(without_words(error) if hide_words else error, where=where) from None
 
     async def arun(
         self,
@@ -139,8 +138,14 @@ class FlowSystemHook(BaseHook):
     ) -> T:
         """Drive a call as :meth:`run` does, without blocking the event loop."""
         client = await self.aclient()
-        try:
+        with self._translated(execution_id, flow, hide_words=hide_words):
             return await client.run(exchange)
+
+    @contextmanager
+    def _translated(self, execution_id: str | None, flow: str | None, *, hide_words: bool) -> Iterator[None]:
+        """Turn errors of wire and transport into those that DAG authors see."""
+        try:
+            yield
         except (WireError, TransportError) as error:
             where = self.identity(execution_id=execution_id, flow=flow)
             raise translate(without_words(error) if hide_words else error, where=where) from None

@@ -6,9 +6,10 @@ Invariant: nothing here decides about the run, and nothing here fails a task tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -18,6 +19,8 @@ from smartflows_provider.lifecycle.xcom_keys import (
     EXECUTION_LEFT_KEY,
     EXECUTION_URL_KEY,
 )
+
+T = TypeVar("T")
 
 
 class TaskAttempt:
@@ -50,24 +53,18 @@ class TaskAttempt:
         """Return the id that this attempt has pushed, None if it has pushed none."""
         task_instance = self._task_instance
         index = getattr(task_instance, "map_index", None)
-        try:
-            found = task_instance.xcom_pull(
-                task_ids=task_instance.task_id,
-                key=EXECUTION_ID_KEY,
-                map_indexes=-1 if index is None else index,
-            )
-        except Exception as error:  # noqa: BLE001 - as in recorded()
-            self._log.warning("Which execution this attempt waits for could not be read: %s", error)
-            return None
+        read = partial(
+            task_instance.xcom_pull,
+            task_ids=task_instance.task_id,
+            key=EXECUTION_ID_KEY,
+            map_indexes=-1 if index is None else index,
+        )
+        found = self._tried(read, "Which execution this attempt waits for could not be read")
         return found if isinstance(found, str) else None
 
     def recorded(self) -> RunRecord | None:
         """Return the record of the task's run; None where there is none, or it cannot be read just now."""
-        try:
-            return self.store.load()
-        except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from answering
-            self._log.warning("What is recorded of the execution could not be read: %s", error)
-            return None
+        return self._tried(self.store.load, "What is recorded of the execution could not be read")
 
     def run(self) -> tuple[str | None, RunRecord | None]:
         """Return the run of a task that is resumed, and its record; None for what is not known."""
@@ -104,13 +101,18 @@ class TaskAttempt:
             self._write(replace(record, ended_try=identity.number, retries=identity.retries))
         if left is None:
             return
-        try:
-            self._task_instance.xcom_push(key=EXECUTION_LEFT_KEY, value=left)
-        except Exception as problem:  # noqa: BLE001 - the task's own error must not be covered up
-            self._log.warning("That execution %s was left alive could not be noted: %s", left, problem)
+        push = partial(self._task_instance.xcom_push, key=EXECUTION_LEFT_KEY, value=left)
+        self._tried(push, f"That execution {left} was left alive could not be noted")
 
     def _write(self, record: RunRecord) -> None:
+        self._tried(
+            partial(self.store.save, record), "What is recorded of the execution could not be renewed"
+        )
+
+    def _tried(self, call: Callable[[], T], otherwise: str) -> T | None:
+        """Return what Airflow answers; None, and a warning, where it does not: no task fails of that."""
         try:
-            self.store.save(record)
-        except Exception as error:  # noqa: BLE001 - as in recorded()
-            self._log.warning("What is recorded of the execution could not be renewed: %s", error)
+            return call()
+        except Exception as error:  # noqa: BLE001 - what keeps Airflow from answering may be anything
+            self._log.warning("%s: %s", otherwise, error)
+            return None

@@ -160,17 +160,18 @@ def _look(run: WaitedRun, since: float) -> Ownership:
         found = _ownership_of(run, since)
         if found in _REASONS:
             _stop(run, found)
-    except Exception as error:  # noqa: BLE001 - this is the end of a thread
+    except Exception as error:
         if run.ending:
             log.info("The wait for %s ends here; it goes on in another triggerer.", run)
         else:
-            log.error(  # noqa: TRY400 - the traceback tells of Airflow's inside only
+            log.error(  # noqa: TRY400 - for the one on call; the traceback follows for those who debug
                 "The wait for %s was ended, and it was not cancelled: whether the task was ended, or how to "
                 "reach the service, could not be found out (%s: %s). If the task was ended, cancel it there.",
                 run,
                 type(error).__name__,
                 error,
             )
+            log.debug("The wait for %s was ended without a look at its task.", run, exc_info=True)
         return "kept"
     return found
 

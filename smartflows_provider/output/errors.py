@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from smartflows_provider.wire.text import printable
+
 
 class OutputError(Exception):
     """The output of a run could not be taken along as asked."""
 
     def __init__(self, message: str) -> None:
-        # Half a character, as keys and names may hold, would break logs and consoles.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        super().__init__(printable(message))
 
     retry_helps: ClassVar[bool] = False
     """Whether the same attempt may succeed later with nothing changed."""

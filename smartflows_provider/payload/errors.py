@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from smartflows_provider.wire.text import printable
+
 _SHOWN_PATH = 200
 _SHOWN_NAMES = 100
 SHOWN_PROBLEMS = 20
@@ -43,10 +45,8 @@ class PayloadError(Exception):
         :param unquoted: the same without words of the input; None where the message quotes none.
         :param passes: whether a retry helps, as a storage was out of reach.
         """
-        # Half a character, as keys and paths may hold, would break logs and consoles.
-        super().__init__(message.encode(errors="backslashreplace").decode())
-        told = message if unquoted is None else unquoted
-        self.unquoted = told.encode(errors="backslashreplace").decode()
+        super().__init__(printable(message))
+        self.unquoted = printable(message if unquoted is None else unquoted)
         self.passes = passes
 
 

@@ -156,8 +156,7 @@ class PayloadSink:
         return self._hash.hexdigest()
 
     def _spill(self) -> None:
-        # Closed by finish() or discard(): the file outlives this call, and so does the payload that takes it.
-        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
+        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - finish() or discard() closes it
             prefix="smartflows-payload-", dir=self._folder, delete=False
         )
         self._path = Path(self._file.name)

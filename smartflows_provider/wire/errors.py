@@ -6,6 +6,8 @@ tree that DAG authors see. Invariant: no error text holds a request header or a 
 
 from __future__ import annotations
 
+from smartflows_provider.wire.text import printable
+
 
 class WireError(Exception):
     """
@@ -20,9 +22,7 @@ class WireError(Exception):
     def __init__(
         self, message: str, *, status: int = 0, retry_after: float | None = None, detail: str = ""
     ) -> None:
-        text = f"{message}: {detail}" if detail else message
-        # Half a character, as names and ids may hold, would break logs and consoles.
-        super().__init__(text.encode(errors="backslashreplace").decode())
+        super().__init__(printable(f"{message}: {detail}" if detail else message))
         self.message = message
         self.status = status
         self.retry_after = retry_after
