@@ -36,6 +36,7 @@ from smartflows_provider.devserver.filters import (
     FilterRefused,
     matcher_of,
     matcher_of_text,
+    names_key,
     page_of,
     sort_entries,
 )
@@ -331,8 +332,12 @@ def _hold_seconds(service: Service, text: str | None) -> float:
         seconds = DEFAULT_HOLD_SECONDS if text is None else int(text)
     except ValueError:
         raise Refused("'timeout' must be a whole number of seconds.", status=400) from None
+    if seconds == 0 and service.profile.zero_hold == "rejected":
+        raise Refused("'timeout' must be above 0.", status=400)
     if service.profile.hold != "honoured":
         return 0.0
+    if seconds == 0 and service.profile.zero_hold == "default":
+        return float(DEFAULT_HOLD_SECONDS)
     return float(min(seconds, LONGEST_HOLD_SECONDS) if seconds >= 0 else LONGEST_HOLD_SECONDS)
 
 
@@ -551,7 +556,11 @@ async def _list(
     query, profile = request.query_params, parts.service.profile
     tests = [matcher_of_text(text) for text in query.getlist("filter")]
     if node is not None:
-        tests.append(matcher_of(node))
+        by_id = profile.filter_by_id if names_key(node, "id") else "honoured"
+        if by_id == "rejected":
+            raise FilterRefused("executions cannot be filtered by 'id'")
+        if by_id == "honoured":
+            tests.append(matcher_of(node))
 
     def act() -> Any:
         found = [entry for entry in entries() if all(test(entry) for test in tests)]

@@ -108,6 +108,17 @@ def matcher_of(node: Any) -> Callable[[Entry], bool]:
     raise FilterRefused("a filter node is {'group': …} or {'condition': …}")
 
 
+def names_key(node: Any, key: str) -> bool:
+    """Tell whether a condition of a filter node is about a key."""
+    if not isinstance(node, Mapping):
+        return False
+    condition, group = node.get("condition"), node.get("group")
+    if isinstance(condition, Mapping):
+        return condition.get("key") == key
+    nodes = group.get("nodes") if isinstance(group, Mapping) else None
+    return isinstance(nodes, list) and any(names_key(each, key) for each in nodes)
+
+
 def _group(group: Any) -> Callable[[Entry], bool]:
     if not isinstance(group, Mapping) or not isinstance(group.get("nodes"), list):
         raise FilterRefused("a group has 'type' and 'nodes'")

@@ -32,6 +32,10 @@ class Profile:
     """How long a cancelled execution goes on before its status is ``Canceled``."""
     hold: Literal["honoured", "ignored", "rejected"] = "honoured"
     """What ``timeout`` does to a progress call: hold it, nothing, or 400."""
+    zero_hold: Literal["none", "default", "rejected"] = "none"
+    """What ``timeout=0`` means: an answer at once, the hold of a call without ``timeout``, or 400."""
+    filter_by_id: Literal["honoured", "ignored", "rejected"] = "honoured"
+    """What a condition on ``id`` does to a filter: select, nothing, or 400."""
     long_poll_until: Literal["status", "change"] = "status"
     """What ends a held call early: another status, or also another message or percentage."""
     error_body: Literal["json", "html", "empty", "text"] = "json"
@@ -79,15 +83,25 @@ PROFILES: Mapping[str, Profile] = {
         create_status=202,
         hold="ignored",
         list_paging="ignored",
+        filter_by_id="ignored",
         error_body="empty",
         status_spelling="manual",
         document_transfer="chunked",
     ),
     "rejected_hold_lower_text": Profile(
-        hold="rejected", status_spelling="lower", error_body="text", cancel_address="both"
+        hold="rejected",
+        zero_hold="rejected",
+        filter_by_id="rejected",
+        status_spelling="lower",
+        error_body="text",
+        cancel_address="both",
     ),
     "upper_change_paged": Profile(
-        status_spelling="upper", long_poll_until="change", lists="page", list_paging="ignored"
+        status_spelling="upper",
+        zero_hold="default",
+        long_poll_until="change",
+        lists="page",
+        list_paging="ignored",
     ),
 }
 """Profiles that together take every choice at least once."""

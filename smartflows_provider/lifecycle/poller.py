@@ -44,8 +44,10 @@ class _Waiting:
     """Whether an answer for many lacked this run, so that it is asked for by itself."""
 
 
-TOGETHER = 0.05
+TOGETHER = 0.02
 """Seconds; questions that fall due so close to each other are asked together."""
+AT_ONCE = 4
+"""Questions that are begun in one go, so that other tasks of the event loop have their turn in between."""
 
 
 def call_later(seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
@@ -83,6 +85,7 @@ class StatusPoller:
         :returns: how the wait ended; cancelling it has no effect on the run.
         """
         began = self._clock()
+        await self.connection.look_up()
         wait = Wait(policy, execution_id=execution_id, began=began, holding=self._holding)
         done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         place = Place(item=_Waiting(wait=wait, log=log, context=copy_context(), done=done))
@@ -148,7 +151,12 @@ class StatusPoller:
             self._timer = None
         now = self._clock()
         self._woken_at = now.steady
+        begun = 0
         while (place := self._queue.first()) is not None:
+            if begun == AT_ONCE:
+                self._timer, self._timer_at = call_later(0.0, self._ask_who_is_due), now.steady
+                return
+            begun += 1
             if len(self._questions) >= self._connections:
                 # The next answer makes room.
                 return

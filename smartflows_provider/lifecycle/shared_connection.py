@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,11 @@ class SharedConnection:
     def settings(self) -> ClientSettings | None:
         """How the service is reached; None before the first look-up."""
         return self._client.settings if self._client else None
+
+    async def look_up(self) -> None:
+        """Look the connection up if that has not been done; that it cannot be used just now is no matter."""
+        with suppress(FlowException):
+            await self._current()
 
     def doubt(self, *, asked: float) -> None:
         """

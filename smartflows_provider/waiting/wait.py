@@ -233,7 +233,10 @@ class Wait:
             notes.append(Note(level=logging.WARNING, text=text))
         last = self._last
         said = (last.status, last.percentage, last.message) if last else None
-        if (snapshot.status, snapshot.percentage, snapshot.message) != said:
+        # An answer about many runs tells no more than their statuses.
+        is_bare = snapshot.percentage is None and not snapshot.message
+        known = is_bare and self.last_status == snapshot.status
+        if not known and (snapshot.status, snapshot.percentage, snapshot.message) != said:
             notes.append(Note(level=logging.INFO, text=progress_line(snapshot)))
         return tuple(notes)
 

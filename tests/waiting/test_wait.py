@@ -265,6 +265,13 @@ def test_progress_is_told_when_it_changes_and_only_then() -> None:
     assert said(watched.saw("Success", percentage=100)) == ["Execution e1: Success, 100 %"]
 
 
+def test_an_answer_that_tells_no_more_than_the_status_is_no_news_where_that_is_known() -> None:
+    watched = Watched()
+    watched.saw("Running", message="Reading", percentage=10)
+    assert said(watched.saw("Running")) == []
+    assert said(watched.saw("Waiting")) == ["Execution e1: Waiting"]
+
+
 def test_a_failure_between_equal_answers_does_not_repeat_the_progress() -> None:
     watched = Watched()
     watched.saw("Running", message="Reading")

@@ -1,0 +1,464 @@
+"""Many waits on one connection: what they share, who is asked when, what becomes of them when they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import product
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.connection import get_async_connection
+from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow
+
+from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.devserver.flows import Flow
+from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.hooks import base
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle import poller as poller_module
+from smartflows_provider.lifecycle import shared_connection, shared_question
+from smartflows_provider.lifecycle.poller import StatusPoller, shared_poller
+from smartflows_provider.transport.asynchronous import AsyncClient
+from smartflows_provider.waiting.wait import End, WaitPolicy
+from smartflows_provider.wire.messages import Request
+
+CONNECTION = ("smartflows", "smartflows_default")
+PATIENCE = 60.0
+"""Seconds, a generous safety stop."""
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture
+def look_ups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The look-ups of connections."""
+    seen: list[str] = []
+
+    async def noted(conn_id: str) -> Any:
+        seen.append(conn_id)
+        return await get_async_connection(conn_id)
+
+    monkeypatch.setattr(base, "get_async_connection", noted)
+    return seen
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[AsyncClient]:
+    """The clients that were made."""
+    made: list[AsyncClient] = []
+
+    class Noted(AsyncClient):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(base, "AsyncClient", Noted)
+    return made
+
+
+@pytest.fixture
+def under_way(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many questions were under way each time one was sent."""
+    counts: list[int] = []
+    now = 0
+    send = AsyncClient._send_once
+
+    async def counted(client: AsyncClient, request: Request) -> Any:
+        nonlocal now
+        now += 1
+        counts.append(now)
+        try:
+            return await send(client, request)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(AsyncClient, "_send_once", counted)
+    return counts
+
+
+def connect(server: DevServer, monkeypatch: pytest.MonkeyPatch, **extra: Any) -> None:
+    connection = json.loads(server.connection_json())
+    connection["extra"] = {**(connection.get("extra") or {}), **extra}
+    monkeypatch.setenv(CONN_VARIABLE, json.dumps(connection))
+
+
+def started(hook: SmartFlowsHook, flow: Flow, count: int) -> list[str]:
+    return [hook.start(flow.id).execution_id for _ in range(count)]
+
+
+def working(server: DevServer, seconds: float) -> Flow:
+    return panel_flow(server, {"kind": "work", "duration": seconds}, name=f"Works {seconds}")
+
+
+def long_flow(server: DevServer) -> Flow:
+    return panel_flow(server, LONG, name="Long")
+
+
+async def wait_for(execution_id: str, **policy: Any) -> End:
+    made = WaitPolicy(**{"deadline": time.time() + 3600, "poll_interval": 2.0, "max_outage": 1.0, **policy})
+    async with shared_poller(*CONNECTION) as poller:
+        return await poller.wait_for(made, execution_id=execution_id, log=log)
+
+
+@asynccontextmanager
+async def waiting(execution_ids: Sequence[str], **policy: Any) -> AsyncIterator[list[asyncio.Task[End]]]:
+    tasks = [asyncio.create_task(wait_for(each, **policy)) for each in execution_ids]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def ends(execution_ids: Sequence[str], **policy: Any) -> list[tuple[str, str | None]]:
+    async with asyncio.timeout(PATIENCE), waiting(execution_ids, **policy) as tasks:
+        return [(end.reason, end.status) for end in await asyncio.gather(*tasks)]
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+# --- what is shared ---
+
+
+async def test_waits_on_a_connection_share_one_look_up_and_one_client(
+    server: DevServer, hook: SmartFlowsHook, look_ups: list[str], clients: list[AsyncClient]
+) -> None:
+    execution_ids = started(hook, working(server, 0.3), 40)
+    assert await ends(execution_ids) == [("finished", "Success")] * 40
+    assert look_ups == ["smartflows_default"]
+    assert len(clients) == 1
+
+
+async def test_the_client_is_closed_when_the_last_wait_leaves_and_made_anew_for_the_next(
+    server: DevServer, hook: SmartFlowsHook, clients: list[AsyncClient]
+) -> None:
+    first, last = started(hook, long_flow(server), 2)
+    async with waiting([first]) as early:
+        async with waiting([last]):
+            await until(lambda: len(asked(server, "GET", "/progress")) == 2)
+        assert poller_module._shared[asyncio.get_running_loop()]
+        assert clients[0]._connector is not None
+        early[0].cancel()
+    assert poller_module._shared[asyncio.get_running_loop()] == {}
+    await until(lambda: clients[0]._connector is None)
+    await ends(started(hook, working(server, 0.1), 1))
+    assert len(clients) == 2
+
+
+def test_each_event_loop_has_a_client_of_its_own(
+    server: DevServer, hook: SmartFlowsHook, clients: list[AsyncClient]
+) -> None:
+    execution_ids = started(hook, working(server, 0.5), 8)
+    found: list[Any] = []
+
+    def wait_in_a_loop(part: Sequence[str]) -> None:
+        found.extend(asyncio.run(ends(part)))
+
+    threads = [threading.Thread(target=wait_in_a_loop, args=(execution_ids[n::2],)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert found == [("finished", "Success")] * 8
+    assert len(clients) == 2
+
+
+async def test_a_rotated_key_is_looked_up_once_for_all(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, look_ups: list[str]
+) -> None:
+    execution_ids = started(hook, working(server, 1.0), 20)
+    async with waiting(execution_ids) as tasks:
+        await until(lambda: len(asked(server, "GET", "/progress")) >= 20)
+        server.add_key("the-new-key")
+        monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="the-new-key"))
+        server.revoke_key()
+        found = await asyncio.gather(*tasks)
+    assert {(end.reason, end.status) for end in found} == {("finished", "Success")}
+    assert len(look_ups) <= 2
+
+
+async def test_a_connection_that_was_changed_is_noticed_after_a_while_without_a_refusal(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, clients: list[AsyncClient]
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    execution_ids = started(hook, long_flow(server), 1)
+    async with waiting(execution_ids, poll_interval=0.1) as tasks:
+        await until(lambda: len(clients) == 1 and asked(server, "GET", "/progress"))
+        connect(server, monkeypatch, long_poll_seconds=0, read_timeout=33)
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+        await until(lambda: len(clients) > 1)
+        assert clients[-1].settings.read_timeout == 33
+        await until(lambda: clients[0]._connector is None)
+        assert not tasks[0].done()
+
+
+async def test_where_airflow_does_not_answer_a_connection_that_works_goes_on(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    execution_ids = started(hook, long_flow(server), 1)
+    async with waiting(execution_ids, poll_interval=0.1) as tasks:
+        await until(lambda: asked(server, "GET", "/progress"))
+        monkeypatch.delenv(CONN_VARIABLE)
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+        await until(lambda: "goes on as it was known" in caplog.text)
+        seen = len(asked(server, "GET", "/progress"))
+        await until(lambda: len(asked(server, "GET", "/progress")) > seen + 2)
+        assert not tasks[0].done()
+
+
+# --- leaving ---
+
+
+async def test_a_cancelled_wait_takes_its_question_along_and_leaves_the_others(
+    server: DevServer, hook: SmartFlowsHook, under_way: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=1)
+    first, second = started(hook, long_flow(server), 1)[0], started(hook, working(server, 1.0), 1)[0]
+    async with waiting([first], poll_interval=600.0) as held:
+        await until(lambda: under_way == [1])
+        async with waiting([second], poll_interval=600.0) as tasks:
+            held[0].cancel()
+            end = await asyncio.wait_for(tasks[0], PATIENCE)
+    assert (end.reason, end.status) == ("finished", "Success")
+    assert max(under_way) == 1
+    assert cancels(server) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loop_that_ends_in_the_middle_leaves_nothing_open(
+    server: DevServer, hook: SmartFlowsHook, clients: list[AsyncClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    execution_ids = started(hook, long_flow(server), 50)
+
+    async def begin() -> list[asyncio.Task[End]]:
+        tasks = [asyncio.create_task(wait_for(each)) for each in execution_ids]
+        await until(lambda: len(asked(server, "GET", "/progress")) >= 32)
+        return tasks
+
+    tasks = asyncio.run(begin())
+    assert all(task.cancelled() for task in tasks)
+    assert clients[0]._connector is None
+    assert "exception was never retrieved" not in caplog.text
+    assert cancels(server) == []
+
+
+async def test_an_unforeseen_error_ends_the_wait_that_it_is_about_and_no_other(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = started(hook, working(server, 0.3), 2)
+    look = SmartFlowsHook.look_exchange
+
+    def breaks(self: SmartFlowsHook, execution_id: str, *, hold_seconds: float | None) -> Any:
+        if execution_id == broken:
+            raise ZeroDivisionError("unforeseen")
+        return look(self, execution_id, hold_seconds=hold_seconds)
+
+    monkeypatch.setattr(SmartFlowsHook, "look_exchange", breaks)
+    async with waiting([broken, sound]) as tasks:
+        with pytest.raises(ZeroDivisionError, match="unforeseen"):
+            await tasks[0]
+        assert (await tasks[1]).status == "Success"
+
+
+async def test_an_unknown_system_is_an_error_and_not_a_wait() -> None:
+    with pytest.raises(ValueError, match="unknown flow system 'telex'"):
+        await StatusPoller("telex", "c").wait_for(
+            WaitPolicy(deadline=time.time() + 9), execution_id="e1", log=log
+        )
+
+
+# --- who is asked when ---
+
+
+async def test_as_long_as_there_is_room_the_service_holds_each_answer_and_a_change_is_seen_at_once(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    execution_ids = started(hook, long_flow(server), 10)
+    async with waiting(execution_ids, poll_interval=60.0) as tasks:
+        await until(lambda: len(asked(server, "GET", "/progress")) == 10)
+        await asyncio.to_thread(server.advance, 3600)
+        found = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+    assert {end.status for end in found} == {"Success"}
+    # No second question was asked: what was held has brought the change.
+    assert len(asked(server, "GET", "/progress")) == 10
+    assert {request.query for request in server.requests if request.path.endswith("/progress")} == {
+        "timeout=8"
+    }
+
+
+async def test_where_it_is_crowded_all_are_asked_in_turn_and_never_more_at_once_than_allowed(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, under_way: list[int]
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    execution_ids = started(hook, long_flow(server), 12)
+    async with waiting(execution_ids, poll_interval=2.0):
+        await until(lambda: len(asked(server, "GET", "/progress")) >= 60)
+    assert max(under_way) <= 2
+    asks = [(request.path.split("/")[-2], request.at) for request in server.requests
+            if request.path.endswith("/progress")]  # fmt: skip
+    moments = {each: [at for name, at in asks if name == each] for each in execution_ids}
+    assert min(map(len, moments.values())) >= 3
+    assert max(map(len, moments.values())) <= 2 * min(map(len, moments.values()))
+
+
+@pytest.mark.parametrize(
+    "case", [*product([2, 32], ["honoured", "ignored", "rejected"], ["none", "rejected"])], ids=str
+)
+async def test_whatever_a_service_makes_of_holds_all_waits_end(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[int, str, str],
+) -> None:
+    connections, hold, zero_hold = case
+    server.configure(hold=hold, zero_hold=zero_hold)
+    connect(server, monkeypatch, max_connections=connections)
+    execution_ids = started(hook, working(server, 1.0), 8)
+    assert await ends(execution_ids, poll_interval=1.0) == [("finished", "Success")] * 8
+
+
+async def test_a_service_that_takes_zero_for_its_default_is_asked_with_a_second_once_that_has_shown(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smartflows_provider.waiting.holding.LONGEST_AT_ONCE", 0.2)
+    monkeypatch.setattr("smartflows_provider.devserver.app.DEFAULT_HOLD_SECONDS", 0.4)
+    server.configure(zero_hold="default")
+    connect(server, monkeypatch, max_connections=2)
+    execution_ids = started(hook, long_flow(server), 4)
+    async with waiting(execution_ids, poll_interval=0.5):
+        await until(lambda: any(request.query == "timeout=1" for request in server.requests))
+    queries = [request.query for request in server.requests if request.path.endswith("/progress")]
+    assert queries[:3] == ["timeout=0"] * 3
+
+
+async def test_a_service_that_asks_for_patience_is_left_alone_by_all_waits(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    execution_ids = started(hook, long_flow(server), 10)
+    async with waiting(execution_ids, poll_interval=0.3):
+        await until(lambda: len(asked(server, "GET", "/progress")) >= 20)
+        server.inject(
+            Fault(action="status", status=429, headers={"Retry-After": "2"}, path="/progress$", method="GET")
+        )
+        await until(lambda: any(request.status == 429 for request in server.requests))
+        refused = next(request.at for request in server.requests if request.status == 429)
+        await until(lambda: time.time() > refused + 3)
+    # What was under way when the answer came is no breach.
+    later = [request.at - refused for request in server.requests if request.at > refused + 0.2]
+    assert later
+    assert min(later) >= 1.9
+
+
+# --- one question for many ---
+
+
+def questions(server: DevServer) -> list[str]:
+    return asked(server, "POST", "/filter")
+
+
+async def test_where_it_is_crowded_one_question_asks_for_many(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 1.5), 30)
+    assert await ends(execution_ids, poll_interval=4.0) == [("finished", "Success")] * 30
+    # Those that came first had a connection of their own.
+    assert len(asked(server, "GET", "/progress")) <= 2
+    assert 2 <= len(questions(server)) <= 12
+
+
+async def test_where_there_is_room_nobody_shares_a_question(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, batch_status=True)
+    assert await ends(started(hook, working(server, 0.3), 5)) == [("finished", "Success")] * 5
+    assert questions(server) == []
+
+
+@pytest.mark.parametrize("filter_by_id", ["ignored", "rejected"])
+async def test_a_service_that_cannot_be_asked_for_many_is_asked_one_by_one_and_that_is_told_once(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    filter_by_id: str,
+) -> None:
+    server.configure(filter_by_id=filter_by_id)
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 1.5), 6)
+    # A service that ignores the filter shows the newest executions.
+    started(hook, working(server, 0.1), 10)
+    assert await ends(execution_ids, poll_interval=2.0) == [("finished", "Success")] * 6
+    assert len(questions(server)) == 1
+    warnings = [record for record in caplog.records if record.name == shared_question.__name__]
+    assert len(warnings) == 1
+    assert warnings[0].levelname == "WARNING"
+    text = warnings[0].getMessage()
+    assert "smartflows_default" in text
+    assert "batch_status does not work there" in text
+
+
+async def test_what_an_answer_for_many_lacks_is_asked_for_by_itself(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 1.5), 9)
+    purged = execution_ids[-1]
+    server.expire(purged)
+    found = await ends(execution_ids, poll_interval=2.0)
+    assert found == [("finished", "Success")] * 8 + [("gone", None)]
+    assert asked(server, "GET", f"{purged}/progress") == [f"/api/v1/flows/executions/{purged}/progress"]
+    assert len(asked(server, "GET", "/progress")) <= 3
+
+
+async def test_an_outage_of_the_question_for_many_is_one_of_every_wait_and_passes(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 0.5), 6)
+    server.inject(Fault(action="status", status=503, path="/filter$", method="POST", count=2))
+    assert await ends(execution_ids, poll_interval=2.0, max_outage=600) == [("finished", "Success")] * 6
+    assert len(questions(server)) >= 3
+    assert len(asked(server, "GET", "/progress")) <= 2
+
+
+async def test_a_key_that_is_refused_to_the_question_for_many_is_looked_at_by_each_wait(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, long_flow(server), 4)
+    server.revoke_key()
+    assert await ends(execution_ids, poll_interval=2.0) == [("refused", None)] * 4
+
+
+async def test_the_end_of_the_time_is_not_waited_for_with_others(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, long_flow(server), 6)
+    async with waiting(execution_ids, poll_interval=600.0):
+        await until(lambda: questions(server))
+        assert await ends(execution_ids[:1], deadline=time.time() + 1) == [("deadline", "Running")]
+
+
+async def test_two_tasks_that_wait_for_the_same_run_both_see_its_end(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 0.5), 2) * 3
+    assert await ends(execution_ids, poll_interval=2.0) == [("finished", "Success")] * 6
