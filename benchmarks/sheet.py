@@ -69,12 +69,12 @@ class Reading:
 
     def line(self) -> tuple[str, ...]:
         """Return the line of a table."""
-        shown = [
+        median, lowest, highest = (
             f"{each:,.{self.digits}f}"
             for each in (self.figure.median, self.figure.lowest, self.figure.highest)
-        ]
-        spread = "" if shown[1] == shown[2] else f" ({shown[1]} to {shown[2]})"
-        return (self.name, f"{shown[0]}{spread} {self.unit}".rstrip(), self.goal)
+        )
+        spread = "" if lowest == highest else f" ({lowest} to {highest})"
+        return (self.name, f"{median}{spread} {self.unit}".rstrip(), self.goal)
 
 
 def readings(found: Sequence[Reading], *, runs: int) -> Sheet:
@@ -83,6 +83,5 @@ def readings(found: Sequence[Reading], *, runs: int) -> Sheet:
 
     :param runs: how many runs stand behind each.
     """
-    return Sheet(
-        head=("", "measured", "goal"), lines=[each.line() for each in found], judged=found, runs=runs
-    )
+    lines = [each.line() for each in found]
+    return Sheet(head=("", "measured", "goal"), lines=lines, judged=found, runs=runs)

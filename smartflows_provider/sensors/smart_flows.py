@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, conf
 
-from smartflows_provider.exceptions import FlowException
 from smartflows_provider.links import FlowExecutionLink
 from smartflows_provider.systems import SMART_FLOWS_CONN_ID
 
@@ -118,6 +117,8 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
 
         The base class does so for all errors after a deferral, but only for some in the other modes.
         """
+        from smartflows_provider.exceptions import FlowException
+
         try:
             yield
         except FlowException as error:
