@@ -105,10 +105,16 @@ def _smart_flows_connection() -> dict[str, Any]:
             ),
             "api_prefix": _field("API prefix", "string", "Path before every call.", default="/api/v1"),
             "max_connections": _field(
-                "Max connections", "integer", "Connections that one client keeps at most.", default=32
+                "Max connections", "integer", "Executions that are asked for at once, at most.", default=32
             ),
             "long_poll_seconds": _field(
                 "Long poll", "number", "Seconds the server may hold a progress answer; 0: never.", default=30
+            ),
+            "batch_status": _field(
+                "Batch status",
+                "boolean",
+                "Ask for up to 500 executions in one call, where more wait than there are connections.",
+                default=False,
             ),
             "execution_url": _field(
                 "Execution URL",

@@ -30,7 +30,7 @@ from smartflows_provider.exceptions import (
     FlowNotFoundError,
     FlowRequestRefusedError,
 )
-from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.run import RunSnapshot
 from smartflows_provider.wire.smart_flows import Execution, User, current_user, find_executions
 
@@ -81,7 +81,7 @@ def _show(options: ShowOptions, hook: OnCallHook, screen: Screen) -> int:
     execution = hook.get_execution(options.execution_id)
     snapshot: RunSnapshot | None = None
     try:
-        snapshot = hook.get_progress(options.execution_id, hold_seconds=SHORT_POLL)
+        snapshot = hook.get_progress(options.execution_id, hold_seconds=SHORTEST_NAMED)
     except FlowException as error:
         screen.note(f"Its progress is not known. {error}")
     told = details(

@@ -8,7 +8,7 @@ again only when asked to; wire and transport errors leave ``run`` and ``arun`` a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -63,8 +63,22 @@ class FlowSystemHook(BaseHook):
         """Return how to reach the service, from the connection's fields."""
 
     @abstractmethod
-    def look_exchange(self, execution_id: str, *, hold_seconds: float) -> Exchange[RunSnapshot]:
-        """Return the call that asks for a run's status."""
+    def look_exchange(self, execution_id: str, *, hold_seconds: float | None) -> Exchange[RunSnapshot]:
+        """
+        Return the call that asks for a run's status.
+
+        :param hold_seconds: how long the service may keep its answer back; None to wish for nothing.
+        """
+
+    def look_all_exchange(self, execution_ids: Sequence[str]) -> Exchange[dict[str, RunSnapshot]]:
+        """
+        Return the call that asks for the statuses of many runs at once, by id.
+
+        It is made where the connection says ``batch_status``.
+
+        :raises NotImplementedError: where the system has no such call.
+        """
+        raise NotImplementedError(f"{self.system} has no call for many runs at once")
 
     @abstractmethod
     def cancel_exchange(self, execution_id: str) -> Exchange[RunSnapshot | None]:

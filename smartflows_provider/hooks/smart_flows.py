@@ -6,7 +6,7 @@ Every method exists twice, blocking and with the prefix ``a`` for ``async``, ove
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
@@ -24,7 +24,7 @@ from smartflows_provider.hooks.translation import NOTHING_SENT, translate
 from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_CONN_ID, SMART_FLOWS_LABEL
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
-from smartflows_provider.transport.settings import ClientSettings
+from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS, ClientSettings
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.errors import WireError
 
@@ -68,13 +68,18 @@ class SmartFlowsHook(FlowSystemHook):
             proxy=reader.address("proxy"),
             connect_timeout=reader.number("connect_timeout", 10.0, least=0.1),
             read_timeout=reader.number("read_timeout", 60.0, least=0.1),
-            max_connections=int(reader.number("max_connections", 32, least=1)),
+            max_connections=int(reader.number("max_connections", DEFAULT_CONNECTIONS, least=1)),
             long_poll_seconds=reader.number("long_poll_seconds", 30.0, least=0),
+            batch_status=reader.flag("batch_status", default=False),
         )
 
-    def look_exchange(self, execution_id: str, *, hold_seconds: float) -> Exchange[RunSnapshot]:
+    def look_exchange(self, execution_id: str, *, hold_seconds: float | None) -> Exchange[RunSnapshot]:
         """Return the call that asks for an execution's progress."""
         return wire.progress(execution_id, hold_seconds=hold_seconds)
+
+    def look_all_exchange(self, execution_ids: Sequence[str]) -> Exchange[dict[str, RunSnapshot]]:
+        """Return the call that asks for many executions at once."""
+        return wire.find_progress(execution_ids)
 
     def cancel_exchange(self, execution_id: str) -> Exchange[RunSnapshot | None]:
         """Return the call that cancels an execution."""
@@ -152,16 +157,17 @@ class SmartFlowsHook(FlowSystemHook):
 
     # --- following ---
 
-    def get_progress(self, execution_id: str, *, hold_seconds: float = 0.0) -> RunSnapshot:
+    def get_progress(self, execution_id: str, *, hold_seconds: float | None = None) -> RunSnapshot:
         """
         Return how far an execution is.
 
-        :param hold_seconds: how long the service may wait for news before it answers.
+        :param hold_seconds: how long the service may wait for news before it answers; None leaves that to the
+            service, which takes 30.
         """
         exchange = wire.progress(execution_id, hold_seconds=hold_seconds)
         return self.run(exchange, execution_id=execution_id)
 
-    async def aget_progress(self, execution_id: str, *, hold_seconds: float = 0.0) -> RunSnapshot:
+    async def aget_progress(self, execution_id: str, *, hold_seconds: float | None = None) -> RunSnapshot:
         """Return how far an execution is, as :meth:`get_progress` does."""
         exchange = wire.progress(execution_id, hold_seconds=hold_seconds)
         return await self.arun(exchange, execution_id=execution_id)

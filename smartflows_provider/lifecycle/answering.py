@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowUserInputRequiredError, RunIdentity
-from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
@@ -52,7 +52,7 @@ def answer_forms(
             advice="Mend answers and clear the task with on_clear='resume', or answer in the panel.",
         )
 
-    snapshot = hook.get_progress(execution_id, hold_seconds=SHORT_POLL)
+    snapshot = hook.get_progress(execution_id, hold_seconds=SHORTEST_NAMED)
     for forms in range(MAX_FORMS):
         if snapshot.phase is not RunPhase.NEEDS_PERSON:
             return Answered(forms=forms, status=snapshot.status, phase=snapshot.phase)

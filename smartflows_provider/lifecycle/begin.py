@@ -37,7 +37,7 @@ from smartflows_provider.lifecycle.stop import cancel_and_settle
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.failures import read_failure
-from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.errors import (
     NotFound,
     RequestRefused,
@@ -271,7 +271,7 @@ class RunBeginning:
         """Ask for the status of an earlier attempt's run."""
         where = self._where(flow, execution_id)
         try:
-            return self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
+            return self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED))
         except NotFound as error:
             self._run_known(None)
             raise FlowExecutionGoneError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
-from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.errors import NotFound, RequestRefused, WireError
 from smartflows_provider.wire.run import RunPhase
 
@@ -78,7 +78,7 @@ def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False)
     :param after_cancel: whether the service was asked to cancel it before.
     """
     try:
-        snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=SHORT_POLL))
+        snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED))
     except NotFound:
         return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
     except (WireError, TransportError) as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import FlowKilledError, RunIdentity
-from smartflows_provider.lifecycle.loops import write_notes
+from smartflows_provider.lifecycle.looking import write_notes
 from smartflows_provider.lifecycle.stop import CancelReply, cancel_now
 from smartflows_provider.waiting.wait import Note
 

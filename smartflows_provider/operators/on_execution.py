@@ -30,7 +30,7 @@ from smartflows_provider.output.documents import document_dir
 from smartflows_provider.output.extractor import DocumentRef
 from smartflows_provider.output.lineage import Landing
 from smartflows_provider.output.manifest import FlowEntry
-from smartflows_provider.waiting.schedule import SHORT_POLL
+from smartflows_provider.waiting.holding import SHORTEST_NAMED
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -144,7 +144,7 @@ def cancel_for(operator: SmartFlowsCancelExecutionOperator) -> str:
     hook, execution_id, where = _execution(operator)
     # A wrong key or a service out of reach is said as such; what is gone has stopped.
     with suppress(FlowNotFoundError):
-        hook.get_progress(execution_id, hold_seconds=SHORT_POLL)
+        hook.get_progress(execution_id, hold_seconds=SHORTEST_NAMED)
     stopped = cancel_and_settle(hook, execution_id, seconds=operator.settle_seconds)
     if not stopped.is_over:
         raise FlowStateUnknownError(

@@ -308,7 +308,6 @@ class FlowRun:
             deadline=self._deadline,
             poll_interval=self._options.poll_interval,
             max_outage=self._options.max_outage,
-            hold_seconds=self._hook.settings.long_poll_seconds,
             stop_for_person=self._options.on_user_input != "wait",
         )
         wait = Wait(policy, execution_id=self._execution_id, began=read_clocks())

@@ -24,7 +24,8 @@ from smartflows_provider.lifecycle.conclude import (
     timeout_error,
     with_address,
 )
-from smartflows_provider.lifecycle.loops import look_once, write_notes
+from smartflows_provider.lifecycle.looking import write_notes
+from smartflows_provider.lifecycle.loops import look_once
 from smartflows_provider.lifecycle.results import judge
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import text_argument
@@ -57,7 +58,6 @@ class SensorRun:
             deadline=math.inf,
             poll_interval=sensor.poke_interval,
             max_outage=sensor.max_outage,
-            hold_seconds=0.0,
             stop_for_person=sensor.on_user_input == "fail",
         )
         self._wait = Wait(policy, execution_id=sensor.execution_id, began=read_clocks())

@@ -17,6 +17,8 @@ from smartflows_provider import __version__
 from smartflows_provider.wire.messages import Response
 
 USER_AGENT = f"airflow-provider-smartflows/{__version__}"
+DEFAULT_CONNECTIONS = 32
+"""Questions about runs that are under way at once, at most, unless a connection says otherwise."""
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -49,10 +51,12 @@ class ClientSettings:
     """Seconds until a connection must stand."""
     read_timeout: float = 60.0
     """Seconds without a byte until an answer counts as lost, on top of what the service may hold it."""
-    max_connections: int = 32
-    """How many connections one client keeps at most."""
+    max_connections: int = DEFAULT_CONNECTIONS
+    """How many questions about runs are under way at once, at most."""
     long_poll_seconds: float = 30.0
     """How long the service is allowed to hold an answer about a run's progress; 0 for never."""
+    batch_status: bool = False
+    """Whether many runs are asked for in one call, where more wait than there are connections."""
     max_body_bytes: int = 64 * 1024 * 1024
     """Size limit for an API answer, after decompression; documents have their own."""
 

@@ -14,16 +14,14 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, get_ready, release
-from smartflows_provider.lifecycle.loops import wait_in_trigger
-from smartflows_provider.lifecycle.systems import hook_for
-from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.lifecycle.looking import LOOK_ERRORS
+from smartflows_provider.lifecycle.poller import shared_poller
+from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
-from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
-from smartflows_provider.waiting.wait import DEFAULT_HOLD, Wait, WaitPolicy
-from smartflows_provider.wire.errors import WireError
+from smartflows_provider.waiting.schedule import SHORTEST_POLL_INTERVAL
+from smartflows_provider.waiting.wait import WaitPolicy
 
 TRIGGER_SCHEMA = 2
 """1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``; their defaults are what it meant."""
@@ -120,28 +118,18 @@ class FlowExecutionTrigger(BaseTrigger):
             self._release(handing_over=True)
 
     async def _wait(self) -> WaitEvent:
-        async with hook_for(self.system, self.conn_id) as hook:
-            try:
-                hold_seconds = (await hook.asettings()).long_poll_seconds
-            except FlowConnectionError:
-                # Airflow cannot be asked for the connection just now; the wait asks again, and reports it.
-                hold_seconds = DEFAULT_HOLD
-            except FlowConfigurationError as error:
-                # The worker has just used this connection: it was changed or removed meanwhile.
-                return self._event("misconfigured", detail=str(error))
-            policy = WaitPolicy(
-                deadline=self.deadline,
-                poll_interval=self.poll_interval,
-                max_outage=self.max_outage,
-                hold_seconds=hold_seconds,
-                stop_for_person=self.stop_for_person,
-            )
-            wait = Wait(policy, execution_id=self.execution_id, began=read_clocks())
-            end = await wait_in_trigger(wait, hook=hook, log=self.log)
+        policy = WaitPolicy(
+            deadline=self.deadline,
+            poll_interval=max(self.poll_interval, SHORTEST_POLL_INTERVAL),
+            max_outage=self.max_outage,
+            stop_for_person=self.stop_for_person,
+        )
+        async with shared_poller(self.system, self.conn_id) as poller:
+            end = await poller.wait_for(policy, execution_id=self.execution_id, log=self.log)
             gives_up = (end.reason == "deadline" and self.cancel_on_timeout) or (
                 end.reason == "needs_person" and self.cancel_for_person
             )
-            canceled = gives_up and await self._cancel(hook)
+            canceled = gives_up and await self._cancel(poller.connection)
         return self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
 
     async def on_kill(self) -> None:
@@ -167,11 +155,12 @@ class FlowExecutionTrigger(BaseTrigger):
             )
         )
 
-    async def _cancel(self, hook: Any) -> bool:
+    async def _cancel(self, connection: SharedConnection) -> bool:
         """Ask the service to cancel; whether it took that is the worker's to verify."""
         try:
-            await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id))
-        except (WireError, TransportError) as error:
+            async with connection.use() as hook:
+                await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id))
+        except LOOK_ERRORS as error:
             self.log.warning("Execution %s could not be cancelled: %s", self.execution_id, error)
             return False
         return True

@@ -6,13 +6,18 @@ arithmetic on seconds; randomness comes in as a number between 0 and 1.
 
 from __future__ import annotations
 
-SHORT_POLL = 1.0
-"""Seconds to name in a question that is not to be held: without a number the service takes thirty, and what
-zero means to it is not documented."""
-SHORTEST_HOLD = 2.0
+FIRST_HOLD = 8.0
 """Seconds; a young wait has the service answer this soon, so that its first messages are seen."""
+HOLD_GROWTH = 3.0
+"""How many times as long as a wait has lasted its next answer may be held."""
 SHORTEST_PAUSE = 1.0
 """Seconds between two questions that the service answers at once."""
+SHORTEST_POLL_INTERVAL = 0.1
+"""Seconds; a poll interval below it counts as this, so that nothing asks without a pause."""
+PAUSE_AFTER_CHANGE = 2.0
+"""Seconds, the longest pause where something has just changed."""
+JITTER = 0.25
+"""Part of a pause by which it varies."""
 LONGEST_BACKOFF = 60.0
 """Seconds between two questions during an outage, unless the service asks for more."""
 DEADLINE_GRACE = 30.0
@@ -23,24 +28,25 @@ LONGEST_RETRY_AFTER = 300.0
 
 def hold_for(waited: float, *, longest: float, remaining: float) -> float:
     """
-    Return how long the service may keep its next answer back, :data:`SHORT_POLL` at least.
+    Return how long the service may keep its next answer back, 0 for not at all.
 
     :param waited: seconds since this wait began.
-    :param longest: the connection's ``long_poll_seconds``; 0 switches long polls off.
+    :param longest: seconds that the connection, and the number of waits on it, allow for.
     :param remaining: seconds until the deadline.
     """
-    return max(SHORT_POLL, min(longest, max(SHORTEST_HOLD, waited), remaining))
+    return max(0.0, min(longest, max(FIRST_HOLD, HOLD_GROWTH * waited), remaining))
 
 
-def pause_after_answer(waited: float, *, poll_interval: float, draw: float) -> float:
+def pause_after_answer(waited: float, *, poll_interval: float, draw: float, least: float = 0.0) -> float:
     """
     Return the pause before the next short poll: a tenth of the time waited, within limits, with jitter.
 
     :param poll_interval: seconds, the longest pause.
-    :param draw: a random number from 0 to 1; the pause varies by a fifth.
+    :param draw: a random number from 0 to 1; the pause varies by a quarter.
+    :param least: seconds that the number of waits on the connection asks for.
     """
-    base = min(poll_interval, max(SHORTEST_PAUSE, waited / 10))
-    return base * (0.9 + 0.2 * draw)
+    base = min(poll_interval / (1 + JITTER), max(SHORTEST_PAUSE, waited / 10, least))
+    return base * (1 + JITTER * draw)
 
 
 def pause_after_failure(failures: int, *, retry_after: float | None, draw: float) -> float:

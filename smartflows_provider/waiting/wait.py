@@ -17,17 +17,15 @@ from typing import TypeAlias
 from smartflows_provider.waiting.clock import Moment
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason
 from smartflows_provider.waiting.failures import PollFailure
+from smartflows_provider.waiting.holding import SHORTEST_HOLD, Holding
 from smartflows_provider.waiting.schedule import (
     DEADLINE_GRACE,
-    SHORT_POLL,
+    PAUSE_AFTER_CHANGE,
     hold_for,
     pause_after_answer,
     pause_after_failure,
 )
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
-
-DEFAULT_HOLD = 30.0
-"""Seconds, as the service holds an answer where it is not told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +38,6 @@ class WaitPolicy:
     """Seconds, the longest pause between two short polls."""
     max_outage: float = 600.0
     """Seconds for which the service may be out of reach before the wait ends as unreachable."""
-    hold_seconds: float = DEFAULT_HOLD
-    """Longest server-side hold of an answer; 0 for short polls only."""
     stop_for_person: bool = True
     """Whether the wait ends where a person is needed."""
 
@@ -89,6 +85,7 @@ class Wait:
     :param policy: what was set.
     :param execution_id: the run.
     :param began: when this wait began.
+    :param holding: what is known of the service's holds; shared by the waits on a connection.
     :param draw: gives random numbers between 0 and 1.
     """
 
@@ -98,36 +95,47 @@ class Wait:
         *,
         execution_id: str,
         began: Moment,
+        holding: Holding | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.policy = policy
         self.execution_id = execution_id
         self._began = began
+        self._holding = holding or Holding()
         self._draw = draw
         self._last: RunSnapshot | None = None
         self._warned_of: str | None = None
         self._failures = 0
         self._failing_since: float | None = None
         self._refused_before = False
-        self._can_hold = True
 
     @property
     def last_status(self) -> str | None:
         """The status seen last, in the service's word; None before the first answer."""
         return self._last.status if self._last else None
 
-    def next_hold(self, now: Moment) -> float:
+    def next_hold(self, now: Moment, *, longest: float) -> float | None:
         """
         Return the seconds for which the next question lets the service keep its answer back.
 
-        Zero where the service has rejected such a wish, so that the question comes without one.
-        """
-        if not self._can_hold:
-            return 0.0
-        waited, remaining = self._waited(now), self._remaining(now)
-        return hold_for(waited, longest=self.policy.hold_seconds, remaining=remaining)
+        None where the service has rejected such a wish, so that the question comes without one.
 
-    def saw(self, snapshot: RunSnapshot, *, asked: Moment, hold: float, now: Moment) -> Decision:
+        :param now: the present moment.
+        :param longest: seconds that the connection, and the number of waits on it, allow for; 0 for no hold.
+        """
+        waited, remaining = self._waited(now), self.remaining(now)
+        seconds = hold_for(waited, longest=longest, remaining=remaining)
+        return self._holding.wish(seconds, first=self._last is None)
+
+    def saw(
+        self,
+        snapshot: RunSnapshot,
+        *,
+        asked: Moment,
+        hold: float | None,
+        now: Moment,
+        least_pause: float = 0.0,
+    ) -> Decision:
         """
         Decide after an answer.
 
@@ -135,27 +143,36 @@ class Wait:
         :param asked: when the question left.
         :param hold: seconds the service was allowed to hold the answer.
         :param now: the present moment.
+        :param least_pause: seconds that the number of waits on the connection asks for between two questions
+            that are not held; ``poll_interval`` wins.
         """
         notes = self._notes_on(snapshot)
         changed = self._last != snapshot
         self._last = snapshot
         self._failures, self._failing_since, self._refused_before = 0, None, False
-        if snapshot.hold_refused:
-            self._can_hold = False
+        took = now.steady - asked.steady
         if snapshot.phase.is_stable:
             return self._end("finished", notes=notes)
+        # What a person or an event is waited for, a service need not hold an answer about.
+        unchanged = not changed and snapshot.phase is RunPhase.ACTIVE
+        self._holding.learn(hold, took=took, refused=snapshot.hold_refused, unchanged=unchanged)
         if snapshot.phase is RunPhase.NEEDS_PERSON and self.policy.stop_for_person:
             return self._end("needs_person", notes=notes)
-        if self._remaining(now) <= 0:
+        if self.remaining(now) <= 0:
             return self._end("deadline", notes=notes)
-        held = hold > SHORT_POLL and (now.steady - asked.steady) >= 0.8 * hold
-        pause = 0.0 if held else pause_after_answer(
-            self._waited(now), poll_interval=self.policy.poll_interval, draw=self._draw()
-        )  # fmt: skip
-        if changed and not held:
-            # Something moves: the next change is likely to be near.
-            pause = min(pause, 2.0)
-        return AskAgain(seconds=min(pause, self._remaining(now)), notes=notes)
+        if hold is not None and hold >= SHORTEST_HOLD and took >= 0.8 * hold:
+            pause = 0.0
+        else:
+            pause = pause_after_answer(
+                self._waited(now),
+                poll_interval=self.policy.poll_interval,
+                draw=self._draw(),
+                least=least_pause,
+            )
+            if changed:
+                # Something moves: the next change is likely to be near.
+                pause = min(pause, max(PAUSE_AFTER_CHANGE, least_pause))
+        return AskAgain(seconds=min(pause, self.remaining(now)), notes=notes)
 
     def failed(self, failure: PollFailure, *, asked: Moment, now: Moment) -> Decision:
         """
@@ -181,7 +198,7 @@ class Wait:
                 pass
         outage = now.steady - self._failing_since
         # The question at the deadline decides what becomes of the run, so it gets more than one try.
-        remaining = self._remaining(now)
+        remaining = self.remaining(now)
         left = remaining if remaining > 0 else remaining + DEADLINE_GRACE
         if outage > self.policy.max_outage or left <= 0:
             detail = f"no status for {outage:.0f} s, last: {failure.text}"
@@ -192,7 +209,8 @@ class Wait:
     def _waited(self, now: Moment) -> float:
         return now.steady - self._began.steady
 
-    def _remaining(self, now: Moment) -> float:
+    def remaining(self, now: Moment) -> float:
+        """Return the seconds until the deadline, below 0 after it."""
         return self.policy.deadline - now.wall
 
     def _end(self, reason: EndReason, *, notes: tuple[Note, ...], detail: str = "") -> End:

@@ -47,6 +47,7 @@ PAGE_SIZE = 100
 """Entries asked for per page of a list."""
 DEFAULT_PAGE_SIZE = 20
 """Entries per page where the service is not asked for a number, so no page but the last is shorter."""
+_FILTER_PATH = "/flows/executions/filter"
 MAX_PAGES = 1000
 """Where a listing is given up, should a service have new pages for ever."""
 NO_STATUS = "no status"
@@ -310,17 +311,18 @@ def _check_start(
         raise ValueError("an unattended start needs a flow and takes no dataset_id")
 
 
-def progress(execution_id: str, *, hold_seconds: float = 0.0) -> Exchange[RunSnapshot]:
+def progress(execution_id: str, *, hold_seconds: float | None = None) -> Exchange[RunSnapshot]:
     """
     Ask how far an execution is: ``GET /flows/executions/{id}/progress``.
 
     :param hold_seconds: how long the service may keep its answer back (query ``timeout``), rounded up to
-        whole seconds. Zero leaves the choice to the service. A service that rejects the parameter is asked
-        again without it, and the snapshot says so in ``hold_refused``.
+        whole seconds. None leaves the choice to the service; what it takes zero for is not documented. A
+        service that rejects the parameter is asked again without it, and the snapshot says so in
+        ``hold_refused``.
     """
     path = f"/flows/executions/{segment(execution_id)}/progress"
-    if hold_seconds > 0:
-        # What zero means to the service is not documented, so that a fraction must not become one.
+    if hold_seconds is not None:
+        # A fraction must not become a zero.
         whole = math.ceil(hold_seconds)
         response = yield Request(
             method="GET", path=path, query=_query(timeout=str(whole)), hold_seconds=float(whole)
@@ -329,7 +331,34 @@ def progress(execution_id: str, *, hold_seconds: float = 0.0) -> Exchange[RunSna
             return _read_progress(response)
     # The service holds an answer for 30 s where the parameter is missing.
     response = yield Request(method="GET", path=path, hold_seconds=30.0)
-    return _read_progress(response, hold_refused=hold_seconds > 0)
+    return _read_progress(response, hold_refused=hold_seconds is not None)
+
+
+def find_progress(execution_ids: Sequence[str]) -> Exchange[dict[str, RunSnapshot]]:
+    """
+    Ask for the statuses of many executions at once: ``POST /flows/executions/filter`` with ``id`` ``in``.
+
+    That ``id`` is a key of the filter is inferred from the vendor's SDK, not documented.
+
+    :param execution_ids: which; each once.
+    :returns: what was found, by id; an execution without a status counts as not found.
+    :raises UnreadableAnswer: if the answer holds executions that were not asked for, so that the service does
+        not filter by id.
+    """
+    where = Condition(key="id", operator="in", values=tuple(execution_ids)).as_node()
+    count = len(execution_ids)
+    executions = yield from find_executions(where=where, limit=count, page_size=count)
+    foreign = {execution.id for execution in executions} - set(execution_ids)
+    if foreign:
+        raise UnreadableAnswer(
+            f"the answer to POST {_FILTER_PATH} names {len(foreign)} executions that were not asked for",
+            status=200,
+        )
+    return {
+        execution.id: RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
+        for execution in executions
+        if execution.status != NO_STATUS
+    }
 
 
 def answer_form(execution_id: str, values: Mapping[str, Any]) -> Exchange[RunSnapshot]:
@@ -390,6 +419,7 @@ def find_executions(
     sort: str = "createdAt,desc",
     limit: int | None = None,
     until: Callable[[Execution], bool] | None = None,
+    page_size: int = PAGE_SIZE,
 ) -> Exchange[list[Execution]]:
     """
     List executions, page by page.
@@ -400,6 +430,7 @@ def find_executions(
     :param sort: ``field,asc`` or ``field,desc``.
     :param limit: stop after so many; None brings all.
     :param until: stop after a page on which this holds for every execution, as one that is too old does.
+    :param page_size: entries to ask for per page.
     :raises ValueError: if both ``flow`` and ``where`` are given.
     """
     if flow is not None and where is not None:
@@ -414,7 +445,7 @@ def find_executions(
             return Request(method="GET", path=path, query=query)
         return Request(
             method="POST",
-            path="/flows/executions/filter",
+            path=_FILTER_PATH,
             query=query,
             headers=_content_type(JSON_TYPE),
             body=_json(where, "the filter"),
@@ -426,7 +457,7 @@ def find_executions(
     def is_last(entries: list[Mapping[str, Any]]) -> bool:
         return until is not None and all(until(read(entry)) for entry in entries)
 
-    found = yield from _all_pages(page, limit=limit, is_last=is_last)
+    found = yield from _all_pages(page, limit=limit, size=page_size, is_last=is_last)
     return [read(entry) for entry in found]
 
 
@@ -753,6 +784,7 @@ def _all_pages(
     page: Callable[[int, int], Request],
     *,
     limit: int | None,
+    size: int = PAGE_SIZE,
     is_last: Callable[[list[Mapping[str, Any]]], bool] = lambda _: False,
 ) -> Generator[Request, Response, list[Mapping[str, Any]]]:
     """
@@ -762,10 +794,11 @@ def _all_pages(
     or is shorter than the pages before it. A first page with fewer entries than were asked for may come
     from a service with a limit of its own, and is the last only if it is shorter than any such limit.
 
+    :param size: entries to ask for per page.
     :param is_last: tells of a page's entries whether no later page matters.
     :raises UnreadableAnswer: if an entry has no id, or the list has no end.
     """
-    size = PAGE_SIZE if limit is None else min(PAGE_SIZE, max(limit, 1))
+    size = size if limit is None else min(size, max(limit, 1))
     found: dict[str, Mapping[str, Any]] = {}
     full = min(size, DEFAULT_PAGE_SIZE)
     for number in range(MAX_PAGES):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +21,7 @@ import pytest
 import tenacity
 from airflow.sdk.bases import sensor as sensor_base
 
-from smartflows_provider.lifecycle import deferred_kill, loops, stop
+from smartflows_provider.lifecycle import deferred_kill, poller, stop
 from smartflows_provider.lifecycle.begin import RunBeginning
 from smartflows_provider.lifecycle.stop import cancel_and_settle
 from smartflows_provider.operators import run_flow
@@ -254,7 +255,7 @@ class Memory:
         monkeypatch.setattr(sensor_base, "timezone", SimpleNamespace(utcnow=self.clock.utcnow))
         # A hurried cancel is sent from a thread of its own; here it is sent at once.
         monkeypatch.setattr(stop, "threading", SimpleNamespace(Thread=_AtOnce))
-        monkeypatch.setattr(loops, "asyncio", SimpleNamespace(sleep=sleep_in_loop))
+        monkeypatch.setattr(poller, "call_later", self._call_later)
         monkeypatch.setattr(repetition, "Retrying", partial(tenacity.Retrying, sleep=stopped.sleep))
         monkeypatch.setattr(repetition, "AsyncRetrying", partial(tenacity.AsyncRetrying, sleep=sleep_in_loop))
         given = {"clock": stopped.time, "steady": stopped.monotonic, "sleep": stopped.sleep}
@@ -270,10 +271,16 @@ class Memory:
             return settings.without_secrets(self.interfere(request, serve))
 
         async def send_once_in_loop(client: AsyncClient, request: Request) -> Response:
-            return send_once(client, request)
+            with _torn_down():
+                return send_once(client, request)
 
         monkeypatch.setattr(BlockingClient, "_send_once", send_once)
         monkeypatch.setattr(AsyncClient, "_send_once", send_once_in_loop)
+
+    def _call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.Handle:
+        with _torn_down():
+            self.clock.sleep(seconds)
+        return asyncio.get_running_loop().call_soon(callback)
 
     def set_connection(self, *, password: str = KEY) -> None:
         """Make the connection lead to the service, with a key."""
@@ -292,11 +299,32 @@ class Memory:
         self.interfere: Interfere = lambda request, serve: serve()
 
 
+_ends: list[BaseException] = []
+"""What has ended the triggerer's process that is running."""
+
+
+@contextmanager
+def _torn_down() -> Iterator[None]:
+    """Let what ends a triggerer end all that runs in it, wherever in it that has come up."""
+    try:
+        yield
+    except BaseException as end:
+        if not isinstance(end, Exception):
+            _ends.append(end)
+            for task in asyncio.all_tasks():
+                task.cancel()
+        raise
+
+
 def event_of(trigger: Any) -> dict[str, Any]:
     """Run a trigger to its end, as the triggerer does, and return its event's payload."""
 
     async def run() -> dict[str, Any]:
-        events = [event.payload async for event in trigger.run()]
+        _ends.clear()
+        try:
+            events = [event.payload async for event in trigger.run()]
+        except asyncio.CancelledError:
+            raise _ends[0] from None
         return events[0]
 
     return json.loads(json.dumps(asyncio.run(run())))

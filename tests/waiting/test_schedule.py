@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,32 +20,44 @@ def test_a_hold_is_never_longer_than_the_connection_and_the_deadline_allow(
     waited: float, longest: float, remaining: float
 ) -> None:
     hold = hold_for(waited, longest=longest, remaining=remaining)
-    assert hold >= schedule.SHORT_POLL
-    assert hold <= max(schedule.SHORT_POLL, longest)
-    assert hold <= max(schedule.SHORT_POLL, remaining)
-
-
-def test_a_question_that_is_not_to_be_held_names_a_second_because_without_one_the_service_takes_thirty() -> (
-    None
-):
-    assert hold_for(100, longest=0, remaining=1e6) == 1.0
-    assert hold_for(100, longest=30, remaining=-5) == 1.0
+    assert 0 <= hold <= longest
+    assert hold <= max(0, remaining)
 
 
 def test_a_young_wait_is_held_briefly_and_an_old_one_for_as_long_as_allowed() -> None:
-    assert hold_for(0, longest=30, remaining=1e6) == 2.0
-    assert hold_for(10, longest=30, remaining=1e6) == 10.0
+    assert hold_for(0, longest=30, remaining=1e6) == 8.0
+    assert hold_for(8, longest=30, remaining=1e6) == 24.0
     assert hold_for(1000, longest=30, remaining=1e6) == 30.0
 
 
+def test_a_wait_whose_answers_are_held_asks_at_most_three_times_a_minute() -> None:
+    asked, now = [], 0.0
+    while now < 600:
+        asked.append(now)
+        now += hold_for(now, longest=30, remaining=1e6)
+    assert max(sum(1 for at in asked if minute <= at < minute + 60) for minute in range(540)) == 3
+
+
 @repeatable
-@given(waited=seconds, poll_interval=st.floats(min_value=0.01, max_value=1e5), draw=draws)
-def test_a_pause_varies_by_a_tenth_up_and_down_and_stays_near_the_poll_interval(
-    waited: float, poll_interval: float, draw: float
+@given(
+    waited=seconds,
+    poll_interval=st.floats(min_value=0.01, max_value=1e5),
+    least=st.floats(min_value=0, max_value=1e5),
+    draw=draws,
+)
+def test_a_pause_varies_by_a_quarter_and_is_never_longer_than_the_poll_interval(
+    waited: float, poll_interval: float, least: float, draw: float
 ) -> None:
-    pause = pause_after_answer(waited, poll_interval=poll_interval, draw=draw)
-    assert 0 < pause <= 1.1 * poll_interval
-    assert pause >= 0.9 * min(poll_interval, schedule.SHORTEST_PAUSE)
+    pause = pause_after_answer(waited, poll_interval=poll_interval, least=least, draw=draw)
+    shortest = pause_after_answer(waited, poll_interval=poll_interval, least=least, draw=0)
+    assert pause <= poll_interval * 1.000001
+    assert shortest >= min(poll_interval * 0.8, max(schedule.SHORTEST_PAUSE, least)) * 0.999999
+    assert pause == pytest.approx(shortest * (1 + 0.25 * draw))
+
+
+def test_where_many_wait_young_waits_pause_for_as_long_as_their_number_asks() -> None:
+    assert pause_after_answer(0, poll_interval=60, least=20, draw=0) == 20
+    assert pause_after_answer(0, poll_interval=60, least=500, draw=1) == 60
 
 
 @repeatable

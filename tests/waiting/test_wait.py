@@ -22,10 +22,13 @@ START = 1_000_000.0
 class Watched:
     """A wait and its clock: ``saw`` and ``failed`` ask a question that takes ``took`` seconds."""
 
-    def __init__(self, *, deadline: float = 3600.0, draw: float = 0.5, **policy: Any) -> None:
+    def __init__(
+        self, *, deadline: float = 3600.0, draw: float = 0.5, longest_hold: float = 30.0, **policy: Any
+    ) -> None:
         self.now = START
         self.jumped = 0.0
-        self.hold = 0.0
+        self.hold: float | None = 0.0
+        self.longest_hold = longest_hold
         self.wait = Wait(
             WaitPolicy(deadline=START + deadline, **policy),
             execution_id="e1",
@@ -37,6 +40,9 @@ class Watched:
     def moment(self) -> Moment:
         return Moment(wall=self.now, steady=self.now - self.jumped)
 
+    def next_hold(self) -> float | None:
+        return self.wait.next_hold(self.moment, longest=self.longest_hold)
+
     def jump(self, seconds: float) -> None:
         """Put the wall clock forward, or back."""
         self.now += seconds
@@ -45,7 +51,7 @@ class Watched:
     def saw(
         self, status: str, *, took: float = 0.0, message: str = "", percentage: int | None = None, **more: Any
     ) -> Decision:
-        self.hold, asked = self.wait.next_hold(self.moment), self.moment
+        self.hold, asked = self.next_hold(), self.moment
         self.now += took
         snapshot = RunSnapshot(
             execution_id="e1",
@@ -160,9 +166,9 @@ def test_at_the_deadline_the_wait_ends_with_the_last_status() -> None:
 
 
 def test_no_hold_and_no_pause_reach_past_the_deadline() -> None:
-    watched = Watched(deadline=20, hold_seconds=30)
+    watched = Watched(deadline=20, longest_hold=30)
     for _ in range(1000):
-        hold = watched.wait.next_hold(watched.moment)
+        hold = watched.next_hold()
         assert hold <= max(1.0, START + 20 - watched.now)
         decision = watched.saw("Running", took=hold)
         if isinstance(decision, End):
@@ -175,7 +181,7 @@ def test_no_hold_and_no_pause_reach_past_the_deadline() -> None:
 
 def test_a_wait_that_begins_after_its_deadline_looks_once_without_a_hold() -> None:
     watched = Watched(deadline=-5)
-    assert watched.wait.next_hold(watched.moment) == 1.0
+    assert watched.next_hold() == 1.0
     assert isinstance(watched.saw("Running"), End)
 
 
@@ -185,9 +191,9 @@ def test_a_wait_that_begins_after_its_deadline_looks_once_without_a_hold() -> No
 def test_after_a_hold_that_was_honoured_the_next_question_follows_at_once() -> None:
     watched = Watched()
     watched.saw("Running")
-    decision = watched.saw("Running", took=2.0)
+    decision = watched.saw("Running", took=8.0)
     assert isinstance(decision, AskAgain)
-    assert (watched.hold, decision.seconds) == (2.0, 0.0)
+    assert (watched.hold, decision.seconds) == (8.0, 0.0)
 
 
 def test_where_a_hold_is_ignored_the_pause_grows_to_the_poll_interval() -> None:
@@ -198,32 +204,33 @@ def test_where_a_hold_is_ignored_the_pause_grows_to_the_poll_interval() -> None:
         assert isinstance(decision, AskAgain)
         pauses.append(decision.seconds)
         watched.sleep(decision)
-    assert pauses[1] == 1.0
+    assert pauses[1] == 1.125
     assert pauses == sorted(pauses)
-    assert pauses[-1] == 60.0
+    assert pauses[-1] == 54.0
 
 
 def test_a_rejected_hold_is_not_asked_for_again() -> None:
     watched = Watched()
-    assert watched.wait.next_hold(watched.moment) == 2.0
+    assert watched.next_hold() == 8.0
     decision = watched.saw("Running", hold_refused=True)
     assert isinstance(decision, AskAgain)
     assert decision.seconds > 0
-    assert watched.wait.next_hold(Moment(wall=watched.now + 500, steady=watched.now + 500)) == 0.0
+    watched.now += 500
+    assert watched.next_hold() is None
 
 
 def test_short_polls_are_paced_by_pauses_although_they_name_a_second() -> None:
-    watched = Watched(hold_seconds=0)
+    watched = Watched(longest_hold=0)
     watched.saw("Running", took=1.0)
     watched.now = START + 300
     decision = watched.saw("Running", took=1.0)
     assert isinstance(decision, AskAgain)
     assert watched.hold == 1.0
-    assert decision.seconds == pytest.approx(30.1)
+    assert decision.seconds == pytest.approx(30.1 * 1.125)
 
 
 def test_after_a_change_the_next_question_is_near() -> None:
-    watched = Watched(hold_seconds=0)
+    watched = Watched(longest_hold=0)
     watched.saw("Running", message="One")
     watched.now = START + 500
     decision = watched.saw("Running", message="Two")
@@ -236,7 +243,7 @@ def test_a_short_poll_interval_bounds_every_pause() -> None:
     watched.now = START + 1000
     decision = watched.saw("Running")
     assert isinstance(decision, AskAgain)
-    assert decision.seconds == pytest.approx(0.22)
+    assert decision.seconds == pytest.approx(0.2)
 
 
 # --- notes ---
@@ -376,7 +383,7 @@ def test_a_clock_that_jumps_makes_no_outage_longer_or_shorter(seconds: float) ->
 def test_a_clock_that_jumps_changes_neither_holds_nor_pauses(seconds: float) -> None:
     pauses = []
     for jump in (0.0, seconds):
-        watched = Watched(deadline=1e6, hold_seconds=30)
+        watched = Watched(deadline=1e6, longest_hold=30)
         watched.saw("Running")
         watched.now += 20
         watched.jump(jump)

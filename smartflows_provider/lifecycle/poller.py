@@ -1,0 +1,260 @@
+"""Asks for the statuses of all runs that are waited for on one connection.
+
+In a triggerer thousands of waits share a connection. Instead of a loop for each there is one poller, which
+keeps the waits in the order in which they are due and has as many questions under way as the connection
+allows. Invariants: every decision is the :class:`Wait`'s; a wait that is cancelled takes its question along;
+a wait is never left without either a question under way or a place in the queue; the poller does nothing
+where nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failure_of, write_notes
+from smartflows_provider.lifecycle.shared_connection import SharedConnection
+from smartflows_provider.lifecycle.shared_question import SharedQuestion
+from smartflows_provider.transport.repetition import NO_REPETITION
+from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS
+from smartflows_provider.waiting.clock import Clock, Moment, read_clocks
+from smartflows_provider.waiting.crowd import PAGE, Crowd, DueQueue, Place
+from smartflows_provider.waiting.failures import PollFailure
+from smartflows_provider.waiting.holding import Holding
+from smartflows_provider.waiting.schedule import LONGEST_RETRY_AFTER
+from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
+from smartflows_provider.wire.run import RunSnapshot
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class _Waiting:
+    wait: Wait
+    log: Any
+    context: Context
+    """Airflow tells by a context variable which task's log a line belongs to."""
+    done: asyncio.Future[End]
+    question: asyncio.Task[None] | None = None
+    alone: bool = False
+    """Whether an answer for many lacked this run, so that it is asked for by itself."""
+
+
+def call_later(seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+    """Have something called on the running event loop after a while."""
+    return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+class StatusPoller:
+    """
+    The waits on one connection and event loop.
+
+    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
+    :param conn_id: the Airflow connection.
+    :param clock: gives the present moment.
+    """
+
+    def __init__(self, system: str, conn_id: str, *, clock: Clock = read_clocks) -> None:
+        self.connection = SharedConnection(system, conn_id, clock=lambda: clock().steady)
+        self._clock = clock
+        self._holding = Holding(tries_zero=True)
+        self._crowd = Crowd()
+        self._queue: DueQueue[_Waiting] = DueQueue()
+        self._shared = SharedQuestion(conn_id)
+        self._questions: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet_until = 0.0
+
+    async def wait_for(self, policy: WaitPolicy, *, execution_id: str, log: Any) -> End:
+        """
+        Wait for a run.
+
+        :param policy: what was set for the wait.
+        :param execution_id: the run.
+        :param log: takes what is noted on the way.
+        :returns: how the wait ended; cancelling it has no effect on the run.
+        """
+        began = self._clock()
+        wait = Wait(policy, execution_id=execution_id, began=began, holding=self._holding)
+        done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        place = Place(item=_Waiting(wait=wait, log=log, context=copy_context(), done=done))
+        self._crowd.join(policy.poll_interval)
+        self._queue.put(place, began.steady)
+        self._ask_who_is_due()
+        try:
+            return await done
+        finally:
+            self._queue.remove(place)
+            self._crowd.leave(policy.poll_interval)
+            if place.item.question is not None:
+                place.item.question.cancel()
+
+    async def close(self) -> None:
+        """Stop asking and close the connection; called when nobody waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for question in self._questions:
+            question.cancel()
+        await self.connection.close()
+
+    @property
+    def _connections(self) -> int:
+        settings = self.connection.settings
+        return settings.max_connections if settings else DEFAULT_CONNECTIONS
+
+    @property
+    def _shares(self) -> bool:
+        """Whether one question asks for many runs at present."""
+        settings = self.connection.settings
+        wished = settings is not None and settings.batch_status and self._crowd.count > self._connections
+        return wished and self._shared.works
+
+    @property
+    def _least_pause(self) -> float:
+        """Seconds between two questions about one run, as far as the number of waits goes."""
+        if self._shares:
+            return self._crowd.shared_pause * self._crowd.pages
+        return self._crowd.least_pause(self._connections)
+
+    def _ask_who_is_due(self) -> None:
+        """Begin the questions that are due and may be begun, and come back when the next one is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock()
+        while len(self._questions) < self._connections and (place := self._queue.first()) is not None:
+            due = max(place.due, self._quiet_until)
+            is_shared = self._shares and not place.item.alone and place.item.wait.remaining(now) > 0
+            if is_shared:
+                due = max(due, self._shared.next_at)
+            if due > now.steady:
+                self._timer = call_later(due - now.steady, self._ask_who_is_due)
+                return
+            if is_shared:
+                self._shared.next_at = now.steady + self._crowd.shared_pause
+                places = self._take_many(now)
+                self._begin(self._look_at_many(places), context=copy_context(), places=places)
+            else:
+                self._queue.remove(place)
+                context = place.item.context
+                place.item.question = self._begin(self._look(place), context=context, places=[place])
+
+    def _take_many(self, now: Moment) -> list[Place[_Waiting]]:
+        """Take out the places that one question can ask for, in the order in which they are due."""
+        taken = list(self._queue.take(PAGE))
+        asked_alone = [place for place in taken if place.item.alone]
+        for place in asked_alone:
+            self._queue.put(place, now.steady)
+        return [place for place in taken if not place.item.alone]
+
+    def _begin(
+        self, question: Coroutine[Any, Any, None], *, context: Context, places: Sequence[Place[_Waiting]]
+    ) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(question, context=context)
+        self._questions.add(task)
+        task.add_done_callback(partial(self._answered, places))
+        return task
+
+    def _answered(self, places: Sequence[Place[_Waiting]], task: asyncio.Task[None]) -> None:
+        """Go on after a question; one that failed unforeseen ends its waits with its error."""
+        self._questions.discard(task)
+        error = None if task.cancelled() else task.exception()
+        for place in places:
+            place.item.question = None
+            if task.cancelled():
+                place.item.done.cancel()
+            elif error is not None and not place.item.done.done():
+                place.item.done.set_exception(error)
+        self._ask_who_is_due()
+
+    async def _look(self, place: Place[_Waiting]) -> None:
+        """Ask for one run."""
+        wait = place.item.wait
+        asked, hold = self._clock(), None
+        seen: RunSnapshot | PollFailure
+        try:
+            async with self.connection.use() as hook:
+                asked = self._clock()
+                hold = wait.next_hold(asked, longest=self._longest_hold)
+                exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
+                seen = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
+        except LOOK_ERRORS as error:
+            seen = failure_of(error)
+        place.item.alone = False
+        self._settle(place, seen, asked=asked, hold=hold)
+
+    async def _look_at_many(self, places: Sequence[Place[_Waiting]]) -> None:
+        """Ask for many runs at once; those that the answer lacks are asked for by themselves."""
+        asked = self._clock()
+        # Several tasks may wait for the same run.
+        execution_ids = dict.fromkeys(place.item.wait.execution_id for place in places)
+        answer = await self._shared.ask(self.connection, list(execution_ids))
+        for place in places:
+            if place.item.done.done():
+                continue
+            seen = answer if isinstance(answer, PollFailure) else answer.get(place.item.wait.execution_id)
+            if seen is None:
+                place.item.alone = True
+                self._queue.put(place, self._clock().steady)
+            else:
+                place.item.context.run(self._settle, place, seen, asked=asked, hold=0.0)
+
+    @property
+    def _longest_hold(self) -> float:
+        """Seconds for which the service may hold an answer at present."""
+        settings = self.connection.settings
+        wished = settings.long_poll_seconds if settings else 0.0
+        return min(wished, self._crowd.longest_hold(self._connections))
+
+    def _settle(
+        self, place: Place[_Waiting], seen: RunSnapshot | PollFailure, *, asked: Moment, hold: float | None
+    ) -> None:
+        """Do what the wait decides after a look."""
+        waiting, now = place.item, self._clock()
+        least_pause = self._least_pause
+        decision = decide(waiting.wait, seen, asked=asked, hold=hold, now=now, least_pause=least_pause)
+        write_notes(waiting.log, decision.notes)
+        if isinstance(decision, End):
+            waiting.done.set_result(decision)
+            return
+        if decision.refresh:
+            self.connection.doubt(asked=asked.steady)
+        if isinstance(seen, PollFailure) and seen.retry_after is not None:
+            # A limit of requests holds for all that is asked with the same key.
+            quiet = min(seen.retry_after, LONGEST_RETRY_AFTER)
+            self._quiet_until = max(self._quiet_until, now.steady + quiet)
+        self._queue.put(place, now.steady + decision.seconds)
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class _Shared:
+    poller: StatusPoller
+    users: int = 0
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_poller(system: str, conn_id: str) -> AsyncIterator[StatusPoller]:
+    """
+    Lend the poller of a connection on the running event loop; the last one to give it back closes it.
+
+    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
+    :param conn_id: the Airflow connection.
+    """
+    pollers = _shared.setdefault(asyncio.get_running_loop(), {})
+    key = (system, conn_id)
+    shared = pollers.setdefault(key, _Shared(poller=StatusPoller(system, conn_id)))
+    shared.users += 1
+    try:
+        yield shared.poller
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del pollers[key]
+            await shared.poller.close()

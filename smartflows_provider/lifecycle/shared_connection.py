@@ -1,0 +1,138 @@
+"""One connection's client, shared by everything on an event loop that uses it.
+
+Looking a connection up is a round trip to Airflow, and a client is a pool of TLS sessions; thousands of waits
+need both once. A key may be rotated meanwhile, or the host changed: then the client is replaced, and what is
+under way on the old one ends there. Invariants: the connection is looked up by one at a time; a look-up that
+fails takes nothing away unless the service has refused what was known; a client is closed when nothing uses
+it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from smartflows_provider.exceptions import FlowException
+from smartflows_provider.lifecycle.systems import hook_for
+
+if TYPE_CHECKING:
+    from smartflows_provider.hooks.base import FlowSystemHook
+    from smartflows_provider.transport.settings import ClientSettings
+
+log = logging.getLogger(__name__)
+
+READ_AGAIN = 300.0
+"""Seconds after which a connection that works is looked up again, for what somebody may have changed in
+it."""
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class _Client:
+    hook: FlowSystemHook
+    settings: ClientSettings
+    users: int = 0
+    retired: bool = False
+
+    async def close_if_idle(self) -> None:
+        if self.retired and not self.users:
+            await self.hook.aclose()
+
+
+class SharedConnection:
+    """
+    A connection on one event loop.
+
+    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
+    :param conn_id: the Airflow connection.
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(self, system: str, conn_id: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._system = system
+        self._conn_id = conn_id
+        self._clock = clock
+        self._looking_up = asyncio.Lock()
+        self._client: _Client | None = None
+        self._read_at = -float("inf")
+        self._doubted = False
+        self._look_ups = 0
+
+    @property
+    def settings(self) -> ClientSettings | None:
+        """How the service is reached; None before the first look-up."""
+        return self._client.settings if self._client else None
+
+    def doubt(self, *, asked: float) -> None:
+        """
+        Have the connection looked up again before it is used, because the service has refused the key.
+
+        :param asked: when the refused question left; a look-up since then has taken that in.
+        """
+        if asked >= self._read_at:
+            self._doubted = True
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[FlowSystemHook]:
+        """
+        Lend the hook; its async client is shared and stays open for as long as somebody uses it.
+
+        :raises FlowConfigurationError: if the connection is missing or unusable; no retry helps.
+        :raises FlowConnectionError: if Airflow could not be asked for it; a retry helps.
+        """
+        client = await self._current()
+        client.users += 1
+        try:
+            yield client.hook
+        finally:
+            client.users -= 1
+            await client.close_if_idle()
+
+    async def close(self) -> None:
+        """Close the client as soon as nothing uses it."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.retired = True
+            await client.close_if_idle()
+
+    async def _current(self) -> _Client:
+        client = self._client
+        fresh = self._clock() - self._read_at < READ_AGAIN
+        if client is not None and not self._doubted and (fresh or self._looking_up.locked()):
+            return client
+        seen = self._look_ups
+        async with self._looking_up:
+            if self._client is not None and self._look_ups != seen:
+                # Another has done so meanwhile.
+                return self._client
+            return await self._look_up()
+
+    async def _look_up(self) -> _Client:
+        client, began = self._client, self._clock()
+        hook = hook_for(self._system, self._conn_id)
+        try:
+            settings = await hook.asettings()
+        except FlowException as error:
+            if client is None or self._doubted:
+                raise
+            log.warning("The connection %s goes on as it was known: %s", self._conn_id, error)
+            self._noted(began)
+            return client
+        self._noted(began)
+        self._doubted = False
+        if client is not None and settings == client.settings:
+            return client
+        self._client = _Client(hook=hook, settings=settings)
+        if client is not None:
+            log.info("The connection %s was changed; going on with what it is now.", self._conn_id)
+            client.retired = True
+            await client.close_if_idle()
+        return self._client
+
+    def _noted(self, began: float) -> None:
+        self._read_at = began
+        self._look_ups += 1

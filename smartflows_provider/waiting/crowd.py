@@ -1,0 +1,125 @@
+"""How waits that share a connection share it: who is asked next, how long an answer may be held, how often.
+
+As long as each wait can have a connection of its own, the service may hold every answer. Beyond that a hold
+keeps others waiting, so it shrinks until each wait is asked once per its poll interval; where it would become
+too short to be worth anything, nothing is held and a few questions per second go round. Invariants: nothing
+here asks or sleeps, and no wait passes another one that is due earlier.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+SHARE = 0.8
+"""Part of the connections' time that held answers may take, so that all are asked in time."""
+PAGE = 500
+"""Runs that one shared question asks for at most."""
+QUESTIONS_PER_INTERVAL = 10.5
+"""Shared questions per poll interval, unless there are too many runs for so few."""
+
+
+@dataclass(kw_only=True)
+class Crowd:
+    """The waits on one connection, as numbers."""
+
+    count: int = 0
+    """How many there are."""
+    demand: float = 0.0
+    """Questions per second that they ask for at least: one each per poll interval."""
+
+    def join(self, poll_interval: float) -> None:
+        """Count a wait in."""
+        self.count += 1
+        self.demand += 1 / poll_interval
+
+    def leave(self, poll_interval: float) -> None:
+        """Count a wait out."""
+        self.count -= 1
+        self.demand = self.demand - 1 / poll_interval if self.count else 0.0
+
+    def longest_hold(self, connections: int) -> float:
+        """
+        Return the seconds for which one answer may be held without keeping others waiting for too long.
+
+        :param connections: how many questions can be under way at once.
+        """
+        return math.inf if self.count <= connections else SHARE * connections / self.demand
+
+    def least_pause(self, connections: int) -> float:
+        """
+        Return the seconds between two questions about one run that are not held.
+
+        It makes one per second and connection.
+
+        :param connections: how many questions can be under way at once.
+        """
+        return self.count / connections
+
+    @property
+    def shared_pause(self) -> float:
+        """Seconds between two questions that ask for many runs at once."""
+        interval = self.count / self.demand
+        return interval / max(QUESTIONS_PER_INTERVAL, self.pages / 0.95)
+
+    @property
+    def pages(self) -> int:
+        """How many shared questions it takes to ask for all."""
+        return math.ceil(self.count / PAGE)
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class Place(Generic[T]):
+    """A place in a queue."""
+
+    item: T
+    due: float = math.inf
+    """Seconds by the steady clock; infinite for one that is not in the queue."""
+
+
+@dataclass(order=True, slots=True)
+class _Ticket(Generic[T]):
+    due: float
+    number: int
+    place: Place[T] = field(compare=False)
+
+
+class DueQueue(Generic[T]):
+    """Places in the order in which they are due; the first to come is served first."""
+
+    def __init__(self) -> None:
+        self._tickets: list[_Ticket[T]] = []
+        self._number = 0
+
+    def put(self, place: Place[T], due: float) -> None:
+        """Put a place into the queue, or move it to another moment."""
+        place.due = due
+        self._number += 1
+        heapq.heappush(self._tickets, _Ticket(due, self._number, place))
+
+    def remove(self, place: Place[T]) -> None:
+        """Take a place out, wherever it is."""
+        place.due = math.inf
+
+    def first(self) -> Place[T] | None:
+        """Return the place that is due first, and leave it there."""
+        while self._tickets:
+            ticket = self._tickets[0]
+            if ticket.due == ticket.place.due:
+                return ticket.place
+            heapq.heappop(self._tickets)
+        return None
+
+    def take(self, most: int) -> Iterator[Place[T]]:
+        """Take out the places that are due first, due already or not."""
+        for _ in range(most):
+            place = self.first()
+            if place is None:
+                return
+            self.remove(place)
+            yield place
