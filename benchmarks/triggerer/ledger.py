@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 _FIRED = re.compile(r'"Trigger fired event"')
-_STATES = "SELECT map_index, state, next_method, next_kwargs, scheduled_dttm FROM task_instance WHERE map_index > ?"
+_STATES = (
+    "SELECT map_index, state, next_method, next_kwargs, scheduled_dttm FROM task_instance WHERE map_index > ?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,9 @@ def read(database: Path, *, first: int) -> Ledger:
 
 def fired(logs: Path) -> int:
     """Return how many events the triggers' logs tell of."""
-    return sum(len(_FIRED.findall(file.read_text(errors="replace"))) for file in logs.rglob("*.trigger.*.log"))
+    return sum(
+        len(_FIRED.findall(file.read_text(errors="replace"))) for file in logs.rglob("*.trigger.*.log")
+    )
 
 
 def _event(arguments: str) -> Mapping[str, Any]:
