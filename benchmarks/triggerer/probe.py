@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,9 @@ class LoopProbe(BaseTrigger):
         file = Path(self.path)
         while file.exists():
             second = await self._second()
-            with file.open("a") as told:
+            # A file that is gone by now is not made again.
+            with suppress(FileNotFoundError), file.open("r+") as told:
+                told.seek(0, SEEK_END)
                 told.write(f"{second.moment} {second.block} {second.triggers}\n")
         yield TriggerEvent({})
 
