@@ -38,6 +38,8 @@ def main() -> int:
         if given.page and given.runs >= LEAST_RUNS and given.scale == 1:
             told = block(sheet, command=f'make bench ROWS="{name}"', packages=GROUPS[name].packages)
             given.page.write_text(with_block(given.page.read_text(), name, told))
+            if sheet.draw is not None:
+                sheet.draw(given.page.parent)
     print("\n".join(["Missed:", *missed] if missed else ["All goals were reached."]))
     return 1 if missed else 0
 

@@ -12,6 +12,8 @@ from benchmarks import output, parse, payload
 from benchmarks.comparison import Row, measure
 from benchmarks.sheet import Sheet
 from benchmarks.table import sheet_of
+from benchmarks.waits import growth, waiting
+from benchmarks.waits.contenders import CONTENDERS
 
 Tell: TypeAlias = Callable[[str], None]
 """Takes a line of progress."""
@@ -51,4 +53,8 @@ GROUPS = {
     "payload": Group(measure=beside(payload.rows), packages=["lxml", "xmlschema"]),
     "output": Group(measure=beside(output.rows), packages=["requests", "urllib3", "universal-pathlib"]),
     "parse": Group(measure=parse.sheet, packages=["apache-airflow"]),
+    "waiting": Group(
+        measure=waiting.sheet, packages=["apache-airflow", *(each.package for each in CONTENDERS.values())]
+    ),
+    "growth": Group(measure=growth.sheet, packages=["apache-airflow", "aiohttp"]),
 }

@@ -6,8 +6,9 @@ measured for. Invariant: a goal is judged by the median; a margin widens it, unl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from benchmarks.comparison import Figure
@@ -29,6 +30,8 @@ class Sheet:
     judged: Sequence[Judged]
     runs: int
     """How many runs stand behind each figure."""
+    draw: Callable[[Path], None] | None = None
+    """Writes the picture that the page shows beside the table into a folder."""
 
     def missed(self, *, margin: float = 1.0) -> list[str]:
         """

@@ -16,7 +16,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from benchmarks.waits.answers import execution_id, final_status
 
@@ -276,4 +275,4 @@ def connection_variable(contender: Contender, *, host: str, port: int, extra: Ma
 
 def address(host: str, port: int) -> str:
     """Return the address of a service."""
-    return f"https://{quote(host)}:{port}"
+    return f"https://{host}:{port}"

@@ -21,14 +21,12 @@ from benchmarks.waits.driver import Step
 from benchmarks.waits.proxy import resetting
 from benchmarks.waits.server import serving
 from benchmarks.waits.starts import MADE, NOTHING, OPEN
-from benchmarks.waits.trial import HOST, Endings, Trial, carry_out, environment
+from benchmarks.waits.trial import HOST, Endings, Outcome, Trial, environment
 from benchmarks.work import ROOT
 from tests.support.loopback_certificates import Certificates
 
 _BEGIN = 2.0
 """Seconds over which the waits begin, and before which no run ends."""
-_REST = 10.0
-"""Seconds for the last events to come, beyond two intervals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,9 @@ class Sizes:
     waits: int
     interval: float
     seconds: float
-    """How long waits go on."""
+    """By which all runs have ended."""
+    rest: float
+    """Seconds for the last events to come."""
     starts: int
 
 
@@ -55,16 +55,46 @@ class Found:
     resets: int
 
 
-def measure(sizes: Sizes, certificates: Certificates, *, seed: str) -> Found:
-    """Let waits and starts pass through the proxy."""
-    bad_events, resets_of_waits = _waits(sizes, certificates, seed)
-    told, made, resets_of_starts = _starts(sizes, certificates, seed)
+@dataclass(kw_only=True)
+class Waits:
+    """Waits through a proxy, as a trial that can run beside others."""
+
+    sizes: Sizes
+    seed: str
+    resets: int = 0
+    """Exchanges that were reset, once the trial is over."""
+
+    def trial(self) -> Trial:
+        """Return the trial."""
+        sizes = self.sizes
+        return Trial(
+            contender=OURS,
+            steps=[Step(waits=sizes.waits, ramp=_BEGIN, rest=sizes.seconds + sizes.rest)],
+            interval=sizes.interval,
+            endings=Endings(count=sizes.waits, first=_BEGIN, last=_BEGIN + sizes.seconds),
+            way=self._through,
+        )
+
+    @contextmanager
+    def _through(self, port: int) -> Iterator[int]:
+        with resetting(port, seed=self.seed) as proxy:
+            yield proxy.port
+            self.resets = proxy.resets()
+
+
+def measure(waits: Waits, outcome: Outcome, certificates: Certificates) -> Found:
+    """
+    Return what became of the waits, and let starts pass through a proxy as well.
+
+    :param outcome: of the waits' trial.
+    """
+    told, made, resets = _starts(waits.sizes, certificates, waits.seed)
     return Found(
-        sizes=sizes,
-        bad_events=bad_events,
+        sizes=waits.sizes,
+        bad_events=len(outcome.lost) + len(outcome.wrong),
         bad_starts=sum(is_bad(answer, made.get(marker, ())) for marker, answer in told.items()),
         open_starts=sum(answer[0] == OPEN for answer in told.values()),
-        resets=resets_of_waits + resets_of_starts,
+        resets=waits.resets + resets,
     )
 
 
@@ -79,27 +109,6 @@ def is_bad(told: Sequence[str], made: Sequence[str]) -> bool:
     if what == MADE:
         return list(made) != [execution_id]
     return len(made) > (0 if what == NOTHING else 1)
-
-
-def _waits(sizes: Sizes, certificates: Certificates, seed: str) -> tuple[int, int]:
-    """Return how many events were lost, doubled or wrong, and how many exchanges were reset."""
-    resets = []
-
-    @contextmanager
-    def through_proxy(port: int) -> Iterator[int]:
-        with resetting(port, seed=seed) as proxy:
-            yield proxy.port
-            resets.append(proxy.resets())
-
-    trial = Trial(
-        contender=OURS,
-        steps=[Step(waits=sizes.waits, ramp=_BEGIN, rest=sizes.seconds + 2 * sizes.interval + _REST)],
-        interval=sizes.interval,
-        endings=Endings(count=sizes.waits, first=_BEGIN, last=_BEGIN + sizes.seconds),
-        way=through_proxy,
-    )
-    (outcome,) = carry_out([trial], certificates, seed=seed)
-    return len(outcome.lost) + len(outcome.wrong), resets[0]
 
 
 def _starts(
