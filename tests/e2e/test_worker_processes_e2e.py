@@ -1,4 +1,4 @@
-"""How many worker processes a real Airflow starts for deferred runs and sensors, and what comes of both ways."""
+"""The worker processes that a real Airflow starts for deferred runs and sensors, and what comes of both ways."""
 
 from __future__ import annotations
 
