@@ -1,4 +1,4 @@
-"""The worker processes that a real Airflow starts for deferred runs and sensors, and what comes of both ways."""
+"""The worker processes of a real Airflow for deferred runs and sensors, and what comes of both ways."""
 
 from __future__ import annotations
 

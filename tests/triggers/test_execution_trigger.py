@@ -84,6 +84,7 @@ def test_every_argument_comes_back_out_of_the_row() -> None:
         "cancel_for_person": True,
         "keep_on_clear": True,
         "owns_run": False,
+        "ending": {"returns": "status", "on_warning": "fail"},
         "schema_version": 1,
     }
     made = FlowExecutionTrigger(**given)

@@ -45,9 +45,9 @@ def read(*found: Any) -> list[str]:
 
 with DAG("runs", schedule=None):
     runs = [run_flow(f"run_{number}") for number in range(RUNS)]
-    mapped = SmartFlowsRunFlowOperator.partial(
-        task_id="mapped", deferrable=True, poll_interval=1.0
-    ).expand(flow=["Quick"] * 2)
+    mapped = SmartFlowsRunFlowOperator.partial(task_id="mapped", deferrable=True, poll_interval=1.0).expand(
+        flow=["Quick"] * 2
+    )
     kept = run_flow("resumed", resume_on_worker=True)
     called = run_flow("called_back", on_success_callback=marks_a_callback)
     read(runs[0].output, kept.output)
