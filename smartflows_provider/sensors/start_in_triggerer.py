@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
 
 from smartflows_provider.lifecycle.worker_needs import end_needs_worker, start_needs_worker
@@ -72,6 +73,9 @@ def starts_in_triggerer(sensor: SmartFlowsExecutionSensor) -> bool:
 def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
     """Return what the sensor starts with in the triggerer; None where it starts on a worker."""
     if not AIRFLOW_V_3_3_PLUS or not sensor.deferrable or sensor.resume_on_worker:
+        return None
+    if conf.getboolean("triggerer", "queues_enabled", fallback=False):
+        # A start in the triggerer has no queue, so that perhaps no triggerer would take it.
         return None
     execution_id, conn_id = _template(sensor.execution_id), _template(sensor.smart_flows_conn_id)
     limit = time_limit(sensor)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from smartflows_provider.exceptions import FlowException
@@ -133,6 +134,9 @@ class SensorStartTrigger(BaseTrigger):
         async with hook_for(self.system, conn_id) as hook:
             text_argument(execution_id, "execution_id", where=hook.identity())
             url = await cast("Any", hook).aexecution_url(execution_id)
+        if self.task_instance.try_number > 1:
+            # A worker's start removes what an earlier attempt has left.
+            await asyncio.to_thread(task.forget, BaseXCom.XCOM_RETURN_KEY)
         await asyncio.to_thread(task.push, EXECUTION_URL_KEY, url)
         waiting = FlowExecutionTrigger(
             system=self.system,
