@@ -124,8 +124,9 @@ class SensorStartTrigger(BaseTrigger):
             yield event
 
     async def _start(self) -> FlowExecutionTrigger:
-        task, context = TaskIdentity.of(self.task_instance), self._context
-        if task is None or context is None:
+        task_instance, context = self.task_instance, self._context
+        task = TaskIdentity.of(task_instance)
+        if task is None or task_instance is None or context is None:
             raise NotRenderedError("the trigger knows of no task")
         listened = await asyncio.to_thread(listened_to)
         if listened:
@@ -134,7 +135,7 @@ class SensorStartTrigger(BaseTrigger):
         async with hook_for(self.system, conn_id) as hook:
             text_argument(execution_id, "execution_id", where=hook.identity())
             url = await cast("Any", hook).aexecution_url(execution_id)
-        if self.task_instance.try_number > 1:
+        if task_instance.try_number > 1:
             # A worker's start removes what an earlier attempt has left.
             await asyncio.to_thread(task.forget, BaseXCom.XCOM_RETURN_KEY)
         await asyncio.to_thread(task.push, EXECUTION_URL_KEY, url)
@@ -151,7 +152,7 @@ class SensorStartTrigger(BaseTrigger):
             owns_run=False,
             ending=Ending(returns="status", on_warning=self.on_warning).as_dict() if self.ends_here else None,
         )
-        waiting.task_instance = self.task_instance
+        waiting.task_instance = task_instance
         return waiting
 
     @property
