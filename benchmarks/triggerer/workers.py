@@ -1,18 +1,18 @@
 """How many worker processes whole DAGs take on a real Airflow, and what their triggers cost the triggerer.
 
-Why this module exists: a task that waits in the triggerer takes a worker process to begin and another to go on,
-unless the triggerer can do that too.
+Why this module exists: a task that waits in the triggerer takes a worker process to begin and another to go
+on, unless the triggerer can do that too.
 
-Invariants: all tasks of a DAG wait at the same time before the first execution ends; the processes are counted by
-the events that Airflow keeps of each process that reports a task as running, so that none is estimated; what is
-compared runs on the same Airflow.
+Invariants: all tasks of a DAG wait at the same time before the first execution ends; the processes are counted
+by the events that Airflow keeps of each process that reports a task as running, so that none is estimated; what
+is compared runs on the same Airflow.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +83,7 @@ class Observed:
     taken: TriggererTaken
 
 
-def observe(kinds: list[Kind], folder: Path, *, tasks: int, tell: Callable[[str], None]) -> Observed:
+def observe(kinds: Sequence[Kind], folder: Path, *, tasks: int, tell: Callable[[str], None]) -> Observed:
     """
     Run DAGs one after the other on a real Airflow.
 
@@ -114,16 +114,17 @@ def observe(kinds: list[Kind], folder: Path, *, tasks: int, tell: Callable[[str]
         for dag_id in (PROBE_DAG, *(kind.dag_id for kind in kinds)):
             airflow.wait_for_dag(dag_id)
         with watching(processes.pid_of("triggerer")) as taken, _probing(airflow, file):
-            return Observed(
-                used={kind.dag_id: _use(kind, airflow, service, file, tasks, tell) for kind in kinds},
-                taken=taken,
-            )
+            used = {}
+            for kind in kinds:
+                used[kind.dag_id] = _use(kind, airflow, service, file=file, tasks=tasks)
+                tell(f"{used[kind.dag_id].processes} worker processes for {tasks} tasks of {kind.dag_id}")
+        return Observed(used=used, taken=taken)
 
 
 _STEP = {"kind": "work", "message": "Working", "duration": LONG}
 
 
-def _plan(kinds: list[Kind], file: Path, tasks: int) -> dict[str, Any]:
+def _plan(kinds: Sequence[Kind], file: Path, tasks: int) -> dict[str, Any]:
     return {
         "dags": {kind.dag_id: {"kind": kind.kind, "arguments": dict(kind.arguments)} for kind in kinds},
         "execution_ids": [f"{{{{ dag_run.conf['execution_ids'][{number}] }}}}" for number in range(tasks)],
@@ -148,9 +149,7 @@ def _probing(airflow: AirflowStack, file: Path) -> Iterator[None]:
     )
 
 
-def _use(
-    kind: Kind, airflow: AirflowStack, service: DevServer, file: Path, tasks: int, tell: Callable[[str], None]
-) -> Used:
+def _use(kind: Kind, airflow: AirflowStack, service: DevServer, *, file: Path, tasks: int) -> Used:
     started = [_start(service) for _ in range(tasks)] if kind.kind == "sensors" else []
     began = monotonic()
     run_id = airflow.rest.trigger(kind.dag_id, conf={"execution_ids": started})
@@ -168,7 +167,7 @@ def _use(
     )
     ended = monotonic()
     events = airflow.rest.event_log(kind.dag_id, run_id)
-    used = Used(
+    return Used(
         tasks=tasks,
         succeeded=_states(airflow, kind.dag_id).get("success", 0),
         processes=sum(event["event"] == "running" for event in events),
@@ -176,8 +175,6 @@ def _use(
         ending=ended - wait,
         block=max((each.block for each in probe.read(file) if each.moment >= began), default=0.0),
     )
-    tell(f"{kind.dag_id}: {used.processes} worker processes for {tasks} tasks in {ended - began:.0f} s")
-    return used
 
 
 def _start(service: DevServer) -> str:

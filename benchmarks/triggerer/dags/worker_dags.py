@@ -1,4 +1,4 @@
-"""The DAGs that worker processes are counted of, made from what the benchmark has written beside Airflow's home."""
+"""The DAGs that worker processes are counted of, made from what the benchmark has written."""
 
 from __future__ import annotations
 
