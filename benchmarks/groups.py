@@ -12,6 +12,7 @@ from benchmarks import output, parse, payload
 from benchmarks.comparison import Row, measure
 from benchmarks.sheet import Sheet
 from benchmarks.table import sheet_of
+from benchmarks.triggerer import report as triggerer
 from benchmarks.waits import growth, waiting
 from benchmarks.waits.contenders import CONTENDERS
 
@@ -52,6 +53,8 @@ def beside(rows: Callable[[Path, float], AbstractContextManager[Sequence[Row]]])
 GROUPS = {
     "payload": Group(measure=beside(payload.rows), packages=["lxml", "xmlschema"]),
     "output": Group(measure=beside(output.rows), packages=["requests", "urllib3", "universal-pathlib"]),
+    "triggerer": Group(measure=triggerer.crowd_sheet, packages=["apache-airflow", "aiohttp"]),
+    "workers": Group(measure=triggerer.workers_sheet, packages=["apache-airflow"]),
     "parse": Group(measure=parse.sheet, packages=["apache-airflow"]),
     "waiting": Group(
         measure=waiting.sheet, packages=["apache-airflow", *(each.package for each in CONTENDERS.values())]

@@ -1,7 +1,7 @@
 """What became of the deferred tasks, as the database and the triggers' logs tell.
 
-Why this module exists: that no wait is lost, and none ends twice, is read from Airflow's own records. It reads
-SQLite itself, because Airflow's models take settings with them.
+Why this module exists: that no wait is lost, and none ends twice, is read from Airflow's own records. It
+reads SQLite itself, because Airflow's models take settings with them.
 
 Invariants: nothing is written; a task that goes on has the event of its own execution, and nothing but that.
 """
@@ -9,7 +9,6 @@ Invariants: nothing is written; a task that goes on has the event of its own exe
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-_FIRED = re.compile(r'"Trigger fired event"')
+_FIRED = '"Trigger fired event"'
 _STATES = (
     "SELECT map_index, state, next_method, next_kwargs, scheduled_dttm FROM task_instance WHERE map_index > ?"
 )
@@ -68,11 +67,12 @@ def read(database: Path, *, first: int) -> Ledger:
     return Ledger(waiting=waiting, ended=ended, other=other)
 
 
-def fired(logs: Path) -> int:
-    """Return how many events the triggers' logs tell of."""
-    return sum(
-        len(_FIRED.findall(file.read_text(errors="replace"))) for file in logs.rglob("*.trigger.*.log")
-    )
+def fired_again(logs: Path) -> int:
+    """Return for how many tasks the triggers' logs tell of more than one event."""
+    fired = Counter[Path]()
+    for file in logs.rglob("*.trigger.*.log"):
+        fired[file.parent] += file.read_text(errors="replace").count(_FIRED)
+    return sum(count > 1 for count in fired.values())
 
 
 def _event(arguments: str) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """A trigger that tells for how long the triggerer's loop stands still, and how many triggers run in it.
 
-Why this module exists: Airflow's own watchdog only tells of blocks over a threshold, and only in its log. A trigger
-is on the loop itself, so what it measures is what every other trigger suffers.
+Why this module exists: Airflow's own watchdog only tells of blocks over a threshold, and only in its log. A
+trigger is on the loop itself, so what it measures is what every other trigger suffers.
 
 Invariant: it ends by itself only when its file is gone; it writes a line per second and nothing else.
 """
@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,19 @@ class LoopProbe(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the file is gone."""
-        file = Path(self.path)
-        while file.exists():
-            second = await self._second()
-            with file.open("a") as told:
-                told.write(f"{second.moment} {second.block} {second.triggers}\n")
+        while self._tell(await self._second()):
+            pass
         yield TriggerEvent({})
+
+    def _tell(self, second: Second) -> bool:
+        """Write a line, and return whether the file was there; one that is gone is not made again."""
+        try:
+            with Path(self.path).open("r+") as told:
+                told.seek(0, SEEK_END)
+                told.write(f"{second.moment} {second.block} {second.triggers}\n")
+        except FileNotFoundError:
+            return False
+        return True
 
     async def _second(self) -> Second:
         began, block = time.monotonic(), 0.0

@@ -1,10 +1,11 @@
 """Writes deferred tasks straight into Airflow's database, with Airflow's own models.
 
-Why this module exists: ten thousand tasks that defer one after the other take hours of worker time, and only what
-comes after that is measured. It is a program of its own, because Airflow reads its settings when it is imported.
+Why this module exists: ten thousand tasks that defer one after the other take hours of worker time, and only
+what comes after that is measured. It is a program of its own, because Airflow reads its settings when it is
+imported.
 
-Invariants: rows are as Airflow's API writes them when a task defers, the arguments of triggers as plain JSON; the
-tasks are instances of one mapped task, so that reading their DAG costs Airflow as little as it can.
+Invariants: rows are as Airflow's API writes them when a task defers, the arguments of triggers as plain JSON;
+the tasks are instances of one mapped task, so that reading their DAG costs Airflow as little as it can.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from airflow._shared.timezones import timezone
 from airflow.models.connection import Connection
@@ -55,7 +56,7 @@ def write(plan: dict[str, Any]) -> None:
     with create_session() as session:
         session.add(Connection(**plan["connection"]))
         version, run = _dag(session)
-        task = run.dag.get_task(TASK)
+        task: Any = run.get_dag().get_task(TASK)
         triggers = [Trigger(classpath=path, kwargs={}) for path, _ in _triggers(plan)]
         for row, (_, arguments) in zip(triggers, _triggers(plan), strict=True):
             row.encrypted_kwargs = json.dumps(arguments)
@@ -101,7 +102,7 @@ def _dag(session: Session) -> tuple[DagVersion, DagRun]:
         run_type=DagRunType.MANUAL,
         triggered_by=DagRunTriggeredByType.TEST,
     )
-    run.dag = cast("Any", SerializedDagModel.get_dag(DAG_ID, session=session))
+    run.dag = SerializedDagModel.get_dag(DAG_ID, session=session)
     run.created_dag_version = version
     session.add(run)
     session.flush()

@@ -1,7 +1,7 @@
 """What a program takes, seen from outside: time of the processor, memory, open files.
 
-Invariants: what is looked at is a program and its descendants, as they are at each look; the highest is of one
-look, so no sum of peaks that never met; the time of processes that have ended since a look is kept.
+Invariants: what is looked at is a program and its descendants, as they are at each look; the highest is of
+one look, so no sum of peaks that never met; the time of processes that have ended since a look is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Taken:
     """What some processes have taken so far."""
 
     memory: int = 0
-    """Bytes at the highest, that no other process shares where the system tells, else with what is shared."""
+    """Bytes at the highest, what is shared with other processes included."""
     files: int = 0
     """Open files and connections at the most."""
     connections: int = 0
