@@ -44,6 +44,10 @@ class _Waiting:
     """Whether an answer for many lacked this run, so that it is asked for by itself."""
 
 
+TOGETHER = 0.05
+"""Seconds; questions that fall due so close to each other are asked together."""
+
+
 def call_later(seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
     """Have something called on the running event loop after a while."""
     return asyncio.get_running_loop().call_later(seconds, callback)
@@ -67,7 +71,7 @@ class StatusPoller:
         self._shared = SharedQuestion(conn_id)
         self._questions: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._quiet_until = 0.0
+        self._timer_at = self._woken_at = self._quiet_until = 0.0
 
     async def wait_for(self, policy: WaitPolicy, *, execution_id: str, log: Any) -> End:
         """
@@ -83,8 +87,7 @@ class StatusPoller:
         done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         place = Place(item=_Waiting(wait=wait, log=log, context=copy_context(), done=done))
         self._crowd.join(policy.poll_interval)
-        self._queue.put(place, began.steady)
-        self._ask_who_is_due()
+        self._put(place, due=began.steady, now=began)
         try:
             return await done
         finally:
@@ -120,19 +123,41 @@ class StatusPoller:
             return self._crowd.shared_pause * self._crowd.pages
         return self._crowd.least_pause(self._connections)
 
+    def _put(self, place: Place[_Waiting], *, due: float, now: Moment) -> None:
+        """Put a place into the queue, and see to it that it is asked for when it is due."""
+        self._queue.put(place, due)
+        self._wake_at(due, now=now.steady)
+
+    def _wake_at(self, due: float, *, now: float) -> None:
+        """
+        Look at a moment who is due, or a little later: what falls due within moments is asked together.
+
+        A process that is woken for each question by itself spends more on waking than on asking.
+        """
+        at = max(due, self._woken_at + TOGETHER)
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_at = call_later(max(at - now, 0.0), self._ask_who_is_due), at
+
     def _ask_who_is_due(self) -> None:
         """Begin the questions that are due and may be begun, and come back when the next one is."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now = self._clock()
-        while len(self._questions) < self._connections and (place := self._queue.first()) is not None:
+        self._woken_at = now.steady
+        while (place := self._queue.first()) is not None:
+            if len(self._questions) >= self._connections:
+                # The next answer makes room.
+                return
             due = max(place.due, self._quiet_until)
             is_shared = self._shares and not place.item.alone and place.item.wait.remaining(now) > 0
             if is_shared:
                 due = max(due, self._shared.next_at)
             if due > now.steady:
-                self._timer = call_later(due - now.steady, self._ask_who_is_due)
+                self._wake_at(due, now=now.steady)
                 return
             if is_shared:
                 self._shared.next_at = now.steady + self._crowd.shared_pause
@@ -148,7 +173,7 @@ class StatusPoller:
         taken = list(self._queue.take(PAGE))
         asked_alone = [place for place in taken if place.item.alone]
         for place in asked_alone:
-            self._queue.put(place, now.steady)
+            self._put(place, due=now.steady, now=now)
         return [place for place in taken if not place.item.alone]
 
     def _begin(
@@ -161,6 +186,7 @@ class StatusPoller:
 
     def _answered(self, places: Sequence[Place[_Waiting]], task: asyncio.Task[None]) -> None:
         """Go on after a question; one that failed unforeseen ends its waits with its error."""
+        made_room = len(self._questions) >= self._connections
         self._questions.discard(task)
         error = None if task.cancelled() else task.exception()
         for place in places:
@@ -169,7 +195,8 @@ class StatusPoller:
                 place.item.done.cancel()
             elif error is not None and not place.item.done.done():
                 place.item.done.set_exception(error)
-        self._ask_who_is_due()
+        if made_room:
+            self._ask_who_is_due()
 
     async def _look(self, place: Place[_Waiting]) -> None:
         """Ask for one run."""
@@ -199,7 +226,8 @@ class StatusPoller:
             seen = answer if isinstance(answer, PollFailure) else answer.get(place.item.wait.execution_id)
             if seen is None:
                 place.item.alone = True
-                self._queue.put(place, self._clock().steady)
+                now = self._clock()
+                self._put(place, due=now.steady, now=now)
             else:
                 place.item.context.run(self._settle, place, seen, asked=asked, hold=0.0)
 
@@ -227,7 +255,7 @@ class StatusPoller:
             # A limit of requests holds for all that is asked with the same key.
             quiet = min(seen.retry_after, LONGEST_RETRY_AFTER)
             self._quiet_until = max(self._quiet_until, now.steady + quiet)
-        self._queue.put(place, now.steady + decision.seconds)
+        self._put(place, due=now.steady + decision.seconds, now=now)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

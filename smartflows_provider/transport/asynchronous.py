@@ -10,13 +10,16 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
+from aiohttp.connector import Connection
 from aiohttp.payload import BufferedReaderPayload
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from smartflows_provider.transport.addresses import full_address, proxy_for
@@ -40,6 +43,10 @@ from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
 from smartflows_provider.wire.messages import Exchange, Request, Response
 
 T = TypeVar("T")
+SPARE_CONNECTIONS = 2
+"""Connections beyond ``max_connections``, so that a cancel need not wait for an answer that is held."""
+KEPT_ALIVE = 60.0
+"""Seconds for which an idle connection is kept; making one anew takes many times what a question takes."""
 CHUNK = 256 * 1024
 """Bytes that are taken at most in one go."""
 
@@ -56,7 +63,9 @@ class AsyncClient:
         self.settings = settings
         self.repetition = repetition or Repetition()
         self._tls: ssl.SSLContext | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._proxies: dict[str, str | None] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,9 +77,12 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
 
     async def run(self, exchange: Exchange[T], *, repetition: Repetition | None = None) -> T:
         """
@@ -94,6 +106,8 @@ class AsyncClient:
     async def send(self, request: Request, *, repetition: Repetition | None = None) -> Response:
         """Send one request, again where its repetition rules allow, and return the whole answer."""
         rules = repetition or self.repetition
+        if rules.attempts == 1:
+            return await self._send_once(request)
         response: Response = await rules.asynchronous(request)(self._send_once, request)
         return response
 
@@ -122,6 +136,15 @@ class AsyncClient:
 
     async def _send_once(self, request: Request) -> Response:
         url = full_address(self.settings.url(request.path), request.query)
+        if request.repeatable and request.body is None:
+            # What waits ask all the time, without what only others need.
+            asked = await self._ask(self._shared_session(), request, url, self.settings.auth_headers, None)
+            if isinstance(asked, TransportError):
+                raise asked
+            try:
+                return await self._whole(asked, request)
+            finally:
+                asked.close()
         async with self._open(request, url=url, headers=self.settings.auth_headers) as answer:
             return await self._whole(answer, request)
 
@@ -140,10 +163,11 @@ class AsyncClient:
             else:
                 data = body
             if request.repeatable:
-                self._session = self._session or self._new_session()
-                session = self._session
+                session = self._shared_session(has_body=body is not None)
             else:
-                session = await stack.enter_async_context(self._new_session())
+                connector = self._new_connector()
+                stack.push_async_callback(connector.close)
+                session = await stack.enter_async_context(_new_session(connector, has_body=body is not None))
             answer = await self._ask(session, request, url, headers, data)
             if isinstance(answer, TransportError):
                 raise answer
@@ -160,15 +184,15 @@ class AsyncClient:
     ) -> aiohttp.ClientResponse | TransportError:
         """Return the answer or the failure; as a value, so that the library's error is not chained to it."""
         settings = self.settings
-        proxy = proxy_for(url, settings.proxy)
+        proxy = self._proxy_for(url)
         tls = await self._tls_context(request, url)
         if isinstance(tls, TransportError):
             return tls
         read_limit = self._read_limit(request)
-        way = _Way()
+        way = _Way(seconds=2 * read_limit)
+        _way.set(way)
         try:
-            async with asyncio.timeout(None) as way.limit:
-                way.seconds = 2 * read_limit
+            async with asyncio.timeout(settings.connect_timeout + way.seconds) as way.limit:
                 return await session.request(
                     request.method,
                     URL(url, encoded=True),
@@ -187,10 +211,16 @@ class AsyncClient:
                     ssl=tls,
                     proxy=proxy,
                     allow_redirects=False,
-                    trace_request_ctx=way,
                 )
         except (aiohttp.ClientError, OSError) as error:
             return no_answer(error, request, url=url, stands=way.stands, proxied=proxy is not None)
+
+    def _proxy_for(self, url: str) -> str | None:
+        """Return the proxy that leads to an address; looking it up goes through the whole environment."""
+        origin = "/".join(url.split("/", 3)[:3])
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(url, self.settings.proxy)
+        return self._proxies[origin]
 
     async def _tls_context(self, request: Request, url: str) -> ssl.SSLContext | bool | TransportError:
         """Return the context for https; plain http needs none, and loading one takes a while."""
@@ -205,37 +235,37 @@ class AsyncClient:
                 return unusable_tls(error, request, url=url, files=" and ".join(names))
         return self._tls
 
-    def _new_session(self) -> aiohttp.ClientSession:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_create_end.append(_note_connection)
-        tracing.on_connection_reuseconn.append(_note_connection)
-        tracing.on_request_headers_sent.append(_note_sent)
-        tracing.on_request_chunk_sent.append(_note_sent)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.settings.max_connections),
-            headers={"User-Agent": USER_AGENT},
-            # It would also send credentials from a .netrc file; proxies are looked up in addresses.
-            trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Unpacking is limited in packing, the same for both clients.
-            auto_decompress=False,
-            trace_configs=[tracing],
-        )
+    def _shared_session(self, *, has_body: bool = False) -> aiohttp.ClientSession:
+        """Return the session of repeatable requests; all share one pool of connections."""
+        session = self._sessions.get(has_body)
+        if session is None:
+            self._connector = self._connector or self._new_connector()
+            session = self._sessions[has_body] = _new_session(self._connector, has_body=has_body)
+        return session
+
+    def _new_connector(self) -> aiohttp.TCPConnector:
+        limit = self.settings.max_connections + SPARE_CONNECTIONS
+        return _Connector(limit=limit, keepalive_timeout=KEPT_ALIVE)
 
     async def _whole(self, answer: aiohttp.ClientResponse, request: Request) -> Response:
         limit = self.settings.max_body_bytes
         head = _head(answer, request)
-        parts: list[bytes] = []
-        size = 0
         if (head.announced_size or 0) > limit:
             raise answer_too_large(request, limit)
-        async for chunk in self._chunks(answer, request):
-            size += len(chunk)
-            if size > limit:
-                raise answer_too_large(request, limit)
-            parts.append(chunk)
+        body = _at_hand(answer)
+        if body is None:
+            parts: list[bytes] = []
+            size = 0
+            async for chunk in self._chunks(answer, request):
+                size += len(chunk)
+                if size > limit:
+                    raise answer_too_large(request, limit)
+                parts.append(chunk)
+            body = b"".join(parts)
+        elif len(body) > limit:
+            raise answer_too_large(request, limit)
         answer.release()
-        return self.settings.without_secrets(replace(head, body=b"".join(parts)))
+        return self.settings.without_secrets(replace(head, body=body))
 
     def _read_limit(self, request: Request) -> float:
         """Return the seconds without a byte after which an answer counts as lost."""
@@ -267,26 +297,63 @@ class AsyncClient:
         raise failure
 
 
-@dataclass
+@dataclass(kw_only=True, slots=True)
 class _Way:
     """How far a request has come."""
 
+    seconds: float
+    """How long the head of the answer may take from the last byte sent."""
     stands: bool = False
     """Whether it has a connection, TLS and a proxy's tunnel included."""
-    seconds: float = 0.0
-    """How long the head of the answer may take from the last byte sent."""
     limit: asyncio.Timeout | None = None
     """Ends the request."""
 
 
-async def _note_connection(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.stands = True
+_way: ContextVar[_Way] = ContextVar("smartflows_request_way")
 
 
-async def _note_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    way: _Way = context.trace_request_ctx
+class _Connector(aiohttp.TCPConnector):
+    """Notes that a request has its connection; the library's tracing would cost each request more."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the library's
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        _way.get().stands = True
+        return connection
+
+
+def _new_session(connector: aiohttp.TCPConnector, *, has_body: bool) -> aiohttp.ClientSession:
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_chunk_sent.append(_note_sent)
+    return aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=False,
+        headers={"User-Agent": USER_AGENT},
+        # It would also send credentials from a .netrc file; proxies are looked up in addresses.
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Unpacking is limited in packing, the same for both clients.
+        auto_decompress=False,
+        trace_configs=[tracing] if has_body else None,
+    )
+
+
+async def _note_sent(_: aiohttp.ClientSession, __: SimpleNamespace, ___: object) -> None:
+    way = _way.get()
     if way.limit is not None:
         way.limit.reschedule(asyncio.get_running_loop().time() + way.seconds)
+
+
+def _at_hand(answer: aiohttp.ClientResponse) -> bytes | None:
+    """Return a body that has come with its head, as small ones do; None where it has to be waited for."""
+    content = answer.content
+    if not content.is_eof() or content.exception() is not None or "Content-Encoding" in answer.headers:
+        return None
+    return content.read_nowait()
 
 
 def _load_tls(settings: ClientSettings) -> ssl.SSLContext:

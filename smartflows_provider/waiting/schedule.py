@@ -37,15 +37,21 @@ def hold_for(waited: float, *, longest: float, remaining: float) -> float:
     return max(0.0, min(longest, max(FIRST_HOLD, HOLD_GROWTH * waited), remaining))
 
 
-def pause_after_answer(waited: float, *, poll_interval: float, draw: float, least: float = 0.0) -> float:
+def pause_after_answer(
+    waited: float, *, poll_interval: float, draw: float, least: float = 0.0, first: bool = False
+) -> float:
     """
     Return the pause before the next short poll: a tenth of the time waited, within limits, with jitter.
 
     :param poll_interval: seconds, the longest pause.
     :param draw: a random number from 0 to 1; the pause varies by a quarter.
     :param least: seconds that the number of waits on the connection asks for.
+    :param first: whether it is the first pause of a wait. It is any up to the full one, so that waits that
+        begin together part at once.
     """
     base = min(poll_interval / (1 + JITTER), max(SHORTEST_PAUSE, waited / 10, least))
+    if first:
+        return max(min(base, SHORTEST_PAUSE), base * draw)
     return base * (1 + JITTER * draw)
 
 

@@ -147,7 +147,7 @@ class Wait:
             that are not held; ``poll_interval`` wins.
         """
         notes = self._notes_on(snapshot)
-        changed = self._last != snapshot
+        changed, first = self._last != snapshot, self._last is None
         self._last = snapshot
         self._failures, self._failing_since, self._refused_before = 0, None, False
         took = now.steady - asked.steady
@@ -168,6 +168,7 @@ class Wait:
                 poll_interval=self.policy.poll_interval,
                 draw=self._draw(),
                 least=least_pause,
+                first=first,
             )
             if changed:
                 # Something moves: the next change is likely to be near.

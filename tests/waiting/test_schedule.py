@@ -61,6 +61,15 @@ def test_where_many_wait_young_waits_pause_for_as_long_as_their_number_asks() ->
 
 
 @repeatable
+@given(poll_interval=st.floats(min_value=0.01, max_value=1e5), draw=draws)
+def test_a_first_pause_is_any_up_to_the_full_one_but_a_second_at_least(
+    poll_interval: float, draw: float
+) -> None:
+    first = pause_after_answer(0, poll_interval=poll_interval, least=1e6, first=True, draw=draw)
+    assert first == pytest.approx(max(min(1.0, poll_interval * 0.8), poll_interval * 0.8 * draw))
+
+
+@repeatable
 @given(waited=seconds, longer=seconds)
 def test_an_older_wait_is_never_asked_more_often(waited: float, longer: float) -> None:
     young = pause_after_answer(waited, poll_interval=60, draw=0.5)

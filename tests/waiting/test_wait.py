@@ -240,6 +240,7 @@ def test_after_a_change_the_next_question_is_near() -> None:
 
 def test_a_short_poll_interval_bounds_every_pause() -> None:
     watched = Watched(poll_interval=0.2, draw=1.0)
+    watched.saw("Running")
     watched.now = START + 1000
     decision = watched.saw("Running")
     assert isinstance(decision, AskAgain)
