@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.comparison import Result, measure
 from benchmarks.groups import GROUPS
+from benchmarks.sheet import Sheet
 from benchmarks.table import block, plain, with_block
 
 LEAST_RUNS = 5
@@ -32,33 +32,27 @@ def main() -> int:
         parser.error(f"there is no group {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     missed: list[str] = []
     for name in given.rows or GROUPS:
-        results = measure_group(name, runs=given.runs, scale=given.scale)
-        print(f"\n{name}\n{plain(results)}\n", flush=True)
-        missed += [each for result in results for each in result.missed()]
+        sheet = measure_group(name, runs=given.runs, scale=given.scale)
+        print(f"\n{name}\n{plain(sheet)}\n", flush=True)
+        missed += sheet.missed()
         if given.page and given.runs >= LEAST_RUNS and given.scale == 1:
-            told = block(
-                results,
-                command=f'make bench ROWS="{name}"',
-                runs=given.runs,
-                packages=GROUPS[name].packages,
-            )
+            told = block(sheet, command=f'make bench ROWS="{name}"', packages=GROUPS[name].packages)
             given.page.write_text(with_block(given.page.read_text(), name, told))
+            if sheet.draw is not None:
+                sheet.draw(given.page.parent)
     print("\n".join(["Missed:", *missed] if missed else ["All goals were reached."]))
     return 1 if missed else 0
 
 
-def measure_group(name: str, *, runs: int, scale: float) -> list[Result]:
+def measure_group(name: str, *, runs: int, scale: float) -> Sheet:
     """
-    Measure the rows of a group.
+    Measure a group.
 
-    :param runs: how often each is measured.
+    :param runs: how often each figure is measured.
     :param scale: part of the full size.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="smartflows-bench-") as folder,
-        GROUPS[name].rows(Path(folder), scale) as rows,
-    ):
-        return measure(rows, runs=runs, tell=_say)
+    with tempfile.TemporaryDirectory(prefix="smartflows-bench-") as folder:
+        return GROUPS[name].measure(Path(folder), scale, runs, _say)
 
 
 def _say(text: str) -> None:

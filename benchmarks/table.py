@@ -12,18 +12,23 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from benchmarks.comparison import Figure, Result
+from benchmarks.sheet import Sheet
 
 _HEAD = ("", "ours, s", "beside it, s", "speed, beside it = 1", "goal", "memory, MB", "goal", "speed")
 
 
-def table(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """Return head and lines."""
-    return [_HEAD, *map(_line, results)]
+def sheet_of(results: Sequence[Result], *, runs: int) -> Sheet:
+    """
+    Return the table of results.
+
+    :param runs: how many runs stand behind each.
+    """
+    return Sheet(head=_HEAD, lines=[*map(_line, results)], judged=results, runs=runs)
 
 
-def plain(results: Sequence[Result]) -> str:
+def plain(sheet: Sheet) -> str:
     """Return a table for the screen."""
-    lines = table(results)
+    lines = [sheet.head, *sheet.lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -31,22 +36,21 @@ def plain(results: Sequence[Result]) -> str:
     )
 
 
-def block(results: Sequence[Result], *, command: str, runs: int, packages: Sequence[str]) -> str:
+def block(sheet: Sheet, *, command: str, packages: Sequence[str]) -> str:
     """
     Return a table for a page, with what it was measured by and on.
 
     :param command: that measures it again.
     :param packages: whose versions are named.
     """
-    head, *lines = table(results)
     versions = ", ".join(
         [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
     )
     told = (
-        f"`{command}`, the median of {runs} runs with the lowest and the highest; {versions}; "
+        f"`{command}`, the median of {sheet.runs} runs with the lowest and the highest; {versions}; "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores."
     )
-    return "\n".join([told, "", *map(_markdown, [head, ("---",) * len(head), *lines])])
+    return "\n".join([told, "", *map(_markdown, [sheet.head, ("---",) * len(sheet.head), *sheet.lines])])
 
 
 def with_block(page: str, name: str, content: str) -> str:

@@ -61,16 +61,16 @@ def _do(target: str, arguments: dict[str, Any]) -> None:
     """Do a piece of work in this process and print what it took."""
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
-    base = _memory("VmRSS")
+    base = memory("VmRSS")
     began = time.perf_counter()
     function(**arguments)
     seconds = time.perf_counter() - began
-    peak = _memory("VmHWM")
-    memory = None if base is None or peak is None else peak - base
-    print(json.dumps({"seconds": seconds, "memory": memory}))
+    peak = memory("VmHWM")
+    taken = None if base is None or peak is None else peak - base
+    print(json.dumps({"seconds": seconds, "memory": taken}))
 
 
-def _memory(field: str) -> int | None:
+def memory(field: str) -> int | None:
     """Return a field of this process's status in bytes; None on a system without such a file."""
     if not _STATUS.exists():
         return None

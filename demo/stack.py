@@ -94,7 +94,7 @@ class AirflowStack:
             self.commands[EXECUTION_API] = ("airflow", "api-server", *arguments)
         self.rest = AirflowRest(self.url, user=self.user, password=self.password)
         self._passwords = home / "passwords.json"
-        self._database = home / "airflow.db"
+        self.database = home / "airflow.db"
         self.env = clean_environment(
             {
                 "AIRFLOW_HOME": str(home),
@@ -114,7 +114,7 @@ class AirflowStack:
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
                 "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._database}?timeout={DATABASE_PATIENCE}",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout={DATABASE_PATIENCE}",
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 "NO_PROXY": f"{LOOPBACK},localhost",
@@ -128,12 +128,19 @@ class AirflowStack:
 
         :raises demo.database.MigrationError: if Airflow could not create its tables
         """
+        self.prepare()
+        for component in self.commands:
+            self.start_component(component)
+
+    def prepare(self) -> None:
+        """Create the database, and start nothing.
+
+        :raises demo.database.MigrationError: if Airflow could not create its tables
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         self._passwords.write_text(json.dumps({self.user: self.password}) + "\n", encoding="utf-8")
         self._passwords.chmod(0o600)
-        create_database(self._database, python=self.python)
-        for component in self.commands:
-            self.start_component(component)
+        create_database(self.database, python=self.python)
 
     def start_component(self, component: str, *, name: str | None = None) -> None:
         """Start one component, again or as one more of its kind; return without waiting for it.

@@ -47,7 +47,10 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": SMART_FLOWS_LABEL,
-                "python-modules": ["smartflows_provider.triggers.execution"],
+                "python-modules": [
+                    "smartflows_provider.triggers.execution",
+                    "smartflows_provider.triggers.sensor_start",
+                ],
             }
         ],
         "task-decorators": [

@@ -6,9 +6,25 @@ DAG is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import fields
+from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+
+def hints_of(options: Any) -> Mapping[str, Any]:
+    """
+    Return the types of the fields of a dataclass.
+
+    :param options: the dataclass's instance.
+    """
+    kind: Any = type(options)
+    return _hints(kind)
+
+
+@cache
+def _hints(kind: type[Any]) -> Mapping[str, Any]:
+    """Read the types of a class's fields, once per process: a DAG file may make thousands of tasks."""
+    return get_type_hints(kind)
 
 
 def check_words(options: Any) -> None:
@@ -18,11 +34,9 @@ def check_words(options: Any) -> None:
     :param options: the dataclass's instance.
     :raises ValueError: for a word that the type has not; the message names the field and its words.
     """
-    hints: dict[str, Any] = get_type_hints(type(options))
-    for field in fields(options):
-        hint = hints[field.name]
+    for name, hint in hints_of(options).items():
         if get_origin(hint) is Literal:
-            check_word(field.name, getattr(options, field.name), get_args(hint))
+            check_word(name, getattr(options, name), get_args(hint))
 
 
 def check_word(name: str, value: Any, words: Collection[Any]) -> None:

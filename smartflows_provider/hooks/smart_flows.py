@@ -333,18 +333,31 @@ class SmartFlowsHook(FlowSystemHook):
         does not tell).
         """
         settings = self.settings
-        if self._execution_url_template:
-            return self._execution_url_template.replace("{execution_id}", quote(execution_id, safe=""))
-        if self._panel_url is None:
+        if self._execution_url_template is None and self._panel_url is None:
             try:
-                found = self.client.run(wire.public_settings(), repetition=NO_REPETITION).get(
-                    "flowExecutionPanelUrl"
-                )
+                found = self.client.run(wire.public_settings(), repetition=NO_REPETITION)
             except (WireError, TransportError):
-                found = None
-            usable = isinstance(found, str) and found.startswith(("http://", "https://"))
-            self._panel_url = str(found) if usable else f"{settings.base_url}/client"
-        return self._panel_url
+                found = {}
+            self._panel_url = _panel_url(found, settings)
+        return self._known_url(execution_id)
+
+    async def aexecution_url(self, execution_id: str) -> str:
+        """Return where a person looks at an execution, as :meth:`execution_url` does."""
+        settings = await self.asettings()
+        if self._execution_url_template is None and self._panel_url is None:
+            try:
+                client = await self.aclient()
+                found = await client.run(wire.public_settings(), repetition=NO_REPETITION)
+            except (WireError, TransportError):
+                found = {}
+            self._panel_url = _panel_url(found, settings)
+        return self._known_url(execution_id)
+
+    def _known_url(self, execution_id: str) -> str:
+        """Return an execution's address, without asking."""
+        if self._execution_url_template is not None:
+            return self._execution_url_template.replace("{execution_id}", quote(execution_id, safe=""))
+        return self._panel_url or ""
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether host and key work: who the key's user is, and the server's version."""
@@ -357,3 +370,10 @@ class SmartFlowsHook(FlowSystemHook):
         except (WireError, TransportError):
             version = "unknown"
         return True, f"Connected to Smart Flows {version} as {user.name or user.id or 'an unnamed user'}."
+
+
+def _panel_url(public: Mapping[str, Any], settings: ClientSettings) -> str:
+    """Return the address of the execution panel, as a project's public settings tell it."""
+    found = public.get("flowExecutionPanelUrl")
+    usable = isinstance(found, str) and found.startswith(("http://", "https://"))
+    return str(found) if usable else f"{settings.base_url}/client"

@@ -73,6 +73,11 @@ def with_address(hook: SmartFlowsHook, ended: WaitEvent) -> tuple[WaitEvent, str
         return ended if ended.reason == "misconfigured" else unusable, None
 
 
+def ends_well(phase: RunPhase, *, on_warning: OnWarning) -> bool:
+    """Tell whether a stable status lets the task succeed."""
+    return phase is RunPhase.SUCCEEDED or (phase is RunPhase.WARNED and on_warning == "succeed")
+
+
 def error_of_ended_run(
     *,
     phase: RunPhase,
@@ -94,7 +99,7 @@ def error_of_ended_run(
     :param warnings: the flow's own warnings.
     :param failing_block: the flow's block that failed.
     """
-    if phase is RunPhase.SUCCEEDED or (phase is RunPhase.WARNED and on_warning == "succeed"):
+    if ends_well(phase, on_warning=on_warning):
         return None
     if phase is RunPhase.WARNED:
         return FlowExecutionWarningError(

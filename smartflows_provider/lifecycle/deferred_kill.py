@@ -96,6 +96,27 @@ class TaskIdentity:
             raise
         return value
 
+    def push(self, key: str, value: Any) -> None:
+        """Set an XCom of the task instance, in place of one that it has; asks Airflow."""
+        XCom.set(
+            key=key,
+            value=value,
+            dag_id=self.dag_id,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            map_index=self.map_index,
+        )
+
+    def forget(self, key: str) -> None:
+        """Delete an XCom of the task instance, if there is one; asks Airflow."""
+        XCom.delete(
+            key=key,
+            dag_id=self.dag_id,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            map_index=self.map_index,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class WaitedRun:

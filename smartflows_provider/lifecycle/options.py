@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_type_hints
+from dataclasses import dataclass
+from typing import Literal
 
-from smartflows_provider.option_words import check_words
+from smartflows_provider.option_words import check_words, hints_of
 
 OnUserInput = Literal["wait", "fail", "answer"]
 OnWarning = Literal["succeed", "fail"]
@@ -44,8 +44,7 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_words(self)
-        hints: dict[str, Any] = get_type_hints(type(self))
-        for field in fields(self):
-            value, hint = getattr(self, field.name), hints[field.name]
+        for name, hint in hints_of(self).items():
+            value = getattr(self, name)
             if hint is float and not (isinstance(value, int | float) and value > 0):
-                raise ValueError(f"{field.name} is {value!r}; it takes a number of seconds above 0")
+                raise ValueError(f"{name} is {value!r}; it takes a number of seconds above 0")

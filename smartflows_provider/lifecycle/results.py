@@ -178,10 +178,55 @@ def judge(
     )
     if error is not None:
         raise error
+    say_end(execution_id, execution, output, log=log)
+    return execution, output
+
+
+def say_end(execution_id: str, execution: Execution, output: Output, *, log: Any) -> None:
+    """Write to a task's log how a run has ended that ended well."""
     for warning in output.warnings:
         log.warning("The flow warns: %s", warning)
     log.info("Execution %s ended in %s.", execution_id, execution.status)
-    return execution, output
+
+
+def status_of(execution_id: str, execution: Execution, *, url: str | None) -> dict[str, Any]:
+    """Return what a sensor returns of an execution that ended well."""
+    return {"execution_id": execution_id, "status": execution.status, "url": url}
+
+
+def manifest_of(
+    execution: Execution,
+    output: Output,
+    *,
+    options: ResultOptions,
+    url: str | None,
+    documents: Sequence[DocumentEntry] | None = None,
+    target: StoragePath | None = None,
+) -> Manifest:
+    """
+    Put the manifest of a finished execution together.
+
+    :param execution: finished.
+    :param output: what was read of it.
+    :param options: what is taken along.
+    :param url: the run's page for people.
+    :param documents: those that were landed; None lists all as not landed.
+    :param target: where what is too large for XCom goes; None for nowhere.
+    :raises OutputError: if the output cannot be taken as asked for.
+    """
+    values = select(output.values, options.outputs) if options.outputs else None
+    manifest = build_manifest(
+        output,
+        execution_id=execution.id,
+        flow_id=execution.flow.id,
+        flow_name=execution.flow.name,
+        status=execution.status,
+        created_at=execution.created_at,
+        url=url or "",
+        values=values,
+        documents=documents,
+    )
+    return fit(manifest, max_bytes=options.max_xcom_bytes, spill_to=target)
 
 
 def take_output(
@@ -257,7 +302,6 @@ def collect(
     :raises FlowDocumentError: if a document could not be brought; a retry helps.
     """
     with output_errors(where):
-        values = select(output.values, options.outputs) if options.outputs else None
         target = document_dir(options.documents_path, execution.id) if options.documents_path else None
         documents = (
             None
@@ -272,19 +316,10 @@ def collect(
                 check=check,
             )
         )
-        manifest = build_manifest(
-            output,
-            execution_id=execution.id,
-            flow_id=execution.flow.id,
-            flow_name=execution.flow.name,
-            status=execution.status,
-            created_at=execution.created_at,
-            url=where.url or "",
-            values=values,
-            documents=documents,
+        manifest = manifest_of(
+            execution, output, options=options, url=where.url, documents=documents, target=target
         )
-        fitting = fit(manifest, max_bytes=options.max_xcom_bytes, spill_to=target)
-    return Results(manifest=fitting, landing=Landing.of(fitting, documents or ()))
+    return Results(manifest=manifest, landing=Landing.of(manifest, documents or ()))
 
 
 def land_documents(

@@ -40,10 +40,13 @@ from smartflows_provider.lifecycle.conclude import (
     timeout_error,
     with_address,
 )
+from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.loops import wait_on_worker
 from smartflows_provider.lifecycle.results import ResultOptions, Results, check_outputs, take_output
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle, look
+from smartflows_provider.lifecycle.trigger_end import Ending
 from smartflows_provider.lifecycle.worker_kill import WorkerKill
+from smartflows_provider.lifecycle.worker_needs import end_needs_worker
 from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
 from smartflows_provider.operators.payload_source import prepare_input
 from smartflows_provider.operators.storage import storage_path
@@ -53,6 +56,7 @@ from smartflows_provider.output.manifest import build_manifest
 from smartflows_provider.payload.correlation import Correlation
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
@@ -301,7 +305,28 @@ class FlowRun:
             cancel_on_timeout=options.cancel_on_timeout,
             cancel_for_person=options.on_user_input == "fail" and options.cancel_on_timeout,
             keep_on_clear=options.on_clear == "resume",
+            ending=self._ending(),
         )
+
+    def _ending(self) -> dict[str, Any] | None:
+        """Return what a success comes to in the triggerer, None where it needs a worker."""
+        operator = self._operator
+        if (
+            not AIRFLOW_V_3_3_PLUS
+            or operator.resume_on_worker
+            or operator.documents_path
+            or end_needs_worker(operator)
+            or listened_to()
+        ):
+            return None
+        outputs = mapping_argument(operator.outputs, "outputs", where=self._where())
+        return Ending(
+            returns="manifest",
+            on_warning=self._options.on_warning,
+            outputs=dict(outputs),
+            values_by_title=operator.values_by_title,
+            max_xcom_bytes=operator.max_xcom_bytes,
+        ).as_dict()
 
     def _wait(self) -> WaitEvent:
         policy = WaitPolicy(

@@ -156,6 +156,8 @@ class SmartFlowsRunFlowOperator(LandingOperator):
     :param poll_interval: seconds, the longest pause between two looks at the execution.
     :param max_outage: seconds for which the service may be out of reach before the task gives up, and
         keeps the execution.
+    :param resume_on_worker: False lets a deferred task succeed without another worker process where a worker
+        would have nothing left to do, see ``docs/worker_processes.md``; True always resumes it on a worker.
     :param on_user_input: where a person is needed, ``wait`` for one, ``fail``, or ``answer`` with
         ``answers``.
     :param answers: ``{field key or title: value}`` (templated).
@@ -251,6 +253,7 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         timeout: float = DEFAULT_TIMEOUT,
         poll_interval: float = 60.0,
         max_outage: float = 600.0,
+        resume_on_worker: bool = False,
         on_user_input: OnUserInput = "wait",
         answers: Mapping[str, Any] | None = None,
         on_warning: OnWarning = "succeed",
@@ -289,6 +292,7 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         self.hide_payload = hide_payload
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
+        self.resume_on_worker = resume_on_worker
         self.answers = answers
         self.correlation_path = correlation_path
         self.durable = durable

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
@@ -24,11 +25,14 @@ from smartflows_provider.lifecycle.conclude import (
     timeout_error,
     with_address,
 )
+from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.looking import write_notes
 from smartflows_provider.lifecycle.loops import look_once
-from smartflows_provider.lifecycle.results import judge
+from smartflows_provider.lifecycle.results import judge, status_of
+from smartflows_provider.lifecycle.trigger_end import Ending
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import text_argument
+from smartflows_provider.sensors.start_in_triggerer import ends_in_triggerer, time_limit
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.clock import read_clocks
@@ -74,20 +78,30 @@ class SensorRun:
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once; the base class paces the looks."""
         del context
+        ended = self._seen_end()
+        return ended is not None and PokeReturnValue(is_done=True, xcom_value=self._judge(ended))
+
+    def complete_at_time_limit(self) -> dict[str, Any]:
+        """Judge what is seen now that the sensor's time is up."""
+        late = WaitEvent(reason="deadline", execution_id=self._sensor.execution_id)
+        ended = self._seen_end() or replace(late, status=self._wait.last_status)
+        return self._judge(ended)
+
+    def _seen_end(self) -> WaitEvent | None:
+        """Look once; None where the execution goes on."""
         decision = self._look()
         if isinstance(decision, AskAgain) and decision.refresh:
             # In reschedule mode the next look is another process, which would not know of this refusal.
             self._hook.close()
             decision = self._look()
         if isinstance(decision, AskAgain):
-            return False
-        ended = WaitEvent(
+            return None
+        return WaitEvent(
             reason=decision.reason,
             execution_id=decision.execution_id,
             status=decision.status,
             detail=decision.detail,
         )
-        return PokeReturnValue(is_done=True, xcom_value=self._judge(ended))
 
     def _look(self) -> Decision:
         decision = look_once(self._wait, hook=self._hook)
@@ -116,26 +130,27 @@ class SensorRun:
             system=SMART_FLOWS,
             conn_id=sensor.smart_flows_conn_id,
             execution_id=sensor.execution_id,
-            deadline=(time.time() if began is None else began.timestamp()) + self._time_limit,
+            deadline=(time.time() if began is None else began.timestamp()) + time_limit(sensor),
             poll_interval=sensor.poke_interval,
             max_outage=sensor.max_outage,
             stop_for_person=sensor.on_user_input == "fail",
             cancel_on_kill=False,
             cancel_on_timeout=False,
             owns_run=False,
+            ending=self._ending(),
         )
+
+    def _ending(self) -> dict[str, Any] | None:
+        """Return what a success comes to in the triggerer, None where it needs a worker."""
+        sensor = self._sensor
+        if not ends_in_triggerer(sensor) or listened_to():
+            return None
+        return Ending(returns="status", on_warning=sensor.on_warning).as_dict()
 
     def complete(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
         """Judge the triggerer's event; None where a form was answered and the wait goes on."""
         found = read_event(event, where=self._hook.identity(execution_id=self._sensor.execution_id))
         return None if isinstance(found, FormAnswer) else self._judge(found)
-
-    @property
-    def _time_limit(self) -> float:
-        """Seconds of an attempt; of a deferred task Airflow does not watch ``execution_timeout``."""
-        limit = self._sensor.execution_timeout
-        timeout = float(self._sensor.timeout)
-        return timeout if limit is None else min(timeout, limit.total_seconds())
 
     def _timed_out(self, ended: WaitEvent) -> AirflowSensorTimeout:
         url = self._hook.execution_url(ended.execution_id)
@@ -149,7 +164,7 @@ class SensorRun:
         sensor, execution_id = self._sensor, ended.execution_id
         ended, url = with_address(self._hook, ended)
         where = self._hook.identity(execution_id=execution_id, url=url)
-        if ended.reason == "deadline" and self._time_limit < sensor.timeout:
+        if ended.reason == "deadline" and time_limit(sensor) < sensor.timeout:
             raise timeout_error(where=where, status=ended.status, fate=NOT_OURS)
         if ended.reason == "deadline":
             raise self._timed_out(ended)
@@ -165,4 +180,4 @@ class SensorRun:
             log=sensor.log,
             ended=ended.status,
         )
-        return {"execution_id": execution_id, "status": execution.status, "url": url}
+        return status_of(execution_id, execution, url=url)

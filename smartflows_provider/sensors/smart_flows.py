@@ -13,9 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseSensorOperator, conf
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
-from smartflows_provider.exceptions import FlowException
 from smartflows_provider.links import FlowExecutionLink
+from smartflows_provider.sensors.start_in_triggerer import (
+    OfInstance,
+    start_arguments,
+    starts_in_triggerer,
+)
 from smartflows_provider.systems import SMART_FLOWS_CONN_ID
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.sensors.execution_watch import SensorRun
+
+_TIME_IS_UP = TriggerFailureReason.TRIGGER_TIMEOUT
 
 
 class SmartFlowsExecutionSensor(BaseSensorOperator):
@@ -39,6 +46,9 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
     :param max_outage: seconds for which the service may be out of reach before the sensor fails.
     :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``. Else
         ``mode`` counts, ``poke`` or ``reschedule``, with ``poke_interval``.
+    :param resume_on_worker: False lets a deferrable sensor start and succeed in the triggerer, without a
+        worker process, where a worker would have nothing to do, see ``docs/worker_processes.md``; True starts
+        it on one, and always resumes it on one.
     :returns: ``{"execution_id", "status", "url"}``.
     :raises AirflowSensorTimeout: at the sensor's ``timeout``; no retry follows.
     :raises FlowTimeoutError: at its ``execution_timeout``, if that is shorter and the sensor is deferred; a
@@ -49,6 +59,11 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("execution_id", "smart_flows_conn_id")
     operator_extra_links = (FlowExecutionLink(),)
     ui_color = "#e8f3ee"
+    # Of a class, and so of a mapped task, Airflow reads the second.
+    start_from_trigger = OfInstance(starts_in_triggerer, of_class=False)
+    start_trigger_args: Any = OfInstance(start_arguments, of_class=None)
+    deferrable = False
+    """Until :meth:`__init__` is through: the base class already asks how the sensor is started."""
 
     def __init__(
         self,
@@ -59,6 +74,7 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         on_user_input: Literal["wait", "fail"] = "wait",
         max_outage: float = 600.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        resume_on_worker: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -67,6 +83,7 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         self.on_warning = on_warning
         self.on_user_input = on_user_input
         self.max_outage = max_outage
+        self.resume_on_worker = resume_on_worker
         self.deferrable = deferrable
         for name, allowed in (("on_warning", ("succeed", "fail")), ("on_user_input", ("wait", "fail"))):
             if getattr(self, name) not in allowed:
@@ -101,12 +118,30 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
         Judge the triggerer's event.
 
         :param context: the task's context.
-        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or the answer to a
-            form of Airflow's, after which the wait goes on.
-        :raises FlowEventError: if it is neither.
+        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, the answer to a
+            form of Airflow's, after which the wait goes on, or why the sensor is to be started on a worker.
+        :raises FlowEventError: if it is none of these.
         """
+        from smartflows_provider.waiting.event import why_start_on_worker
+
+        if (why := why_start_on_worker(event)) is not None:
+            self.log.info("The sensor is started on a worker: %s", why)
+            result: dict[str, Any] = self.execute(context)
+            return result
         with self._soft(), closing(self._sensor_run) as run:
             return run.complete(event) or self._defer(run, context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; where Airflow itself has ended the wait, its time is up."""
+        if next_method == TRIGGER_FAIL_REPR and (next_kwargs or {}).get("error") == _TIME_IS_UP:
+            return super().resume_execution("_at_time_limit", {}, context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _at_time_limit(self, context: Context) -> dict[str, Any]:
+        """Look once more: an end that came in time counts."""
+        del context
+        with self._soft(), closing(self._sensor_run) as run:
+            return run.complete_at_time_limit()
 
     def _defer(self, run: SensorRun, context: Context) -> Any:
         return self.defer(trigger=run.trigger(context), method_name="execute_complete")
@@ -118,6 +153,8 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
 
         The base class does so for all errors after a deferral, but only for some in the other modes.
         """
+        from smartflows_provider.exceptions import FlowException
+
         try:
             yield
         except FlowException as error:

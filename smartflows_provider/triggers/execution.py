@@ -12,26 +12,28 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, get_ready, release
 from smartflows_provider.lifecycle.looking import LOOK_ERRORS
 from smartflows_provider.lifecycle.poller import shared_poller
 from smartflows_provider.lifecycle.shared_connection import SharedConnection
+from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
 from smartflows_provider.waiting.schedule import SHORTEST_POLL_INTERVAL
 from smartflows_provider.waiting.wait import WaitPolicy
 
-TRIGGER_SCHEMA = 2
-"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``; their defaults are what it meant."""
+TRIGGER_SCHEMA = 3
+"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``; the defaults do."""
 
 
 class FlowExecutionTrigger(BaseTrigger):
     """
     Waits in the triggerer until a remote run is over, needs a person, or its time is up.
 
-    Yields one event, a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict.
+    Yields one event, a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or, where nothing is
+    left to do for a worker, the one that lets the task succeed.
 
     :param system: which flow system, a connection type: ``smartflows``.
     :param conn_id: the Airflow connection.
@@ -45,6 +47,8 @@ class FlowExecutionTrigger(BaseTrigger):
     :param cancel_for_person: whether the run is cancelled where the wait ends because a person is needed.
     :param keep_on_clear: whether a cleared task goes on with the run.
     :param owns_run: whether the task has started the run; one that it has not is never its to stop.
+    :param ending: what a success comes to, a :class:`smartflows_provider.lifecycle.trigger_end.Ending` as a
+        dict. None leaves every end to a worker.
     :param schema_version: of these arguments.
     """
 
@@ -63,6 +67,7 @@ class FlowExecutionTrigger(BaseTrigger):
         cancel_for_person: bool = False,
         keep_on_clear: bool = False,
         owns_run: bool = True,
+        ending: dict[str, Any] | None = None,
         schema_version: int = TRIGGER_SCHEMA,
     ) -> None:
         super().__init__()
@@ -78,6 +83,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.cancel_for_person = cancel_for_person
         self.keep_on_clear = keep_on_clear
         self.owns_run = owns_run
+        self.ending = ending
         self.schema_version = schema_version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -97,6 +103,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 "cancel_for_person": self.cancel_for_person,
                 "keep_on_clear": self.keep_on_clear,
                 "owns_run": self.owns_run,
+                "ending": self.ending,
                 "schema_version": self.schema_version,
             },
         )
@@ -112,10 +119,24 @@ class FlowExecutionTrigger(BaseTrigger):
                 # There is no on_kill yet; the triggerer itself may be about to end.
                 self._release(ending=True)
             raise
-        yield TriggerEvent(event.as_dict())
+        yield TaskSuccessEvent() if await self._ends_here(event) else TriggerEvent(event.as_dict())
         if event.reason not in {"finished", "gone"} and not event.canceled:
             # Until a worker takes the run up, a person may still end the task.
             self._release(handing_over=True)
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render nothing: the arguments are those of a task whose templates were rendered already."""
+
+    async def _ends_here(self, event: WaitEvent) -> bool:
+        """Conclude a success here where that is all there is to do; tell whether it was."""
+        return await ended_here(
+            Ending.from_dict(self.ending),
+            event,
+            system=self.system,
+            conn_id=self.conn_id,
+            task=TaskIdentity.of(self.task_instance),
+            log=self.log,
+        )
 
     async def _wait(self) -> WaitEvent:
         policy = WaitPolicy(

@@ -84,6 +84,17 @@ class FormAnswer:
     """Whether nobody answered, so that these are the form's defaults."""
 
 
+def start_on_worker(why: str) -> dict[str, Any]:
+    """Return the event of a task that cannot be started in the triggerer; ``why`` holds no secrets."""
+    return {"schema_version": EVENT_SCHEMA, "start_on_worker": why[:MAX_DETAIL]}
+
+
+def why_start_on_worker(event: Any) -> str | None:
+    """Return why a task is to be started on a worker, None where the event says something else."""
+    why = event.get("start_on_worker") if isinstance(event, Mapping) else None
+    return why if isinstance(why, str) else None
+
+
 def read_resumption(event: Any) -> WaitEvent | FormAnswer:
     """
     Read what a task was resumed with.

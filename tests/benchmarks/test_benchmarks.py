@@ -12,12 +12,17 @@ from benchmarks import work
 from benchmarks.__main__ import measure_group
 from benchmarks.comparison import Figure, Result, Row, measure
 from benchmarks.groups import GROUPS
-from benchmarks.table import block, plain, with_block
+from benchmarks.sheet import Reading, readings
+from benchmarks.table import block, plain, sheet_of, with_block
 from benchmarks.work import Sample, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
+ON_AIRFLOW = {"triggerer", "workers"}
+"""Groups that start Airflow; they have tests of their own."""
 TAKE = "tests.benchmarks.bench_samples:take"
+SLOW = {"waiting", "growth"}
+"""Groups whose figures take time to come about, and average over many waits in one run."""
 ROW = Row(
     name="rows",
     ours=Work("ours:do"),
@@ -94,8 +99,22 @@ def test_goals_that_are_missed_are_named(ratio, memory, margin, missed):
     assert result(ratio=ratio, memory=memory).missed(margin=margin) == missed
 
 
+def test_goal_of_a_figure_is_widened_by_the_margin_unless_it_is_exact():
+    slow = Reading(name="imports", figure=Figure(32.0, 20.0, 50.0), unit="ms", digits=1, most=30.0)
+    lost = Reading(name="lost", figure=Figure(1.0, 0.0, 1.0), unit="triggers", most=0.0, exact=True)
+    free = Reading(name="free", figure=Figure(99.0, 99.0, 99.0), unit="ms")
+    sheet = readings([slow, lost, free], runs=3)
+    assert sheet.missed() == [
+        "imports: 32.0 ms, the goal is ≤ 30",
+        "lost: 1 triggers, the goal is ≤ 0",
+    ]
+    assert sheet.missed(margin=0.75) == ["lost: 1 triggers, the goal is ≤ 0"]
+    assert sheet.lines[0] == ("imports", "32.0 (20.0 to 50.0) ms", "≤ 30")
+    assert sheet.lines[2] == ("free", "99 ms", "")
+
+
 def test_table_shows_median_lowest_and_highest():
-    head, line = plain([result(ratio=0.5, memory=None)]).splitlines()
+    head, line = plain(sheet_of([result(ratio=0.5, memory=None)], runs=5)).splitlines()
     assert head.split("  ")[-1] == "speed"
     assert line.split("  ")[0] == "rows"
     assert "2.00 (1.50 to 3.00)" in line
@@ -106,7 +125,7 @@ def test_table_shows_median_lowest_and_highest():
 
 def test_block_takes_the_place_of_the_old_one_and_leaves_the_rest():
     page = "a\n<!-- one -->\nold\n<!-- end of one -->\nb\n<!-- two -->\nkept\n<!-- end of two -->\n"
-    told = block([result(ratio=1.0, memory=1.0)], command="make bench", runs=5, packages=["lxml"])
+    told = block(sheet_of([result(ratio=1.0, memory=1.0)], runs=5), command="make bench", packages=["lxml"])
     renewed = with_block(page, "one", told)
     assert "old" not in renewed
     assert "| rows | 2.00 (1.50 to 3.00) | 1.00 (1.00 to 1.00) | 1.00 (0.10 to 9.00) | ≥ 0.8 |" in renewed
@@ -128,17 +147,16 @@ def test_group_that_does_not_exist_is_named():
         [sys.executable, "-m", "benchmarks", "paylod"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "there is no group paylod; there are payload, output" in done.stderr
+    assert "there is no group paylod; there are payload, output, " in done.stderr
 
 
 @pytest.mark.full
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.parametrize("name", sorted(GROUPS.keys() - ON_AIRFLOW))
 def test_goals_are_reached_in_a_smaller_size_with_a_margin_for_busy_machines(name):
     # What else runs on the machine can spoil a measurement, but not three of them.
     for _ in range(3):
-        results = measure_group(name, runs=3, scale=0.3)
-        missed = [each for result in results for each in result.missed(margin=0.75)]
+        missed = measure_group(name, runs=1 if name in SLOW else 3, scale=0.3).missed(margin=0.75)
         if not missed:
             break
     assert missed == []

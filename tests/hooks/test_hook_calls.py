@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import socket
@@ -80,6 +81,7 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
     "list_flows": lambda caller: caller.list_flows(),
     "find_flow": lambda caller: caller.find_flow("Ask"),
     "get_document": lambda caller: caller.get_document(document_of(caller)),
+    "execution_url": lambda caller: caller.execution_url("e1"),
     "download_document": lambda caller: caller.download(document_of(caller)),
 }
 
@@ -375,6 +377,26 @@ def test_the_connection_may_say_where_an_execution_is_shown(
     hook = connect(monkeypatch, json.dumps({**json.loads(server.connection_json()), "extra": extra}))
     assert hook.execution_url("a/b c") == "https://flows.example/client#/executions/a%2Fb%20c?x={y}"
     assert server.requests == []
+
+
+@pytest.mark.parametrize("extra", [{}, {"execution_url": "https://flows.example/{execution_id}"}])
+@pytest.mark.parametrize("fault", [None, Fault(action="status", status=503, count=None)])
+def test_the_address_is_the_same_without_blocking(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, extra: dict[str, str], fault: Fault | None
+) -> None:
+    if fault is not None:
+        server.inject(fault)
+    connection = json.dumps({**json.loads(server.connection_json()), "extra": extra})
+    hook = connect(monkeypatch, connection)
+
+    async def ask() -> list[str]:
+        async with connect(monkeypatch, connection) as fresh:
+            return [await fresh.aexecution_url("a"), await fresh.aexecution_url("b")]
+
+    found = asyncio.run(ask())
+    requests = len(server.requests)
+    assert found == [hook.execution_url("a"), hook.execution_url("b")]
+    assert requests == len(server.requests) - requests == (0 if extra else 1)
 
 
 def test_the_link_follows_the_connection_after_closing(

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk.serde import deserialize, serialize
+from airflow.triggers.base import TaskSuccessEvent
 from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow, statuses
-from support.tasks import first_event, revive
+from support.tasks import Attempt, first_event, revive
+from support.triggerer import IDENTITY, events_of, triggerer
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
@@ -84,6 +86,7 @@ def test_every_argument_comes_back_out_of_the_row() -> None:
         "cancel_for_person": True,
         "keep_on_clear": True,
         "owns_run": False,
+        "ending": {"returns": "status", "on_warning": "fail"},
         "schema_version": 1,
     }
     made = FlowExecutionTrigger(**given)
@@ -127,6 +130,40 @@ def test_neither_row_nor_event_nor_log_holds_the_key(
     assert "answered with 401" in logged
     assert CANARY not in logged
     assert CANARY not in repr(vars(waiting))
+
+
+# --- an end without a worker ---
+
+
+def test_a_success_with_nothing_left_to_do_ends_the_task_and_leaves_nothing_behind(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, released = Attempt(), []
+    monkeypatch.setattr(execution, "release", released.append)
+    ending = {"returns": "manifest", "on_warning": "succeed", "max_xcom_bytes": 1000}
+    waiting = revive(trigger(started(server, hook, {"kind": "work"}), ending=ending))
+    waiting.task_instance = SimpleNamespace(**IDENTITY, id="ti")
+    with triggerer(attempt):
+        (event,) = events_of(waiting)
+    assert isinstance(event, TaskSuccessEvent)
+    assert event.xcoms is None
+    assert attempt.xcoms["return_value"]["execution_id"] == waiting.execution_id
+    assert released == []
+
+
+def test_without_a_task_as_in_dag_test_the_event_is_the_ordinary_one(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    ending = {"returns": "manifest", "on_warning": "succeed", "max_xcom_bytes": 1000}
+    event = first_event(trigger(started(server, hook, {"kind": "work"}), ending=ending))
+    assert (event["reason"], event["status"]) == ("finished", "Success")
+
+
+def test_the_arguments_are_no_templates_any_more() -> None:
+    waiting = trigger("{{ 7 }}")
+    waiting.template_fields = ("execution_id",)
+    waiting.render_template_fields({})
+    assert waiting.execution_id == "{{ 7 }}"
 
 
 # --- how a wait ends ---

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartflows_provider.waiting.event import EndReason, WaitEvent
+from smartflows_provider.waiting.event import (
+    MAX_DETAIL,
+    EndReason,
+    WaitEvent,
+    read_resumption,
+    start_on_worker,
+    why_start_on_worker,
+)
 
 repeatable = settings(derandomize=True, max_examples=150, deadline=None)
 events = st.builds(
@@ -76,3 +83,13 @@ def test_no_event_at_all_is_refused() -> None:
 def test_a_success_in_the_shape_of_another_trigger_is_not_taken_for_one() -> None:
     with pytest.raises(ValueError, match="schema version 1"):
         WaitEvent.from_dict({"status": "success", "execution_id": "e1"})
+
+
+def test_a_start_that_is_left_to_a_worker_is_told_apart_from_all_else() -> None:
+    told = json.loads(json.dumps(start_on_worker("why")))
+    assert why_start_on_worker(told) == "why"
+    with pytest.raises(ValueError, match="unknown reason"):
+        read_resumption(told)
+    assert why_start_on_worker(GOOD) is None
+    assert why_start_on_worker(None) is None
+    assert len(why_start_on_worker(start_on_worker("x" * 5000)) or "") == MAX_DETAIL

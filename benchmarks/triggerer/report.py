@@ -1,0 +1,131 @@
+"""The figures of the triggerer's group: many waits in one triggerer, and worker processes of whole DAGs.
+
+Invariants: what was lost, wrong or doubled is exact; each figure is the median of the runs there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.comparison import MEGABYTE, Figure
+from benchmarks.sheet import Reading, Sheet, readings
+from benchmarks.triggerer.crowd import Crowd, Outcome, run
+from benchmarks.triggerer.workers import Kind, Observed, observe
+
+WAITS = 10_000
+SECONDS = 240.0
+"""Over which the executions end."""
+TASKS = 100
+RUNS, SENSORS, PEER_RUNS, PEER_SENSORS = "runs", "sensors", "runs_on_workers", "sensors_on_workers"
+KINDS = (
+    Kind(dag_id=RUNS, kind="runs"),
+    Kind(dag_id=SENSORS, kind="sensors"),
+    Kind(dag_id=PEER_RUNS, kind="runs", arguments={"resume_on_worker": True}),
+    Kind(dag_id=PEER_SENSORS, kind="sensors", arguments={"resume_on_worker": True}),
+)
+
+
+def crowd_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
+    """
+    Have triggerers work off many waits.
+
+    :param folder: an empty one.
+    :param scale: part of the full size.
+    :param runs: how often.
+    :param tell: takes a line of progress.
+    """
+    crowd = Crowd(waits=round(WAITS * scale), seconds=SECONDS * scale)
+    outcomes = [run(crowd, _folder(folder, number), tell=tell) for number in range(runs)]
+    return readings(crowd_readings(outcomes), runs=runs)
+
+
+def workers_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
+    """
+    Count the worker processes of whole DAGs.
+
+    :param folder: an empty one.
+    :param scale: part of the full size.
+    :param runs: how often.
+    :param tell: takes a line of progress.
+    """
+    tasks = max(1, round(TASKS * scale))
+    found = [observe(KINDS, _folder(folder, number), tasks=tasks, tell=tell) for number in range(runs)]
+    return readings(workers_readings(found, tasks), runs=runs)
+
+
+def crowd_readings(outcomes: Sequence[Outcome]) -> list[Reading]:
+    """Return the figures of some runs of a crowd."""
+
+    def reading(
+        name: str, of: Callable[[Outcome], float], unit: str, *, digits: int = 0, most: float | None = None
+    ) -> Reading:
+        figure = Figure.of([of(outcome) for outcome in outcomes])
+        return Reading(name=name, figure=figure, unit=unit, digits=digits, most=most, exact=most is not None)
+
+    return [
+        reading("waits in one triggerer", lambda one: one.waits, "waits"),
+        reading("of these lost", lambda one: one.lost, "waits", most=0),
+        reading("ended with another's end, or a failure", lambda one: one.wrong, "waits", most=0),
+        reading("ended twice", lambda one: one.repeated, "waits", most=0),
+        reading("from its start until the service was asked about all", lambda one: one.starting, "s"),
+        reading("from an execution's end to its task's, median", lambda one: one.typical_lag, "s", digits=1),
+        reading("the same, one in a hundred takes longer", lambda one: one.long_lag, "s", digits=1),
+        reading("requests", lambda one: one.requests, "requests"),
+        reading(
+            "longest block of the loop until then",
+            lambda one: one.block_starting,
+            "s",
+            digits=2,
+        ),
+        reading("longest block of the loop after that", lambda one: one.block, "s", digits=2),
+        reading("processor, runner of the triggers", lambda one: one.taken.runner.seconds, "s"),
+        reading("processor, Airflow's supervisor", lambda one: one.taken.supervisor.seconds, "s"),
+        reading("memory, runner", lambda one: one.taken.runner.memory / MEGABYTE, "MB"),
+        reading("memory, supervisor", lambda one: one.taken.supervisor.memory / MEGABYTE, "MB"),
+        reading("open files, runner", lambda one: one.taken.runner.files, "files"),
+        reading("of these connections", lambda one: one.taken.runner.connections, "connections"),
+        reading("open files, supervisor", lambda one: one.taken.supervisor.files, "files"),
+    ]
+
+
+def workers_readings(found: Sequence[Observed], tasks: int) -> list[Reading]:
+    """Return the figures of some runs of the DAGs."""
+
+    def reading(name: str, of: Callable[[Observed], float], unit: str, most: float | None = None) -> Reading:
+        return Reading(
+            name=name,
+            figure=Figure.of([of(one) for one in found]),
+            unit=unit,
+            digits=2 if unit == "s" else 0,
+            most=most,
+            exact=most is not None,
+        )
+
+    worker = "worker processes"
+    return [
+        reading(f"{tasks} deferred runs", lambda one: one.used[RUNS].processes, worker, tasks),
+        reading(f"{tasks} sensors", lambda one: one.used[SENSORS].processes, worker, 0),
+        reading(f"{tasks} runs, resumed on workers", lambda one: one.used[PEER_RUNS].processes, worker),
+        reading(f"{tasks} sensors, started on workers", lambda one: one.used[PEER_SENSORS].processes, worker),
+        reading(
+            "tasks that did not succeed",
+            lambda one: sum(used.tasks - used.succeeded for used in one.used.values()),
+            "tasks",
+            0,
+        ),
+        reading(
+            f"longest block of the loop, {tasks} sensors in a DAG of {tasks} tasks",
+            lambda one: one.used[SENSORS].block,
+            "s",
+        ),
+        reading("the same, started on workers", lambda one: one.used[PEER_SENSORS].block, "s"),
+        reading("triggerer's memory, runner", lambda one: one.taken.runner.memory / MEGABYTE, "MB"),
+        reading("triggerer's processor time, runner", lambda one: one.taken.runner.seconds, "s"),
+    ]
+
+
+def _folder(folder: Path, number: int) -> Path:
+    made = folder / f"run_{number}"
+    made.mkdir()
+    return made
