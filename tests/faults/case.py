@@ -214,6 +214,13 @@ class Case:
         self.wait_for_state("success", "failed", timeout=timeout, attempt=attempt)
         assert self.state() == state, self._told(f"{TASK} to end in {state}")()
 
+    def wait_for_dag_run(self, state: str) -> None:
+        """Wait until the whole DAG run is in a state."""
+        wait_for(
+            lambda: self.rest.dag_run(self.dag_id, self.run_id)["state"] == state,
+            what=self._told(f"the DAG run to be {state}"),
+        )
+
     def manifest(self, *, map_index: int = -1) -> Any:
         """Return the task's return value, None if there is none."""
         return self.rest.xcom(self.dag_id, self.run_id, TASK, map_index=map_index)

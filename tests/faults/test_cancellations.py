@@ -80,7 +80,12 @@ def test_a_dag_run_marked_failed_while_its_task_waits_cancels_the_run(case):
     is_cancelled(case, "failed")
 
 
-@row(fault="marked failed between event and resume, flow finished", modes=DEFERRABLE, pool="own")
+@row(
+    fault="marked failed between event and resume, flow finished",
+    modes=DEFERRABLE,
+    pool="own",
+    operator={"resume_on_worker": True},
+)
 def test_a_task_marked_failed_between_event_and_resume_leaves_a_finished_run_as_it_is(case):
     case.start_and_wait()
     case.close_pool()

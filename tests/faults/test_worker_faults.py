@@ -76,7 +76,12 @@ def test_a_worker_told_to_stop_cancels_once_and_its_retry_starts_anew(case):
     case.wait_for_log(f"cancelled execution {first['id']}")
 
 
-@row(fault="task SIGKILLed after the event, on its last stretch", modes=DEFERRABLE, **KILLED_RETRIES)
+@row(
+    fault="task SIGKILLed after the event, on its last stretch",
+    modes=DEFERRABLE,
+    operator={"resume_on_worker": True},
+    **KILLED_RETRIES,
+)
 def test_a_task_killed_on_its_last_stretch_brings_the_output_on_its_retry(case):
     case.start_and_wait()
     held = case.hold_answer(READ_EXECUTION)
