@@ -459,7 +459,9 @@ def test_64609_a_triggers_arguments_come_back_from_the_database_as_they_were(ser
     _, kwargs = raised.value.trigger.serialize()
     assert json.loads(json.dumps(kwargs)) == kwargs
     assert deserialize(json.loads(json.dumps(serialize(kwargs)))) == kwargs
+    ending = kwargs.pop("ending")
     assert {type(value) for value in kwargs.values()} <= {str, int, float, bool}
+    assert {type(value) for value in ending.values()} <= {str, int, bool, dict}
 
 
 @pytest.mark.parametrize("option", ["poll_interval", "max_outage", "timeout"])

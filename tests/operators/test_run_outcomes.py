@@ -670,7 +670,14 @@ def test_the_trigger_gets_what_the_author_set(server: DevServer) -> None:
         "cancel_for_person": False,
         "keep_on_clear": False,
         "owns_run": True,
-        "schema_version": 2,
+        "ending": {
+            "returns": "manifest",
+            "on_warning": "succeed",
+            "outputs": {},
+            "values_by_title": False,
+            "max_xcom_bytes": 48 * 1024,
+        },
+        "schema_version": 3,
     }
 
 

@@ -86,7 +86,7 @@ def to_the_end(task: Any, attempt: Attempt, *, now: Any = None) -> Ended:
     with triggerer(attempt):
         while True:
             if trigger is not None:
-                trigger.task_instance = SimpleNamespace(**IDENTITY, id="ti")
+                trigger.task_instance = SimpleNamespace(**IDENTITY, id="ti", try_number=1)
                 event = events_of(trigger)[0]
                 if isinstance(event, TaskSuccessEvent):
                     assert event.xcoms is None
