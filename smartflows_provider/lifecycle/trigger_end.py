@@ -17,7 +17,6 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from smartflows_provider.lifecycle.conclude import ends_well
 from smartflows_provider.lifecycle.results import ResultOptions, manifest_of, say_end, status_of
-from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.output.extractor import Output, extract
 from smartflows_provider.wire.smart_flows import get_execution, phase_of
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
     from smartflows_provider.lifecycle.options import OnWarning
+    from smartflows_provider.lifecycle.shared_connection import SharedConnection
     from smartflows_provider.waiting.event import WaitEvent
     from smartflows_provider.wire.messages import Exchange, Response
     from smartflows_provider.wire.smart_flows import Execution
@@ -64,8 +64,7 @@ async def ended_here(
     ending: Ending | None,
     ended: WaitEvent,
     *,
-    system: str,
-    conn_id: str,
+    connection: SharedConnection,
     task: TaskIdentity | None,
     log: Any,
 ) -> bool:
@@ -74,8 +73,7 @@ async def ended_here(
 
     :param ending: what a success comes to; None leaves it to a worker.
     :param ended: how the wait ended.
-    :param system: which flow system.
-    :param conn_id: the Airflow connection.
+    :param connection: the run's.
     :param task: the trigger's task; None where the trigger has none, as in ``dag.test()``.
     :param log: the trigger's logger.
     :returns: whether the task may succeed now; else a worker is to be told of the wait's end.
@@ -85,7 +83,7 @@ async def ended_here(
     if not ends_well(phase_of(ended.status or ""), on_warning=ending.on_warning):
         return False
     try:
-        async with hook_for(system, conn_id) as found:
+        async with connection.use() as found:
             hook = cast("SmartFlowsHook", found)
             url = await hook.aexecution_url(ended.execution_id)
             exchange = get_execution(ended.execution_id)

@@ -113,13 +113,13 @@ class FlowExecutionTrigger(BaseTrigger):
         if self.task_instance is not None and self.owns_run:
             get_ready()
         try:
-            event = await self._wait()
+            event, ends_here = await self._wait()
         except asyncio.CancelledError:
             if not AIRFLOW_V_3_3_PLUS:
                 # There is no on_kill yet; the triggerer itself may be about to end.
                 self._release(ending=True)
             raise
-        yield TaskSuccessEvent() if await self._ends_here(event) else TriggerEvent(event.as_dict())
+        yield TaskSuccessEvent() if ends_here else TriggerEvent(event.as_dict())
         if event.reason not in {"finished", "gone"} and not event.canceled:
             # Until a worker takes the run up, a person may still end the task.
             self._release(handing_over=True)
@@ -127,18 +127,18 @@ class FlowExecutionTrigger(BaseTrigger):
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render nothing: the arguments are those of a task whose templates were rendered already."""
 
-    async def _ends_here(self, event: WaitEvent) -> bool:
+    async def _ends_here(self, event: WaitEvent, connection: SharedConnection) -> bool:
         """Conclude a success here where that is all there is to do; tell whether it was."""
         return await ended_here(
             Ending.from_dict(self.ending),
             event,
-            system=self.system,
-            conn_id=self.conn_id,
+            connection=connection,
             task=TaskIdentity.of(self.task_instance),
             log=self.log,
         )
 
-    async def _wait(self) -> WaitEvent:
+    async def _wait(self) -> tuple[WaitEvent, bool]:
+        """Return how the wait ended, and whether the task has nothing left to do."""
         policy = WaitPolicy(
             deadline=self.deadline,
             poll_interval=max(self.poll_interval, SHORTEST_POLL_INTERVAL),
@@ -151,7 +151,8 @@ class FlowExecutionTrigger(BaseTrigger):
                 end.reason == "needs_person" and self.cancel_for_person
             )
             canceled = gives_up and await self._cancel(poller.connection)
-        return self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
+            event = self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
+            return event, await self._ends_here(event, poller.connection)
 
     async def on_kill(self) -> None:
         """Cancel the remote run if nobody answers for it any more (Airflow 3.3 and later call this)."""

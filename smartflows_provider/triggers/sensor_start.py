@@ -21,7 +21,7 @@ from smartflows_provider.exceptions import FlowException
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
 from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.options import OnWarning
-from smartflows_provider.lifecycle.systems import hook_for
+from smartflows_provider.lifecycle.poller import shared_poller
 from smartflows_provider.lifecycle.trigger_end import Ending
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
 from smartflows_provider.operators.arguments import text_argument
@@ -132,7 +132,7 @@ class SensorStartTrigger(BaseTrigger):
         if listened:
             raise NotRenderedError("a listener follows the tasks")
         conn_id, execution_id = render(self.conn_id, context), render(self.execution_id, context)
-        async with hook_for(self.system, conn_id) as hook:
+        async with shared_poller(self.system, conn_id) as poller, poller.connection.use() as hook:
             text_argument(execution_id, "execution_id", where=hook.identity())
             url = await cast("Any", hook).aexecution_url(execution_id)
         if task_instance.try_number > 1:
