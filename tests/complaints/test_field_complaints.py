@@ -39,11 +39,12 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle import deferred_kill, loops
+from smartflows_provider.lifecycle import deferred_kill, poller
 from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.waiting.clock import Moment, read_clocks
 
 SHORT = {"kind": "work", "duration": 0.2}
 FORM = {"kind": "form", "fields": [{"key": "way", "title": "Way"}]}
@@ -546,11 +547,22 @@ def test_21852_the_wait_comes_back_no_sooner_than_the_service_asks(
 ) -> None:
     pauses: list[float] = []
 
-    async def apause(seconds: float) -> None:
-        pauses.append(seconds)
+    passed = 0.0
+
+    def clock() -> Moment:
+        moment = read_clocks()
+        return Moment(wall=moment.wall, steady=moment.steady + passed)
+
+    def call_later(seconds: float, callback: Callable[[], None]) -> asyncio.Handle:
+        nonlocal passed
+        passed += seconds
+        if seconds > 1:
+            pauses.append(seconds)
+        return asyncio.get_running_loop().call_soon(callback)
 
     monkeypatch.setattr(FlowRun, "_sleep", lambda run, seconds: pauses.append(seconds))
-    monkeypatch.setattr(loops, "asyncio", SimpleNamespace(sleep=apause))
+    monkeypatch.setattr(poller, "call_later", call_later)
+    monkeypatch.setitem(poller.StatusPoller.__init__.__kwdefaults__, "clock", clock)
     panel_flow(server, LONG)
     for seconds in ("7", "86400"):
         server.inject(

@@ -11,8 +11,13 @@ from hook_connections import MODES, Caller, Mode, connect
 
 from smartflows_provider.devserver.profiles import PROFILES
 from smartflows_provider.devserver.server import DevServer, running_server
-from smartflows_provider.exceptions import FlowAuthenticationError, FlowNotFoundError
-from smartflows_provider.wire.smart_flows import XML_TYPE, Condition, all_of
+from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
+    FlowException,
+    FlowNotFoundError,
+    FlowRequestRefusedError,
+)
+from smartflows_provider.wire.smart_flows import XML_TYPE, Condition, all_of, find_progress
 
 XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
   <xs:element name="Order"><xs:complexType><xs:sequence>
@@ -149,10 +154,29 @@ def test_executions_are_listed_by_flow_by_filter_and_up_to_a_limit(caller: Calle
     assert [one.created_at for one in listed] == sorted((one.created_at for one in listed), reverse=True)
     assert len(caller.find_executions(flow_id, limit=2)) == 2
     where = all_of(
-        Condition(key="id", operator="in", values=ids[:2]),
+        Condition(key="flow.id", operator="equalTo", values=[flow_id]),
         Condition(key="createdAt", operator="greaterThan", values=["2020-01-01T00:00:00.000Z"]),
     )
-    assert {one.id for one in caller.find_executions(where=where)} == {*ids[:2]}
+    found = caller.find_executions(where=where)
+    assert {one.id for one in found} == {one.id for one in listed}
+
+
+def test_executions_are_asked_for_by_id_only_where_the_service_filters_by_it(
+    profiled: DevServer, caller: Caller
+) -> None:
+    ids = [caller.start("Trouble").execution_id for _ in range(3)]
+    exchange = find_progress(ids[:2])
+    match profiled.profile.filter_by_id:
+        case "honoured":
+            found = caller.run(exchange)
+            assert set(found) == {*ids[:2]}
+            assert {snapshot.status for snapshot in found.values()} == {"Warning"}
+        case "ignored":
+            with pytest.raises(FlowException, match="executions that were not asked for"):
+                caller.run(exchange)
+        case "rejected":
+            with pytest.raises(FlowRequestRefusedError, match="answered with 400"):
+                caller.run(exchange)
 
 
 def test_what_was_cleaned_up_is_not_found_by_any_call(profiled: DevServer, caller: Caller) -> None:
