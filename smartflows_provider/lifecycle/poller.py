@@ -46,7 +46,7 @@ class _Waiting:
 
 TOGETHER = 0.02
 """Seconds; questions that fall due so close to each other are asked together."""
-AT_ONCE = 4
+AT_ONCE = 2
 """Questions that are begun in one go, so that other tasks of the event loop have their turn in between."""
 
 
