@@ -10,6 +10,7 @@ where nobody waits.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
@@ -40,11 +41,9 @@ class _Waiting:
     """Airflow tells by a context variable which task's log a line belongs to."""
     done: asyncio.Future[End]
     question: asyncio.Task[None] | None = None
-    alone: bool = False
-    """Whether an answer for many lacked this run, so that it is asked for by itself."""
 
 
-TOGETHER = 0.02
+TOGETHER = 0.05
 """Seconds; questions that fall due so close to each other are asked together."""
 AT_ONCE = 2
 """Questions that are begun in one go, so that other tasks of the event loop have their turn in between."""
@@ -70,8 +69,10 @@ class StatusPoller:
         self._holding = Holding(tries_zero=True)
         self._crowd = Crowd()
         self._queue: DueQueue[_Waiting] = DueQueue()
+        self._urgent: DueQueue[_Waiting] = DueQueue()
         self._shared = SharedQuestion(conn_id)
         self._questions: set[asyncio.Task[None]] = set()
+        self._is_full = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = self._woken_at = self._quiet_until = 0.0
 
@@ -90,11 +91,13 @@ class StatusPoller:
         done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         place = Place(item=_Waiting(wait=wait, log=log, context=copy_context(), done=done))
         self._crowd.join(policy.poll_interval)
-        self._put(place, due=began.steady, now=began)
+        urgent = self._shares and wait.remaining(began) <= self._least_pause
+        self._put(place, due=began.steady, now=began, urgent=urgent)
         try:
             return await done
         finally:
             self._queue.remove(place)
+            self._urgent.remove(place)
             self._crowd.leave(policy.poll_interval)
             if place.item.question is not None:
                 place.item.question.cancel()
@@ -126,9 +129,13 @@ class StatusPoller:
             return self._crowd.shared_pause * self._crowd.pages
         return self._crowd.least_pause(self._connections)
 
-    def _put(self, place: Place[_Waiting], *, due: float, now: Moment) -> None:
-        """Put a place into the queue, and see to it that it is asked for when it is due."""
-        self._queue.put(place, due)
+    def _put(self, place: Place[_Waiting], *, due: float, now: Moment, urgent: bool = False) -> None:
+        """
+        Put a place into the queue, and see to it that it is asked for when it is due.
+
+        :param urgent: whether it is asked for by itself, however many share a question.
+        """
+        (self._urgent if urgent else self._queue).put(place, due)
         self._wake_at(due, now=now.steady)
 
     def _wake_at(self, due: float, *, now: float) -> None:
@@ -151,38 +158,40 @@ class StatusPoller:
             self._timer = None
         now = self._clock()
         self._woken_at = now.steady
+        self._is_full = False
         begun = 0
-        while (place := self._queue.first()) is not None:
+        while (found := self._next()) is not None:
+            queue, place, due = found
+            if due > now.steady:
+                self._wake_at(due, now=now.steady)
+                return
+            if len(self._questions) >= self._connections:
+                # The next answer makes room.
+                self._is_full = True
+                return
             if begun == AT_ONCE:
                 self._timer, self._timer_at = call_later(0.0, self._ask_who_is_due), now.steady
                 return
             begun += 1
-            if len(self._questions) >= self._connections:
-                # The next answer makes room.
-                return
-            due = max(place.due, self._quiet_until)
-            is_shared = self._shares and not place.item.alone and place.item.wait.remaining(now) > 0
-            if is_shared:
-                due = max(due, self._shared.next_at)
-            if due > now.steady:
-                self._wake_at(due, now=now.steady)
-                return
-            if is_shared:
+            if self._shares and queue is self._queue:
                 self._shared.next_at = now.steady + self._crowd.shared_pause
-                places = self._take_many(now)
+                places = list(queue.take(PAGE))
                 self._begin(self._look_at_many(places), context=copy_context(), places=places)
             else:
-                self._queue.remove(place)
+                queue.remove(place)
                 context = place.item.context
                 place.item.question = self._begin(self._look(place), context=context, places=[place])
 
-    def _take_many(self, now: Moment) -> list[Place[_Waiting]]:
-        """Take out the places that one question can ask for, in the order in which they are due."""
-        taken = list(self._queue.take(PAGE))
-        asked_alone = [place for place in taken if place.item.alone]
-        for place in asked_alone:
-            self._put(place, due=now.steady, now=now)
-        return [place for place in taken if not place.item.alone]
+    def _next(self) -> tuple[DueQueue[_Waiting], Place[_Waiting], float] | None:
+        """Return who is asked for next, and when."""
+        first = self._queue.first()
+        urgent = self._urgent.first()
+        due = math.inf
+        if first is not None:
+            due = max(first.due, self._quiet_until, self._shared.next_at if self._shares else 0.0)
+        if urgent is not None and urgent.due <= due:
+            return self._urgent, urgent, urgent.due
+        return None if first is None else (self._queue, first, due)
 
     def _begin(
         self, question: Coroutine[Any, Any, None], *, context: Context, places: Sequence[Place[_Waiting]]
@@ -194,7 +203,6 @@ class StatusPoller:
 
     def _answered(self, places: Sequence[Place[_Waiting]], task: asyncio.Task[None]) -> None:
         """Go on after a question; one that failed unforeseen ends its waits with its error."""
-        made_room = len(self._questions) >= self._connections
         self._questions.discard(task)
         error = None if task.cancelled() else task.exception()
         for place in places:
@@ -203,7 +211,7 @@ class StatusPoller:
                 place.item.done.cancel()
             elif error is not None and not place.item.done.done():
                 place.item.done.set_exception(error)
-        if made_room:
+        if self._is_full:
             self._ask_who_is_due()
 
     async def _look(self, place: Place[_Waiting]) -> None:
@@ -219,7 +227,6 @@ class StatusPoller:
                 seen = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
         except LOOK_ERRORS as error:
             seen = failure_of(error)
-        place.item.alone = False
         self._settle(place, seen, asked=asked, hold=hold)
 
     async def _look_at_many(self, places: Sequence[Place[_Waiting]]) -> None:
@@ -233,11 +240,13 @@ class StatusPoller:
                 continue
             seen = answer if isinstance(answer, PollFailure) else answer.get(place.item.wait.execution_id)
             if seen is None:
-                place.item.alone = True
                 now = self._clock()
-                self._put(place, due=now.steady, now=now)
-            else:
+                self._put(place, due=max(now.steady, self._quiet_until), now=now, urgent=True)
+                continue
+            try:
                 place.item.context.run(self._settle, place, seen, asked=asked, hold=0.0)
+            except Exception as error:  # noqa: BLE001 - it is about this wait, and no other may end of it
+                place.item.done.set_exception(error)
 
     @property
     def _longest_hold(self) -> float:
@@ -263,7 +272,9 @@ class StatusPoller:
             # A limit of requests holds for all that is asked with the same key.
             quiet = min(seen.retry_after, LONGEST_RETRY_AFTER)
             self._quiet_until = max(self._quiet_until, now.steady + quiet)
-        self._put(place, due=now.steady + decision.seconds, now=now)
+        # At the end of its time a run is asked for once more, whatever else is to be waited for.
+        urgent = decision.seconds >= waiting.wait.remaining(now)
+        self._put(place, due=now.steady + decision.seconds, now=now, urgent=urgent)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

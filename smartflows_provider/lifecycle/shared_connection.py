@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartflows_provider.exceptions import FlowException
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DOUBT_AGAIN = 5.0
+"""Seconds for which a key that a look-up has brought again is not looked up once more."""
 READ_AGAIN = 300.0
 """Seconds after which a connection that works is looked up again, for what somebody may have changed in
 it."""
@@ -35,6 +40,7 @@ it."""
 class _Client:
     hook: FlowSystemHook
     settings: ClientSettings
+    files: tuple[int, ...]
     users: int = 0
     retired: bool = False
 
@@ -56,11 +62,11 @@ class SharedConnection:
         self._system = system
         self._conn_id = conn_id
         self._clock = clock
-        self._looking_up = asyncio.Lock()
+        self._looking_up: asyncio.Task[_Client] | None = None
         self._client: _Client | None = None
-        self._read_at = -float("inf")
+        self._read_at = -math.inf
         self._doubted = False
-        self._look_ups = 0
+        self._doubted_again_at = -math.inf
 
     @property
     def settings(self) -> ClientSettings | None:
@@ -78,7 +84,7 @@ class SharedConnection:
 
         :param asked: when the refused question left; a look-up since then has taken that in.
         """
-        if asked >= self._read_at:
+        if asked >= self._read_at and self._clock() >= self._doubted_again_at:
             self._doubted = True
 
     @asynccontextmanager
@@ -99,6 +105,8 @@ class SharedConnection:
 
     async def close(self) -> None:
         """Close the client as soon as nothing uses it."""
+        if self._looking_up is not None:
+            self._looking_up.cancel()
         client, self._client = self._client, None
         if client is not None:
             client.retired = True
@@ -106,15 +114,21 @@ class SharedConnection:
 
     async def _current(self) -> _Client:
         client = self._client
-        fresh = self._clock() - self._read_at < READ_AGAIN
-        if client is not None and not self._doubted and (fresh or self._looking_up.locked()):
+        is_fresh = self._clock() - self._read_at < READ_AGAIN
+        if client is not None and not self._doubted and (is_fresh or self._looking_up is not None):
             return client
-        seen = self._look_ups
-        async with self._looking_up:
-            if self._client is not None and self._look_ups != seen:
-                # Another has done so meanwhile.
-                return self._client
-            return await self._look_up()
+        if self._looking_up is None:
+            # A task of its own: whoever has begun it may leave, and what it finds holds for all who wait.
+            looking_up = asyncio.get_running_loop().create_task(self._look_up(), context=Context())
+            looking_up.add_done_callback(self._looked_up)
+            self._looking_up = looking_up
+        return await asyncio.shield(self._looking_up)
+
+    def _looked_up(self, task: asyncio.Task[_Client]) -> None:
+        self._looking_up = None
+        if not task.cancelled():
+            # Read, so that one nobody waits for any more is not reported as forgotten.
+            task.exception()
 
     async def _look_up(self) -> _Client:
         client, began = self._client, self._clock()
@@ -125,19 +139,27 @@ class SharedConnection:
             if client is None or self._doubted:
                 raise
             log.warning("The connection %s goes on as it was known: %s", self._conn_id, error)
-            self._noted(began)
+            self._read_at = began
             return client
-        self._noted(began)
-        self._doubted = False
-        if client is not None and settings == client.settings:
+        files = _stamps(settings)
+        if client is not None and settings == client.settings and files == client.files:
+            if self._doubted:
+                self._doubted_again_at = began + DOUBT_AGAIN
+            self._read_at, self._doubted = began, False
             return client
-        self._client = _Client(hook=hook, settings=settings)
+        self._read_at, self._doubted = began, False
+        self._client = _Client(hook=hook, settings=settings, files=files)
         if client is not None:
             log.info("The connection %s was changed; going on with what it is now.", self._conn_id)
             client.retired = True
             await client.close_if_idle()
         return self._client
 
-    def _noted(self, began: float) -> None:
-        self._read_at = began
-        self._look_ups += 1
+
+def _stamps(settings: ClientSettings) -> tuple[int, ...]:
+    """Return when the connection's certificate files were written; a renewed one keeps its name."""
+    stamps = []
+    for name in (settings.ca_file, settings.client_cert):
+        with suppress(OSError):
+            stamps.append(Path(name).stat().st_mtime_ns if name else 0)
+    return tuple(stamps)

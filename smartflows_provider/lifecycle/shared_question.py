@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
 from smartflows_provider.lifecycle.looking import failure_of
-from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.errors import AnswerPacked, AnswerTooLarge, TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.waiting.failures import PollFailure
 from smartflows_provider.wire.errors import KeyRefused, ServiceFault, Throttled, WireError
@@ -27,6 +27,11 @@ log = logging.getLogger(__name__)
 
 _PASSING = frozenset({502, 503, 504})
 """Answers of something before the service, or of one that is just starting."""
+FAILURES = 3
+"""How many questions in a row must fail until runs are asked for one by one as well: the service may be well
+and only the question too much for it."""
+TELLING = 10
+"""How many runs must be asked for until it tells something that an answer lacks most of them."""
 
 
 class SharedQuestion:
@@ -38,6 +43,7 @@ class SharedQuestion:
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
+        self._failures = 0
         self.works = True
         """Whether the service has understood every question so far."""
         self.next_at = 0.0
@@ -57,19 +63,28 @@ class SharedQuestion:
             async with connection.use() as hook:
                 exchange = hook.look_all_exchange(execution_ids)
                 found = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
+        except (AnswerTooLarge, AnswerPacked) as error:
+            self._give_up(str(error))
+            return {}
         except (TransportError, Throttled, FlowConnectionError) as error:
-            return failure_of(error)
+            return self._passing(failure_of(error))
         except (KeyRefused, FlowConfigurationError):
             # Each wait finds out for itself, and looks at its connection again.
             return {}
         except (WireError, NotImplementedError) as error:
             if isinstance(error, ServiceFault) and error.status in _PASSING:
-                return failure_of(error)
+                return self._passing(failure_of(error))
             self._give_up(str(error))
             return {}
-        if 2 * len(found) < len(execution_ids):
+        self._failures = 0
+        if len(execution_ids) >= TELLING and 2 * len(found) < len(execution_ids):
             self._give_up(f"of {len(execution_ids)} executions the answer names {len(found)}")
         return found
+
+    def _passing(self, failure: PollFailure) -> PollFailure | Mapping[str, RunSnapshot]:
+        """Return what a failure means: an outage, or after some in a row perhaps a question too much."""
+        self._failures += 1
+        return failure if self._failures < FAILURES else {}
 
     def _give_up(self, reason: str) -> None:
         self.works = False

@@ -15,6 +15,8 @@ SHORTEST_HOLD = 2.0
 """Seconds; a hold that would be shorter is none."""
 PROOFS = 3
 """How many answers in a row must show the same before it is believed."""
+ZERO_AGAIN = 1000
+"""After so many answers zero is tried again: a service that was slow for once is not slow for ever."""
 LONGEST_AT_ONCE = 5.0
 """Seconds for which an answer may be under way that the service was to give at once."""
 
@@ -33,6 +35,7 @@ class Holding:
         self._holds = True
         self._ignored = 0
         self._held_zero = 0
+        self._named_since = 0
 
     def wish(self, seconds: float, *, first: bool = False) -> float | None:
         """
@@ -61,6 +64,8 @@ class Holding:
             self._tries_zero = False
         elif refused:
             self._named = False
+        elif wished == SHORTEST_NAMED:
+            self._try_zero_again()
         elif wished == 0.0:
             self._held_zero = self._held_zero + 1 if took > LONGEST_AT_ONCE else 0
             self._tries_zero = self._held_zero < PROOFS
@@ -70,3 +75,9 @@ class Holding:
             elif unchanged:
                 self._ignored += 1
             self._holds = self._ignored < PROOFS
+
+    def _try_zero_again(self) -> None:
+        """Ask with zero seconds once more after a while, where answers were only slow."""
+        self._named_since += 1
+        if self._held_zero >= PROOFS and self._named_since >= ZERO_AGAIN:
+            self._held_zero, self._named_since, self._tries_zero = PROOFS - 1, 0, True

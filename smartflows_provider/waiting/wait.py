@@ -20,6 +20,7 @@ from smartflows_provider.waiting.failures import PollFailure
 from smartflows_provider.waiting.holding import SHORTEST_HOLD, Holding
 from smartflows_provider.waiting.schedule import (
     DEADLINE_GRACE,
+    FIRST_HOLD,
     PAUSE_AFTER_CHANGE,
     hold_for,
     pause_after_answer,
@@ -124,7 +125,9 @@ class Wait:
         :param longest: seconds that the connection, and the number of waits on it, allow for; 0 for no hold.
         """
         waited, remaining = self._waited(now), self.remaining(now)
-        seconds = hold_for(waited, longest=longest, remaining=remaining)
+        # A hold that is under way is not cut short where others come and wait for the connection.
+        most = min(longest, max(self.policy.poll_interval, FIRST_HOLD))
+        seconds = hold_for(waited, longest=most, remaining=remaining)
         return self._holding.wish(seconds, first=self._last is None)
 
     def saw(

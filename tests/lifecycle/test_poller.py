@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from airflow.providers.common.compat.connection import get_async_connection
+from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time.comms import ErrorResponse
 from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow
 
 from smartflows_provider.devserver.faults import Fault
@@ -25,6 +30,7 @@ from smartflows_provider.lifecycle import poller as poller_module
 from smartflows_provider.lifecycle import shared_connection, shared_question
 from smartflows_provider.lifecycle.poller import StatusPoller, shared_poller
 from smartflows_provider.transport.asynchronous import AsyncClient
+from smartflows_provider.transport.errors import AnswerTooLarge
 from smartflows_provider.waiting.wait import End, WaitPolicy
 from smartflows_provider.wire.messages import Request
 
@@ -176,8 +182,9 @@ def test_each_event_loop_has_a_client_of_its_own(
 async def test_a_rotated_key_is_looked_up_once_for_all(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, look_ups: list[str]
 ) -> None:
-    execution_ids = started(hook, working(server, 1.0), 20)
-    async with waiting(execution_ids) as tasks:
+    connect(server, monkeypatch, max_connections=4)
+    execution_ids = started(hook, working(server, 2.0), 20)
+    async with waiting(execution_ids, poll_interval=0.5) as tasks:
         await until(lambda: len(asked(server, "GET", "/progress")) >= 20)
         server.add_key("the-new-key")
         monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="the-new-key"))
@@ -220,6 +227,77 @@ async def test_where_airflow_does_not_answer_a_connection_that_works_goes_on(
         assert not tasks[0].done()
 
 
+async def test_a_key_that_stays_refused_is_not_looked_up_for_each_wait(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, look_ups: list[str]
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    execution_ids = started(hook, long_flow(server), 40)
+    server.revoke_key()
+    assert await ends(execution_ids) == [("refused", None)] * 40
+    assert len(look_ups) <= 4
+
+
+async def test_waits_that_come_while_a_connection_cannot_be_looked_up_do_not_queue_for_it(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_ids = started(hook, working(server, 0.1), 20)
+    tries = 0
+
+    async def fails_slowly(conn_id: str) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            await asyncio.sleep(0.5)
+            raise AirflowRuntimeError(ErrorResponse())
+        return await get_async_connection(conn_id)
+
+    monkeypatch.setattr(base, "get_async_connection", fails_slowly)
+    assert await ends(execution_ids, max_outage=30) == [("finished", "Success")] * 20
+    assert tries <= 6
+
+
+async def test_a_wait_that_leaves_does_not_take_the_look_up_of_the_others_along(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, look_ups: list[str]
+) -> None:
+    execution_ids = started(hook, working(server, 0.1), 2)
+    let_go = asyncio.Event()
+
+    async def slow(conn_id: str) -> Any:
+        look_ups.append(conn_id)
+        await let_go.wait()
+        return await get_async_connection(conn_id)
+
+    monkeypatch.setattr(base, "get_async_connection", slow)
+    async with waiting(execution_ids) as tasks:
+        await until(lambda: look_ups)
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        let_go.set()
+        assert (await tasks[1]).status == "Success"
+    assert len(look_ups) == 1
+
+
+async def test_a_certificate_that_is_renewed_under_its_name_is_taken_up(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+    clients: list[AsyncClient],
+    tmp_path: Path,
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
+    connect(server, monkeypatch, long_poll_seconds=0, ca_bundle=str(bundle))
+    async with waiting(started(hook, long_flow(server), 1), poll_interval=0.1):
+        await until(lambda: asked(server, "GET", "/progress"))
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+        seen = len(asked(server, "GET", "/progress"))
+        await until(lambda: len(asked(server, "GET", "/progress")) > seen + 2)
+        assert len(clients) == 1
+        os.utime(bundle, (1, 1))
+        await until(lambda: len(clients) > 1)
+
+
 # --- leaving ---
 
 
@@ -231,8 +309,10 @@ async def test_a_cancelled_wait_takes_its_question_along_and_leaves_the_others(
     async with waiting([first], poll_interval=600.0) as held:
         await until(lambda: under_way == [1])
         async with waiting([second], poll_interval=600.0) as tasks:
+            await until(lambda: len(poller_module._shared[asyncio.get_running_loop()]) == 1)
             held[0].cancel()
-            end = await asyncio.wait_for(tasks[0], PATIENCE)
+            # Long before the service would have answered.
+            end = await asyncio.wait_for(tasks[0], 6)
     assert (end.reason, end.status) == ("finished", "Success")
     assert max(under_way) == 1
     assert cancels(server) == []
@@ -364,6 +444,34 @@ async def test_a_service_that_asks_for_patience_is_left_alone_by_all_waits(
     assert min(later) >= 1.9
 
 
+async def test_waits_that_found_no_room_are_asked_for_when_the_connection_gives_more(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    first, rest = started(hook, working(server, 1.0), 2), started(hook, working(server, 0.1), 4)
+    async with waiting(first, poll_interval=60.0) as early:
+        await until(lambda: len(asked(server, "GET", "/progress")) == 2)
+        async with waiting(rest, poll_interval=60.0) as late:
+            connect(server, monkeypatch, max_connections=8)
+            monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+            async with shared_poller(*CONNECTION) as poller, poller.connection.use():
+                assert poller.connection.settings.max_connections == 8
+            monkeypatch.setattr(shared_connection, "READ_AGAIN", 300.0)
+            found = await asyncio.wait_for(asyncio.gather(*early, *late), PATIENCE)
+    assert {end.status for end in found} == {"Success"}
+
+
+async def test_the_end_of_the_time_is_not_put_off_by_a_service_that_asks_for_patience(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    (execution_id,) = started(hook, long_flow(server), 1)
+    server.inject(
+        Fault(action="status", status=429, headers={"Retry-After": "250"}, path="/progress$", method="GET")
+    )
+    assert await ends([execution_id], deadline=time.time() + 1) == [("deadline", "Running")]
+
+
 # --- one question for many ---
 
 
@@ -454,6 +562,62 @@ async def test_the_end_of_the_time_is_not_waited_for_with_others(
     async with waiting(execution_ids, poll_interval=600.0):
         await until(lambda: questions(server))
         assert await ends(execution_ids[:1], deadline=time.time() + 1) == [("deadline", "Running")]
+
+
+async def test_the_end_of_the_time_does_not_wait_for_the_next_question_for_many(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    *others, last = started(hook, long_flow(server), 8)
+    async with waiting(others, poll_interval=6000.0):
+        await until(lambda: questions(server))
+        began = time.monotonic()
+        assert await ends([last], deadline=time.time() + 2, poll_interval=6000.0) == [("deadline", "Running")]
+    # The next shared question would have come after nearly ten minutes.
+    assert time.monotonic() - began < PATIENCE
+
+
+async def test_an_answer_for_many_that_is_too_large_leads_to_one_question_each(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(self: SmartFlowsHook, execution_ids: Sequence[str]) -> Any:
+        raise AnswerTooLarge("too large", kind="too_large")
+
+    monkeypatch.setattr(SmartFlowsHook, "look_all_exchange", too_large)
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 0.5), 6)
+    assert await ends(execution_ids, poll_interval=2.0) == [("finished", "Success")] * 6
+
+
+async def test_a_question_for_many_that_always_fails_does_not_keep_runs_from_being_asked_for(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 0.5), 6)
+    server.inject(Fault(action="status", status=504, path="/filter$", method="POST", count=None))
+    assert await ends(execution_ids, poll_interval=2.0, max_outage=30) == [("finished", "Success")] * 6
+
+
+async def test_an_unforeseen_error_in_the_answer_for_many_ends_only_the_wait_that_it_is_about(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 1.0), 8)
+
+    class BrokenLog:
+        def log(self, *args: Any) -> None:
+            raise ZeroDivisionError("unforeseen")
+
+    async def broken() -> End:
+        policy = WaitPolicy(deadline=time.time() + 60, poll_interval=2.0)
+        async with shared_poller(*CONNECTION) as poller:
+            return await poller.wait_for(policy, execution_id=execution_ids[-1], log=BrokenLog())
+
+    async with waiting(execution_ids[:-1], poll_interval=2.0) as tasks:
+        await until(lambda: questions(server))
+        with pytest.raises(ZeroDivisionError, match="unforeseen"):
+            await broken()
+        assert {end.status for end in await asyncio.gather(*tasks)} == {"Success"}
 
 
 async def test_two_tasks_that_wait_for_the_same_run_both_see_its_end(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smartflows_provider.waiting.holding import PROOFS, Holding
+from smartflows_provider.waiting.holding import PROOFS, ZERO_AGAIN, Holding
 
 
 def answered(holding: Holding, wish: float, *, took: float, unchanged: bool = True, times: int = 1) -> None:
@@ -66,6 +66,22 @@ def test_where_zero_is_rejected_a_second_is_named_and_holds_go_on() -> None:
 def test_where_zero_is_held_time_and_again_a_second_is_named() -> None:
     holding = Holding(tries_zero=True)
     answered(holding, 0, took=30, times=PROOFS)
+    assert holding.wish(0) == 1.0
+
+
+def test_zero_is_tried_again_after_a_while_and_given_up_sooner_if_it_is_still_held() -> None:
+    holding = Holding(tries_zero=True)
+    answered(holding, 0, took=30, times=PROOFS)
+    answered(holding, 0, took=1, times=ZERO_AGAIN)
+    assert holding.wish(0) == 0.0
+    answered(holding, 0, took=30)
+    assert holding.wish(0) == 1.0
+
+
+def test_a_zero_that_was_rejected_is_not_tried_again() -> None:
+    holding = Holding(tries_zero=True)
+    holding.learn(0.0, took=0.1, refused=True, unchanged=True)
+    answered(holding, 0, took=1, times=2 * ZERO_AGAIN)
     assert holding.wish(0) == 1.0
 
 

@@ -196,6 +196,15 @@ def test_after_a_hold_that_was_honoured_the_next_question_follows_at_once() -> N
     assert (watched.hold, decision.seconds) == (8.0, 0.0)
 
 
+def test_a_hold_is_no_longer_than_the_poll_interval_so_that_newcomers_are_not_kept_waiting() -> None:
+    watched = Watched(poll_interval=12, longest_hold=300)
+    watched.now += 1000
+    assert watched.next_hold() == 12.0
+    short = Watched(poll_interval=1, longest_hold=300)
+    short.now += 1000
+    assert short.next_hold() == 8.0
+
+
 def test_where_a_hold_is_ignored_the_pause_grows_to_the_poll_interval() -> None:
     watched = Watched(deadline=1e6, poll_interval=60)
     pauses = []
