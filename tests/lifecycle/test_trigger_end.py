@@ -18,6 +18,7 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import deferred_kill, trigger_end
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
+from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.waiting.event import WaitEvent
 
@@ -46,10 +47,16 @@ def conclude(
     """Conclude a run; return whether that was all, and what was pushed."""
     pushed: list[dict[str, Any]] = []
     event = WaitEvent(**{"reason": "finished", "status": "Success", "execution_id": execution_id, **ended})
+
+    async def end() -> bool:
+        connection = SharedConnection("smartflows", "smartflows_default")
+        try:
+            return await ended_here(ending, event, connection=connection, task=task, log=log)
+        finally:
+            await connection.close()
+
     with patch.object(deferred_kill.XCom, "set", push or (lambda **xcom: pushed.append(xcom))):
-        here = asyncio.run(
-            ended_here(ending, event, system="smartflows", conn_id="smartflows_default", task=task, log=log)
-        )
+        here = asyncio.run(end())
     return here, pushed
 
 
