@@ -8,8 +8,9 @@ import sys
 from datetime import timedelta
 from typing import Any
 
+import jinja2
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 from airflow.sdk import task as plain_task
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferralError
 from airflow.serialization.serialized_objects import DagSerialization
@@ -106,6 +107,7 @@ def test_a_reference_to_another_tasks_output_becomes_a_template_and_stays_a_depe
         {"pool": "narrow"},
         {"on_execute_callback": print},
         {"pre_execute": print},
+        {"params": {"n": Param(type="integer")}},
         {"max_active_tis_per_dag": 2},
         {"timeout": 1e12},
     ],
@@ -115,6 +117,48 @@ def test_where_it_would_not_be_the_same_the_sensor_starts_on_a_worker(arguments:
         sensor(**arguments)
     task = scheduled(dag, "s")
     assert (task.start_from_trigger, task.start_trigger_args) == (False, None)
+
+
+TEMPLATE = {"execution_id": "{{ ds }}"}
+FILES = {"keep_trailing_newline": True}
+
+
+@pytest.mark.parametrize(
+    ("jinja", "arguments", "expected"),
+    [
+        ({}, TEMPLATE, True),
+        ({"user_defined_macros": {"ds": "mine"}}, TEMPLATE, False),
+        ({"user_defined_macros": {"ds": "mine"}}, {"smart_flows_conn_id": "{% if ds %}a{% endif %}"}, False),
+        ({"user_defined_macros": {"ds": "mine"}}, {}, True),
+        ({"user_defined_filters": {"upper": str}}, TEMPLATE, False),
+        ({"user_defined_filters": {"upper": str}}, {}, True),
+        ({"template_undefined": jinja2.Undefined}, TEMPLATE, False),
+        ({"template_undefined": jinja2.Undefined}, {"execution_id": "e1{# note #}"}, False),
+        ({"jinja_environment_kwargs": FILES}, TEMPLATE, False),
+        ({"jinja_environment_kwargs": FILES}, {"execution_id": "[[ ds ]]"}, False),
+        ({"render_template_as_native_obj": True}, TEMPLATE, False),
+        ({"render_template_as_native_obj": True}, {"execution_id": "123"}, False),
+    ],
+)
+def test_what_the_dag_renders_in_its_own_way_is_rendered_on_a_worker(
+    jinja: dict[str, Any], arguments: dict[str, Any], expected: bool
+) -> None:
+    with DAG("d", schedule=None, **jinja) as dag:
+        sensor(**arguments)
+    assert scheduled(dag, "s").start_from_trigger is expected
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_with_an_xcom_backend_of_the_deployments_own_a_template_is_rendered_on_a_worker(
+    monkeypatch: pytest.MonkeyPatch, reference: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "my_company.xcoms.InBuckets")
+    with DAG("d", schedule=None):
+        run = SmartFlowsRunFlowOperator(task_id="run", flow="Letter", wait_for_completion=False)
+        templated = sensor(execution_id=run.output["execution_id"] if reference else "{{ ds }}")
+        plain = sensor(task_id="plain")
+    assert templated.start_from_trigger is False
+    assert plain.start_from_trigger is True
 
 
 def test_a_mapped_sensor_and_a_reference_to_a_mapped_task_start_on_a_worker() -> None:
