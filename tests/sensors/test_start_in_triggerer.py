@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import jinja2
 import pytest
@@ -21,6 +22,7 @@ from support.tasks import Attempt
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowConfigurationError, FlowTimeoutError
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle import deferred_kill
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors import start_in_triggerer
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
@@ -241,7 +243,38 @@ def test_what_kept_a_sensor_from_starting_is_told_as_ever(server: DevServer) -> 
         )
 
 
+@pytest.mark.parametrize("try_number", [1, 2])
+@pytest.mark.parametrize("timed_out", [False, True])
+def test_what_an_earlier_attempt_has_left_is_removed_where_a_worker_takes_the_start_over(
+    server: DevServer, hook: SmartFlowsHook, try_number: int, timed_out: bool
+) -> None:
+    server.configure(hold="ignored")
+    execution_id = hook.start(panel_flow(server, {"kind": "work"}).id).execution_id
+    attempt = Attempt(try_number=try_number, xcoms={"return_value": "old", "execution_url": "old"})
+    method, given = ("__fail__", TIMED_OUT) if timed_out else ("execute_complete", {"event": START})
+    with patch.object(deferred_kill.XCom, "delete", lambda key, **_: attempt.xcoms.pop(key)):
+        found = sensor(execution_id=execution_id).resume_execution(method, given, attempt.context())
+    link = "old" if timed_out and try_number == 1 else found["url"]
+    old = {"return_value": "old"} if try_number == 1 else {}
+    assert attempt.xcoms == {**old, "execution_url": link}
+
+
+@pytest.mark.parametrize(("method", "timed_out"), [("execute_complete", False), ("__fail__", True)])
+def test_it_is_removed_also_where_the_sensor_cannot_look(
+    server: DevServer, method: str, timed_out: bool
+) -> None:
+    attempt = Attempt(try_number=2, xcoms={"return_value": "old", "execution_url": "old"})
+    given = TIMED_OUT if timed_out else {"event": START}
+    with (
+        patch.object(deferred_kill.XCom, "delete", lambda key, **_: attempt.xcoms.pop(key)),
+        pytest.raises(FlowConfigurationError),
+    ):
+        sensor(execution_id=" ").resume_execution(method, given, attempt.context())
+    assert attempt.xcoms == {}
+
+
 TIMED_OUT = {"error": "Trigger timeout"}
+START = start_on_worker("TimeoutError")
 
 
 @pytest.mark.parametrize(
