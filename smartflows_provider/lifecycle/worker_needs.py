@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.sdk.definitions.param import ParamsDict
 
 _OURS: Final = "smartflows_provider."
 _DEFAULT_POOL: Final = "default_pool"
@@ -71,8 +72,8 @@ def _has_param_to_check(task: BaseOperator) -> bool:
 
     Airflow checks them before it starts a task; in the triggerer a refusal ends the whole process.
     """
-    params = [task.params.get_param(name) for name in task.params]
-    return any(param.schema or not param.has_value for param in params)
+    params = ParamsDict(task.params)
+    return any(params.get_param(name).schema or not params.get_param(name).has_value for name in params)
 
 
 def _is_changed(task: BaseOperator) -> bool:

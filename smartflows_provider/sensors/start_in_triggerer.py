@@ -124,7 +124,7 @@ def _renders_alike(text: str, dag: DAG | None) -> bool:
 
 def _xcoms_are_airflows() -> bool:
     """Tell whether XComs come from Airflow itself; another backend may take long, and block all triggers."""
-    return conf.get("core", "xcom_backend", fallback=_XCOMS) == _XCOMS
+    return bool(conf.get("core", "xcom_backend", fallback=_XCOMS) == _XCOMS)
 
 
 def time_limit(sensor: SmartFlowsExecutionSensor) -> float:
