@@ -330,14 +330,14 @@ class SmartFlowsHook(FlowSystemHook):
         The address of a single execution in the panel is not documented. Where a project's is known, the
         connection's extra ``execution_url`` gives it with ``{execution_id}`` in its place; else it is the
         address of the execution panel itself, which the project is asked for once (``/client`` where it
-        does not tell).
+        does not tell, or cannot be asked just now).
         """
         settings = self.settings
         if self._execution_url_template is None and self._panel_url is None:
             try:
                 found = self.client.run(wire.public_settings(), repetition=NO_REPETITION)
             except (WireError, TransportError):
-                found = {}
+                return _panel_url({}, settings)
             self._panel_url = _panel_url(found, settings)
         return self._known_url(execution_id)
 
@@ -349,7 +349,7 @@ class SmartFlowsHook(FlowSystemHook):
                 client = await self.aclient()
                 found = await client.run(wire.public_settings(), repetition=NO_REPETITION)
             except (WireError, TransportError):
-                found = {}
+                return _panel_url({}, settings)
             self._panel_url = _panel_url(found, settings)
         return self._known_url(execution_id)
 

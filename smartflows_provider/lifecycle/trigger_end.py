@@ -2,8 +2,8 @@
 
 A trigger's task ends here only where the run ended well and the worker would do no more than read the output
 and push the result. Invariants: the result is what a worker would have pushed; any failure or doubt leaves
-the task to a worker, which judges the run from scratch; done twice, it is the same as once; what takes time
-runs in a thread, never on the event loop.
+the task to a worker, which judges the run from scratch; done twice, it is the same as once; a later attempt's
+result is not replaced; what takes time runs in a thread, never on the event loop.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from smartflows_provider.lifecycle.conclude import ends_well
 from smartflows_provider.lifecycle.results import ResultOptions, manifest_of, say_end, status_of
+from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY
 from smartflows_provider.output.extractor import Output, extract
 from smartflows_provider.wire.smart_flows import get_execution, phase_of
 
@@ -66,6 +67,7 @@ async def ended_here(
     *,
     connection: SharedConnection,
     task: TaskIdentity | None,
+    owns_run: bool,
     log: Any,
 ) -> bool:
     """
@@ -75,6 +77,7 @@ async def ended_here(
     :param ended: how the wait ended.
     :param connection: the run's.
     :param task: the trigger's task; None where the trigger has none, as in ``dag.test()``.
+    :param owns_run: whether the task has started the run; a later attempt may have started another.
     :param log: the trigger's logger.
     :returns: whether the task may succeed now; else a worker is to be told of the wait's end.
     """
@@ -88,7 +91,9 @@ async def ended_here(
             url = await hook.aexecution_url(ended.execution_id)
             exchange = get_execution(ended.execution_id)
             answer = await (await hook.aclient()).send(next(exchange))
-        conclusion = _Conclusion(ending=ending, execution_id=ended.execution_id, url=url, task=task, log=log)
+        conclusion = _Conclusion(
+            ending=ending, execution_id=ended.execution_id, url=url, task=task, owns_run=owns_run, log=log
+        )
         await asyncio.to_thread(conclusion.push, exchange, answer)
     except Exception as error:  # noqa: BLE001 - a worker meets it again, and tells it as it should be told
         log.info("A worker concludes execution %s (%s).", ended.execution_id, type(error).__name__)
@@ -100,6 +105,10 @@ class _NotGoodError(Exception):
     """What was read is not the good end that the wait has seen."""
 
 
+class _NotOursError(Exception):
+    """The task has another run by now: this trigger was left behind, by a triggerer that froze say."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Conclusion:
     """What is done in a thread once the service has answered."""
@@ -108,6 +117,7 @@ class _Conclusion:
     execution_id: str
     url: str
     task: TaskIdentity
+    owns_run: bool
     log: Any
 
     def push(self, exchange: Exchange[Execution], answer: Response) -> None:
@@ -117,7 +127,10 @@ class _Conclusion:
         if not ends_well(execution.phase, on_warning=ending.on_warning):
             raise _NotGoodError
         output = extract(execution.raw, values_by_title=ending.values_by_title)
-        self.task.push(BaseXCom.XCOM_RETURN_KEY, self._returned(execution, output))
+        returned = self._returned(execution, output)
+        if self.owns_run and self.task.xcom(EXECUTION_ID_KEY) != self.execution_id:
+            raise _NotOursError
+        self.task.push(BaseXCom.XCOM_RETURN_KEY, returned)
         say_end(self.execution_id, execution, output, log=self.log)
 
     def _returned(self, execution: Execution, output: Output) -> Mapping[str, Any]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.sdk.definitions.param import ParamsDict
 
 _OURS: Final = "smartflows_provider."
 _DEFAULT_POOL: Final = "default_pool"
+_TOLD: Final = frozenset({"operator_extra_links", "overwrite_rtif_after_execution", "template_fields"})
+"""What is no method, and yet tells the task runner what to do."""
 
 
 def start_needs_worker(task: BaseOperator) -> bool:
@@ -30,6 +33,7 @@ def start_needs_worker(task: BaseOperator) -> bool:
         or task.max_active_tis_per_dag is not None
         or task.max_active_tis_per_dagrun is not None
         or task.get_closest_mapped_task_group() is not None
+        or _has_param_to_check(task)
         or _is_changed(task)
     )
 
@@ -59,11 +63,23 @@ def end_needs_worker(task: BaseOperator) -> bool:
 def _has_hook(task: BaseOperator, name: str) -> bool:
     """Tell whether something runs before or after ``execute``: an argument, or a method of a subclass."""
     given = getattr(task, f"_{name}_hook", None) is not None
-    return given or getattr(type(task), name) is not getattr(BaseOperator, name)
+    return given or getattr(getattr(task, name), "__func__", None) is not getattr(BaseOperator, name)
+
+
+def _has_param_to_check(task: BaseOperator) -> bool:
+    """
+    Tell whether a value of a param, the task's or its DAG's, can be refused.
+
+    Airflow checks them before it starts a task; in the triggerer a refusal ends the whole process.
+    """
+    params = ParamsDict(task.params)
+    return any(params.get_param(name).schema or not params.get_param(name).has_value for name in params)
 
 
 def _is_changed(task: BaseOperator) -> bool:
-    """Tell whether a subclass of the author's replaces a method or property of the package's class."""
+    """Tell whether the author replaces a method or property of the package's class, or what it tells."""
+    if any(callable(getattr(type(task), name, None)) for name in vars(task)):
+        return True
     changed: dict[str, Any] = {}
     for one in type(task).__mro__:
         if one.__module__.startswith(_OURS):
@@ -71,6 +87,7 @@ def _is_changed(task: BaseOperator) -> bool:
         changed |= {
             name: value
             for name, value in vars(one).items()
-            if hasattr(type(value), "__get__") and not name.startswith("__")
+            if (name in _TOLD or callable(value) or hasattr(type(value), "__get__"))
+            and not name.startswith("__")
         }
     return True

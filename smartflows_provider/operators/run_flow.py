@@ -291,9 +291,8 @@ class FlowRun:
     def trigger(self) -> FlowExecutionTrigger:
         """Return what waits in the triggerer."""
         self._kill.check()
-        self._kill.handed_over = True
         options = self._options
-        return FlowExecutionTrigger(
+        trigger = FlowExecutionTrigger(
             system=SMART_FLOWS,
             conn_id=self._operator.smart_flows_conn_id,
             execution_id=self._execution_id,
@@ -307,6 +306,8 @@ class FlowRun:
             keep_on_clear=options.on_clear == "resume",
             ending=self._ending(),
         )
+        self._kill.handed_over = True
+        return trigger
 
     def _ending(self) -> dict[str, Any] | None:
         """Return what a success comes to in the triggerer, None where it needs a worker."""
@@ -319,7 +320,11 @@ class FlowRun:
             or listened_to()
         ):
             return None
-        outputs = mapping_argument(operator.outputs, "outputs", where=self._where())
+        try:
+            outputs = mapping_argument(operator.outputs, "outputs", where=self._where())
+        except FlowConfigurationError:
+            # Of a run that a retry attaches to; a worker tells it at the run's end.
+            return None
         return Ending(
             returns="manifest",
             on_warning=self._options.on_warning,

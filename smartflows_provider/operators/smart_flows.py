@@ -14,13 +14,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import TaskDeferralError
 
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
 from smartflows_provider.operators.rows_function import RowsFunction
 from smartflows_provider.payload.options import Style, is_address
 from smartflows_provider.systems import SMART_FLOWS_CONN_ID
+
+try:
+    from airflow.sdk.exceptions import TaskDeferralError
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import TaskDeferralError  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -126,6 +126,7 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
 
         if (why := why_start_on_worker(event)) is not None:
             self.log.info("The sensor is started on a worker: %s", why)
+            self._forget_earlier_attempts(context)
             result: dict[str, Any] = self.execute(context)
             return result
         with self._soft(), closing(self._sensor_run) as run:
@@ -139,9 +140,18 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
 
     def _at_time_limit(self, context: Context) -> dict[str, Any]:
         """Look once more: an end that came in time counts."""
-        del context
+        forgotten = self._forget_earlier_attempts(context)
         with self._soft(), closing(self._sensor_run) as run:
+            if forgotten:
+                # Among it the link, if this attempt had come so far.
+                run.announce(context)
             return run.complete_at_time_limit()
+
+    def _forget_earlier_attempts(self, context: Context) -> bool:
+        """Remove what earlier attempts have left, as Airflow does where a worker starts a sensor."""
+        from smartflows_provider.lifecycle.earlier_attempts import forget_earlier_attempts
+
+        return forget_earlier_attempts(context["ti"])
 
     def _defer(self, run: SensorRun, context: Context) -> Any:
         return self.defer(trigger=run.trigger(context), method_name="execute_complete")

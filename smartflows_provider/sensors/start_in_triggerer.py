@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.definitions.xcom_arg import PlainXComArg
+from jinja2 import StrictUndefined
 
 from smartflows_provider.lifecycle.worker_needs import end_needs_worker, start_needs_worker
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
     from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 
 T = TypeVar("T")
 
 START_SCHEMA: Final = 1
 """Version of the arguments of the trigger that a sensor starts with."""
+_XCOMS: Final = "airflow.sdk.execution_time.xcom.BaseXCom"
+"""The XCom backend that Airflow has by default."""
 _TRIGGER: Final = "smartflows_provider.triggers.sensor_start.SensorStartTrigger"
 _GRACE: Final = 120.0
 """Seconds after the sensor's ``timeout`` when Airflow itself ends a wait whose trigger has not told of it."""
@@ -77,7 +82,8 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
     if conf.getboolean("triggerer", "queues_enabled", fallback=False):
         # A start in the triggerer has no queue, so that perhaps no triggerer would take it.
         return None
-    execution_id, conn_id = _template(sensor.execution_id), _template(sensor.smart_flows_conn_id)
+    dag = sensor.get_dag()
+    execution_id, conn_id = _template(sensor.execution_id, dag), _template(sensor.smart_flows_conn_id, dag)
     limit = time_limit(sensor)
     if execution_id is None or conn_id is None or not 0 < limit <= _LONGEST or start_needs_worker(sensor):
         return None
@@ -103,6 +109,24 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
     )
 
 
+def _renders_alike(text: str, dag: DAG | None) -> bool:
+    """Tell whether the triggerer, which knows nothing of the DAG's own Jinja, makes the same of a text."""
+    if dag is not None and (dag.jinja_environment_kwargs or dag.render_template_as_native_obj):
+        # Marks of other kinds; numbers that are no text any more.
+        return False
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return True
+    own = dag is not None and (
+        dag.user_defined_macros or dag.user_defined_filters or dag.template_undefined is not StrictUndefined
+    )
+    return not own and _xcoms_are_airflows()
+
+
+def _xcoms_are_airflows() -> bool:
+    """Tell whether XComs come from Airflow itself; another backend may take long, and block all triggers."""
+    return bool(conf.get("core", "xcom_backend", fallback=_XCOMS) == _XCOMS)
+
+
 def time_limit(sensor: SmartFlowsExecutionSensor) -> float:
     """Return the seconds of an attempt; of a deferred task Airflow does not watch ``execution_timeout``."""
     timeout = float(sensor.timeout)
@@ -115,11 +139,11 @@ def _execution_timeout(sensor: SmartFlowsExecutionSensor) -> float | None:
     return None if limit is None else limit.total_seconds()
 
 
-def _template(argument: Any) -> str | None:
+def _template(argument: Any, dag: DAG | None) -> str | None:
     """Return an argument as text that is rendered in the triggerer; None where that cannot be."""
     if isinstance(argument, str):
-        return argument
-    if not isinstance(argument, PlainXComArg):
+        return argument if _renders_alike(argument, dag) else None
+    if not isinstance(argument, PlainXComArg) or not _xcoms_are_airflows():
         return None
     task = argument.operator
     if task.is_mapped or task.get_closest_mapped_task_group() is not None:

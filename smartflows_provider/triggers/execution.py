@@ -134,6 +134,7 @@ class FlowExecutionTrigger(BaseTrigger):
             event,
             connection=connection,
             task=TaskIdentity.of(self.task_instance),
+            owns_run=self.owns_run,
             log=self.log,
         )
 

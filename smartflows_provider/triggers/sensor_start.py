@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from airflow.sdk.bases.xcom import BaseXCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from smartflows_provider.exceptions import FlowException
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
+from smartflows_provider.lifecycle.earlier_attempts import forget_earlier_attempts
 from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.options import OnWarning
 from smartflows_provider.lifecycle.poller import shared_poller
@@ -128,6 +128,7 @@ class SensorStartTrigger(BaseTrigger):
         task = TaskIdentity.of(task_instance)
         if task is None or task_instance is None or context is None:
             raise NotRenderedError("the trigger knows of no task")
+        await asyncio.to_thread(forget_earlier_attempts, task_instance)
         listened = await asyncio.to_thread(listened_to)
         if listened:
             raise NotRenderedError("a listener follows the tasks")
@@ -135,9 +136,6 @@ class SensorStartTrigger(BaseTrigger):
         async with shared_poller(self.system, conn_id) as poller, poller.connection.use() as hook:
             text_argument(execution_id, "execution_id", where=hook.identity())
             url = await cast("Any", hook).aexecution_url(execution_id)
-        if task_instance.try_number > 1:
-            # A worker's start removes what an earlier attempt has left.
-            await asyncio.to_thread(task.forget, BaseXCom.XCOM_RETURN_KEY)
         await asyncio.to_thread(task.push, EXECUTION_URL_KEY, url)
         waiting = FlowExecutionTrigger(
             system=self.system,

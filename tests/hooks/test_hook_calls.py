@@ -362,12 +362,32 @@ def test_without_a_usable_address_it_is_the_usual_page(
     assert hook.execution_url("a") == f"{server.url}/client"
 
 
-def test_a_service_that_fails_is_not_asked_again_for_a_mere_link(
+def test_a_service_that_fails_is_asked_only_once_for_a_mere_link(
     server: DevServer, hook: SmartFlowsHook
 ) -> None:
     server.inject(Fault(action="status", status=503, count=None))
     assert hook.execution_url("a") == f"{server.url}/client"
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(action="status", status=503), Fault(action="html")])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_link_that_could_not_be_asked_for_is_not_kept(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, fault: Fault, blocking: bool
+) -> None:
+    server.inject(fault)
+    server.inject(
+        Fault(action="status", status=200, body='{"flowExecutionPanelUrl": "https://flows.example/panel"}')
+    )
+    hook = connect(monkeypatch, server.connection_json())
+
+    async def ask() -> list[str]:
+        async with hook:
+            return [await hook.aexecution_url(one) for one in "abc"]
+
+    found = [hook.execution_url(one) for one in "abc"] if blocking else asyncio.run(ask())
+    assert found == [f"{server.url}/client", *["https://flows.example/panel"] * 2]
+    assert len(server.requests) == 2
 
 
 def test_the_connection_may_say_where_an_execution_is_shown(
@@ -396,7 +416,7 @@ def test_the_address_is_the_same_without_blocking(
     found = asyncio.run(ask())
     requests = len(server.requests)
     assert found == [hook.execution_url("a"), hook.execution_url("b")]
-    assert requests == len(server.requests) - requests == (0 if extra else 1)
+    assert requests == len(server.requests) - requests == (0 if extra else 2 if fault else 1)
 
 
 def test_the_link_follows_the_connection_after_closing(

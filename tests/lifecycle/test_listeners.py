@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,25 @@ def manager() -> Iterator[ListenerManager]:
     yield manager
     manager.clear()
     listeners._found.cache_clear()
+
+
+def test_an_airflow_before_3_3_has_nobody_who_listens_and_no_such_modules() -> None:
+    program = """
+import sys
+import airflow
+airflow.__version__ = "3.1.0"
+import airflow.sdk, airflow.providers.common.compat.sdk
+import airflow.exceptions, airflow.sdk.exceptions
+airflow.exceptions.TaskDeferralError = airflow.sdk.exceptions.TaskDeferralError
+del airflow.sdk.exceptions.TaskDeferralError
+sys.modules["airflow.sdk.listener"] = None
+import smartflows_provider.lifecycle.listeners as listeners
+import smartflows_provider.operators.smart_flows
+assert not listeners.listened_to()
+print("seen")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["seen"], done.stderr
 
 
 class FollowsSuccesses:

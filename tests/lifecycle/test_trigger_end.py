@@ -18,6 +18,7 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import deferred_kill, trigger_end
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
+from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.waiting.event import WaitEvent
 
@@ -41,15 +42,32 @@ def conclude(
     ending: Ending | None = ENDING,
     task: TaskIdentity | None = TASK,
     push: Push | None = None,
+    owns_run: bool = True,
+    announced: Callable[[], Any] | None = None,
     **ended: Any,
 ) -> tuple[bool, list[dict[str, Any]]]:
     """Conclude a run; return whether that was all, and what was pushed."""
     pushed: list[dict[str, Any]] = []
     event = WaitEvent(**{"reason": "finished", "status": "Success", "execution_id": execution_id, **ended})
-    with patch.object(deferred_kill.XCom, "set", push or (lambda **xcom: pushed.append(xcom))):
-        here = asyncio.run(
-            ended_here(ending, event, system="smartflows", conn_id="smartflows_default", task=task, log=log)
-        )
+
+    async def end() -> bool:
+        connection = SharedConnection("smartflows", "smartflows_default")
+        try:
+            return await ended_here(
+                ending, event, connection=connection, task=task, owns_run=owns_run, log=log
+            )
+        finally:
+            await connection.close()
+
+    def pull(key: str, **_: Any) -> Any:
+        assert key == "execution_id"
+        return announced() if announced else execution_id
+
+    with (
+        patch.object(deferred_kill.XCom, "set", push or (lambda **xcom: pushed.append(xcom))),
+        patch.object(deferred_kill.XCom, "get_one", pull),
+    ):
+        here = asyncio.run(end())
     return here, pushed
 
 
@@ -160,6 +178,33 @@ def test_where_it_fails_a_worker_takes_it_up(
 def test_what_is_read_must_be_the_good_end_that_was_seen(server: DevServer, hook: SmartFlowsHook) -> None:
     execution_id = over(server, hook, {"kind": "fail", "message": "no"})
     assert conclude(execution_id, status="Success") == (False, [])
+
+
+def another() -> str:
+    return "e-of-a-later-attempt"
+
+
+def nobody() -> None:
+    """Return no id."""
+
+
+def forbidden() -> None:
+    raise deferred_kill.AttemptOverError
+
+
+@pytest.mark.parametrize("announced", [another, nobody, forbidden])
+def test_where_another_attempt_has_the_task_nothing_is_pushed(
+    server: DevServer, hook: SmartFlowsHook, announced: Callable[[], Any]
+) -> None:
+    assert conclude(over(server, hook, OUTPUT), announced=announced) == (False, [])
+
+
+def test_a_run_that_the_task_does_not_own_is_announced_by_nobody(
+    server: DevServer, hook: SmartFlowsHook
+) -> None:
+    ending = Ending(returns="status", on_warning="fail")
+    here, _ = conclude(over(server, hook, OUTPUT), ending=ending, owns_run=False, announced=nobody)
+    assert here
 
 
 def test_an_ending_survives_its_way_through_the_database() -> None:

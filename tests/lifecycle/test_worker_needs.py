@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset, BaseOperator, task_group
+from airflow.sdk import DAG, Asset, BaseOperator, Param, task_group
 
 from smartflows_provider.lifecycle.worker_needs import end_needs_worker, start_needs_worker
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
@@ -44,6 +45,22 @@ class After(SmartFlowsRunFlowOperator):
     def post_execute(self, context: Any, result: Any = None) -> None: ...
 
 
+class HandedOver(SmartFlowsRunFlowOperator):
+    execute_complete = partial(print)
+
+
+class OtherLinks(SmartFlowsRunFlowOperator):
+    operator_extra_links = ()
+
+
+class ShowsRendered(SmartFlowsRunFlowOperator):
+    overwrite_rtif_after_execution = True
+
+
+class OtherTemplates(SmartFlowsRunFlowOperator):
+    template_fields = ()
+
+
 def needs(make: type[BaseOperator] = SmartFlowsRunFlowOperator, **arguments: Any) -> tuple[bool, bool]:
     """Return whether start and end of a task need a worker."""
     task = make(task_id="t", **arguments)
@@ -58,6 +75,10 @@ def needs(make: type[BaseOperator] = SmartFlowsRunFlowOperator, **arguments: Any
         ({"make": Presets}, (False, False)),
         ({"make": Judges}, (True, True)),
         ({"make": OtherHook}, (True, True)),
+        ({"make": HandedOver}, (True, True)),
+        ({"make": OtherLinks}, (True, True)),
+        ({"make": ShowsRendered}, (True, True)),
+        ({"make": OtherTemplates}, (True, True)),
         ({"make": Before}, (True, True)),
         ({"make": After}, (True, True)),
         ({"pre_execute": nothing}, (True, False)),
@@ -69,6 +90,10 @@ def needs(make: type[BaseOperator] = SmartFlowsRunFlowOperator, **arguments: Any
         ({"multiple_outputs": True}, (False, True)),
         ({"do_xcom_push": False}, (False, True)),
         ({"map_index_template": "{{ task.task_id }}"}, (False, True)),
+        ({"params": {"n": 3}}, (False, False)),
+        ({"params": {"n": Param(type="integer")}}, (True, False)),
+        ({"params": {"n": Param(3, type="integer")}}, (True, False)),
+        ({"params": {"n": Param()}}, (True, False)),
         ({"pool": "narrow"}, (True, False)),
         ({"max_active_tis_per_dag": 3}, (True, False)),
         ({"max_active_tis_per_dagrun": 3}, (True, False)),
@@ -88,6 +113,27 @@ def test_a_callback_that_a_policy_adds_later_counts() -> None:
     task = SmartFlowsRunFlowOperator(task_id="t")
     task.on_success_callback = nothing
     assert end_needs_worker(task)
+
+
+@pytest.mark.parametrize("name", ["pre_execute", "execute", "post_execute", "execute_complete"])
+def test_a_method_that_is_replaced_on_the_task_itself_counts(name: str) -> None:
+    task = SmartFlowsRunFlowOperator(task_id="t")
+    setattr(task, name, nothing)
+    assert (start_needs_worker(task), end_needs_worker(task)) == (True, True)
+
+
+def test_what_a_task_works_out_for_itself_is_no_change() -> None:
+    task = SmartFlowsRunFlowOperator(task_id="t")
+    assert task.hook is task.hook
+    assert not start_needs_worker(task)
+    assert not end_needs_worker(task)
+
+
+def test_params_of_the_dag_are_the_tasks_too() -> None:
+    with DAG("d", schedule=None, params={"n": Param(type="integer")}):
+        task = SmartFlowsRunFlowOperator(task_id="t")
+    assert start_needs_worker(task)
+    assert not end_needs_worker(task)
 
 
 def test_a_task_that_others_are_mapped_over_needs_a_worker_at_its_end() -> None:

@@ -15,6 +15,7 @@ from support.tasks import Attempt
 from smartflows_provider.decorators.smart_flows import smart_flow_task
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.operators import run_flow
+from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors import execution_watch
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
@@ -24,10 +25,10 @@ XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name
 </xs:schema>"""
 
 
-def row(task: Any) -> dict[str, Any]:
+def row(task: Any, attempt: Attempt | None = None) -> dict[str, Any]:
     """Return the arguments of the trigger that a task is deferred with."""
     with pytest.raises(TaskDeferred) as deferred:
-        task.execute(Attempt().context())
+        task.execute((attempt or Attempt()).context())
     found: dict[str, Any] = deferred.value.trigger.serialize()[1]
     return found
 
@@ -67,6 +68,25 @@ def test_the_row_says_what_a_success_comes_to() -> None:
 )
 def test_where_a_worker_is_needed_the_row_says_nothing(arguments: dict[str, Any]) -> None:
     assert row(operator(**arguments))["ending"] is None
+
+
+def test_outputs_that_cannot_be_used_are_told_by_a_worker_where_a_retry_attaches(
+    server: DevServer,
+) -> None:
+    attempt = Attempt(max_tries=1)
+    row(operator(), attempt)
+    retry = Attempt(store=attempt.store, max_tries=1, try_number=2)
+    assert row(operator(outputs="no JSON"), retry)["ending"] is None
+    assert len(server.executions()) == 1
+
+
+def test_a_run_is_handed_over_only_once_its_trigger_is_made(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(FlowRun, "_ending", lambda run: seen.append(run._kill.handed_over))
+    row(operator())
+    assert seen == [False]
 
 
 def test_a_path_that_renders_to_nothing_lands_nothing() -> None:

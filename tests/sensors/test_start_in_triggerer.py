@@ -7,9 +7,11 @@ import subprocess
 import sys
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
+import jinja2
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 from airflow.sdk import task as plain_task
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferralError
 from airflow.serialization.serialized_objects import DagSerialization
@@ -20,6 +22,7 @@ from support.tasks import Attempt
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowConfigurationError, FlowTimeoutError
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle import deferred_kill
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors import start_in_triggerer
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
@@ -106,6 +109,7 @@ def test_a_reference_to_another_tasks_output_becomes_a_template_and_stays_a_depe
         {"pool": "narrow"},
         {"on_execute_callback": print},
         {"pre_execute": print},
+        {"params": {"n": Param(type="integer")}},
         {"max_active_tis_per_dag": 2},
         {"timeout": 1e12},
     ],
@@ -115,6 +119,48 @@ def test_where_it_would_not_be_the_same_the_sensor_starts_on_a_worker(arguments:
         sensor(**arguments)
     task = scheduled(dag, "s")
     assert (task.start_from_trigger, task.start_trigger_args) == (False, None)
+
+
+TEMPLATE = {"execution_id": "{{ ds }}"}
+FILES = {"keep_trailing_newline": True}
+
+
+@pytest.mark.parametrize(
+    ("jinja", "arguments", "expected"),
+    [
+        ({}, TEMPLATE, True),
+        ({"user_defined_macros": {"ds": "mine"}}, TEMPLATE, False),
+        ({"user_defined_macros": {"ds": "mine"}}, {"smart_flows_conn_id": "{% if ds %}a{% endif %}"}, False),
+        ({"user_defined_macros": {"ds": "mine"}}, {}, True),
+        ({"user_defined_filters": {"upper": str}}, TEMPLATE, False),
+        ({"user_defined_filters": {"upper": str}}, {}, True),
+        ({"template_undefined": jinja2.Undefined}, TEMPLATE, False),
+        ({"template_undefined": jinja2.Undefined}, {"execution_id": "e1{# note #}"}, False),
+        ({"jinja_environment_kwargs": FILES}, TEMPLATE, False),
+        ({"jinja_environment_kwargs": FILES}, {"execution_id": "[[ ds ]]"}, False),
+        ({"render_template_as_native_obj": True}, TEMPLATE, False),
+        ({"render_template_as_native_obj": True}, {"execution_id": "123"}, False),
+    ],
+)
+def test_what_the_dag_renders_in_its_own_way_is_rendered_on_a_worker(
+    jinja: dict[str, Any], arguments: dict[str, Any], expected: bool
+) -> None:
+    with DAG("d", schedule=None, **jinja) as dag:
+        sensor(**arguments)
+    assert scheduled(dag, "s").start_from_trigger is expected
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_with_an_xcom_backend_of_the_deployments_own_a_template_is_rendered_on_a_worker(
+    monkeypatch: pytest.MonkeyPatch, reference: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__XCOM_BACKEND", "my_company.xcoms.InBuckets")
+    with DAG("d", schedule=None):
+        run = SmartFlowsRunFlowOperator(task_id="run", flow="Letter", wait_for_completion=False)
+        templated = sensor(execution_id=run.output["execution_id"] if reference else "{{ ds }}")
+        plain = sensor(task_id="plain")
+    assert templated.start_from_trigger is False
+    assert plain.start_from_trigger is True
 
 
 def test_a_mapped_sensor_and_a_reference_to_a_mapped_task_start_on_a_worker() -> None:
@@ -197,7 +243,38 @@ def test_what_kept_a_sensor_from_starting_is_told_as_ever(server: DevServer) -> 
         )
 
 
+@pytest.mark.parametrize("try_number", [1, 2])
+@pytest.mark.parametrize("timed_out", [False, True])
+def test_what_an_earlier_attempt_has_left_is_removed_where_a_worker_takes_the_start_over(
+    server: DevServer, hook: SmartFlowsHook, try_number: int, timed_out: bool
+) -> None:
+    server.configure(hold="ignored")
+    execution_id = hook.start(panel_flow(server, {"kind": "work"}).id).execution_id
+    attempt = Attempt(try_number=try_number, xcoms={"return_value": "old", "execution_url": "old"})
+    method, given = ("__fail__", TIMED_OUT) if timed_out else ("execute_complete", {"event": START})
+    with patch.object(deferred_kill.XCom, "delete", lambda key, **_: attempt.xcoms.pop(key)):
+        found = sensor(execution_id=execution_id).resume_execution(method, given, attempt.context())
+    link = "old" if timed_out and try_number == 1 else found["url"]
+    old = {"return_value": "old"} if try_number == 1 else {}
+    assert attempt.xcoms == {**old, "execution_url": link}
+
+
+@pytest.mark.parametrize(("method", "timed_out"), [("execute_complete", False), ("__fail__", True)])
+def test_it_is_removed_also_where_the_sensor_cannot_look(
+    server: DevServer, method: str, timed_out: bool
+) -> None:
+    attempt = Attempt(try_number=2, xcoms={"return_value": "old", "execution_url": "old"})
+    given = TIMED_OUT if timed_out else {"event": START}
+    with (
+        patch.object(deferred_kill.XCom, "delete", lambda key, **_: attempt.xcoms.pop(key)),
+        pytest.raises(FlowConfigurationError),
+    ):
+        sensor(execution_id=" ").resume_execution(method, given, attempt.context())
+    assert attempt.xcoms == {}
+
+
 TIMED_OUT = {"error": "Trigger timeout"}
+START = start_on_worker("TimeoutError")
 
 
 @pytest.mark.parametrize(

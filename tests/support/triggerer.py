@@ -50,8 +50,13 @@ def triggerer(attempt: Attempt) -> Iterator[None]:
         assert identity == IDENTITY
         attempt.xcoms[key] = json.loads(json.dumps(value))
 
+    def pull(key: str, **identity: Any) -> Any:
+        assert identity == IDENTITY
+        return attempt.xcoms.get(key)
+
     with (
         patch.object(deferred_kill.XCom, "set", push),
+        patch.object(deferred_kill.XCom, "get_one", pull),
         patch.object(execution, "get_ready", lambda: None),
         patch.object(execution, "release", lambda run: None),
     ):

@@ -143,6 +143,7 @@ def test_a_success_with_nothing_left_to_do_ends_the_task_and_leaves_nothing_behi
     ending = {"returns": "manifest", "on_warning": "succeed", "max_xcom_bytes": 1000}
     waiting = revive(trigger(started(server, hook, {"kind": "work"}), ending=ending))
     waiting.task_instance = SimpleNamespace(**IDENTITY, id="ti")
+    attempt.xcoms["execution_id"] = waiting.execution_id
     with triggerer(attempt):
         (event,) = events_of(waiting)
     assert isinstance(event, TaskSuccessEvent)

@@ -148,13 +148,23 @@ def test_the_time_limit_counts_from_airflows_start_also_after_a_restart(
     assert statuses(server) == ["Running"]
 
 
-def test_an_earlier_attempts_result_is_removed(server: DevServer, hook: SmartFlowsHook) -> None:
-    made = trigger(started(server, hook, {"kind": "fail", "message": "no"}))
+@pytest.mark.parametrize("listened", [False, True])
+@pytest.mark.parametrize("execution_id", ["e1", "{{ ti.xcom_pull('nobody') }}"])
+def test_an_earlier_attempts_result_and_link_are_removed_first(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, execution_id: str, listened: bool
+) -> None:
+    monkeypatch.setattr(sensor_start, "listened_to", lambda: listened)
+    made, attempt = trigger(execution_id), Attempt()
     made.task_instance.try_number = 2
     removed: list[dict[str, Any]] = []
-    with patch.object(deferred_kill.XCom, "delete", lambda **xcom: removed.append(xcom)):
-        run(made)
-    assert removed == [{"key": "return_value", **IDENTITY}]
+
+    def remove(**xcom: Any) -> None:
+        assert attempt.xcoms == {}
+        removed.append(xcom)
+
+    with patch.object(deferred_kill.XCom, "delete", remove):
+        run(made, attempt)
+    assert removed == [{"key": "return_value", **IDENTITY}, {"key": "execution_url", **IDENTITY}]
 
 
 @pytest.mark.parametrize(
