@@ -6,10 +6,11 @@ arithmetic on seconds; randomness comes in as a number between 0 and 1.
 
 from __future__ import annotations
 
-FIRST_HOLD = 8.0
+FIRST_HOLD = 2.0
 """Seconds; a young wait has the service answer this soon, so that its first messages are seen."""
-HOLD_GROWTH = 3.0
-"""How many times as long as a wait has lasted its next answer may be held."""
+HOLD_GROWTH = 14.0
+"""How many times as long as a wait has lasted its next answer may be held: with holds of up to 30 seconds a
+wait asks three times in its first minute, and twice in each that follows."""
 SHORTEST_PAUSE = 1.0
 """Seconds between two questions that the service answers at once."""
 SHORTEST_POLL_INTERVAL = 0.1

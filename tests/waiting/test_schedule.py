@@ -25,8 +25,8 @@ def test_a_hold_is_never_longer_than_the_connection_and_the_deadline_allow(
 
 
 def test_a_young_wait_is_held_briefly_and_an_old_one_for_as_long_as_allowed() -> None:
-    assert hold_for(0, longest=30, remaining=1e6) == 8.0
-    assert hold_for(8, longest=30, remaining=1e6) == 24.0
+    assert hold_for(0, longest=30, remaining=1e6) == 2.0
+    assert hold_for(2, longest=30, remaining=1e6) == 28.0
     assert hold_for(1000, longest=30, remaining=1e6) == 30.0
 
 

@@ -191,9 +191,9 @@ def test_a_wait_that_begins_after_its_deadline_looks_once_without_a_hold() -> No
 def test_after_a_hold_that_was_honoured_the_next_question_follows_at_once() -> None:
     watched = Watched()
     watched.saw("Running")
-    decision = watched.saw("Running", took=8.0)
+    decision = watched.saw("Running", took=2.0)
     assert isinstance(decision, AskAgain)
-    assert (watched.hold, decision.seconds) == (8.0, 0.0)
+    assert (watched.hold, decision.seconds) == (2.0, 0.0)
 
 
 def test_a_hold_is_no_longer_than_the_poll_interval_so_that_newcomers_are_not_kept_waiting() -> None:
@@ -202,7 +202,7 @@ def test_a_hold_is_no_longer_than_the_poll_interval_so_that_newcomers_are_not_ke
     assert watched.next_hold() == 12.0
     short = Watched(poll_interval=1, longest_hold=300)
     short.now += 1000
-    assert short.next_hold() == 8.0
+    assert short.next_hold() == 2.0
 
 
 def test_where_a_hold_is_ignored_the_pause_grows_to_the_poll_interval() -> None:
@@ -220,7 +220,7 @@ def test_where_a_hold_is_ignored_the_pause_grows_to_the_poll_interval() -> None:
 
 def test_a_rejected_hold_is_not_asked_for_again() -> None:
     watched = Watched()
-    assert watched.next_hold() == 8.0
+    assert watched.next_hold() == 2.0
     decision = watched.saw("Running", hold_refused=True)
     assert isinstance(decision, AskAgain)
     assert decision.seconds > 0
