@@ -142,8 +142,13 @@ def test_what_the_triggerer_cannot_do_or_must_not_tell_is_done_on_a_worker(airfl
         assert (states[task_id], workers[task_id]) == (state, 1), task_id
     assert (states["failing_run"], workers["failing_run"]) == ("failed", 2)
     for task_id in ("failing", "failing_run"):
-        assert "FlowExecutionFailedError: The execution ended in Error" in rest.log(
-            "fall_backs", run_id, task_id
+        # A worker's log may come some moments after its task's end.
+        airflow.stack.wait_for(
+            lambda task_id=task_id: (
+                "FlowExecutionFailedError: The execution ended in Error"
+                in rest.log("fall_backs", run_id, task_id)
+            ),
+            what=f"the error in the log of {task_id}",
         )
 
 
