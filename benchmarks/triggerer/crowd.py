@@ -166,7 +166,7 @@ class _Run:
 
     def _moments(self, first: float) -> dict[int, float]:
         """Return when each wait's execution ends."""
-        drawn = random.Random(self._crowd.seed)  # noqa: S311 - not a secret
+        drawn = random.Random(self._crowd.seed)
         return {
             wait: first + drawn.random() * self._crowd.seconds
             for wait in range(FIRST, FIRST + self._crowd.waits)

@@ -63,7 +63,7 @@ class Contender:
 
 @contextlib.asynccontextmanager
 async def _ours(_: str) -> AsyncIterator[Waiter]:
-    from smartflows_provider.triggers.execution import FlowExecutionTrigger  # noqa: PLC0415 - see above
+    from smartflows_provider.triggers.execution import FlowExecutionTrigger
 
     deadline = time.time() + WEEK
 
@@ -86,14 +86,14 @@ async def _ours(_: str) -> AsyncIterator[Waiter]:
 @contextlib.asynccontextmanager
 async def _bare(address: str) -> AsyncIterator[Waiter]:
     """One session, one task per wait: ask, read, sleep."""
-    import aiohttp  # noqa: PLC0415 - see above
+    import aiohttp
 
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=ssl.create_default_context())
     async with aiohttp.ClientSession(connector=connector, headers={"X-API-Key": "key"}) as session:
 
         async def wait_for(wait: int, interval: float) -> Ended:
             url = f"{address}/api/v1/flows/executions/{execution_id(wait)}/progress?timeout=0"
-            await asyncio.sleep(random.random() * interval)  # noqa: S311 - spreads the questions
+            await asyncio.sleep(random.random() * interval)
             while True:
                 async with session.get(url) as answer:
                     told = json.loads(await answer.read())
@@ -106,7 +106,7 @@ async def _bare(address: str) -> AsyncIterator[Waiter]:
 
 @contextlib.asynccontextmanager
 async def _dbt_cloud(_: str) -> AsyncIterator[Waiter]:
-    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger  # noqa: PLC0415 - see above
+    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
     async def wait_for(wait: int, interval: float) -> Ended:
         trigger = DbtCloudRunJobTrigger(
@@ -123,7 +123,7 @@ async def _dbt_cloud(_: str) -> AsyncIterator[Waiter]:
 
 @contextlib.asynccontextmanager
 async def _databricks(_: str) -> AsyncIterator[Waiter]:
-    from airflow.providers.databricks.triggers.databricks import (  # noqa: PLC0415 - see above
+    from airflow.providers.databricks.triggers.databricks import (
         DatabricksExecutionTrigger,
     )
 
@@ -138,7 +138,7 @@ async def _databricks(_: str) -> AsyncIterator[Waiter]:
 
 @contextlib.asynccontextmanager
 async def _airbyte(_: str) -> AsyncIterator[Waiter]:
-    from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger  # noqa: PLC0415 - see above
+    from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
     async def wait_for(wait: int, interval: float) -> Ended:
         trigger = AirbyteSyncTrigger(
@@ -152,8 +152,8 @@ async def _airbyte(_: str) -> AsyncIterator[Waiter]:
 @contextlib.asynccontextmanager
 async def _fivetran(address: str) -> AsyncIterator[Waiter]:
     """The service's host is a constant of the hook's class."""
-    from fivetran_provider_async.hooks import FivetranHook  # noqa: PLC0415 - see above
-    from fivetran_provider_async.triggers import FivetranTrigger  # noqa: PLC0415 - see above
+    from fivetran_provider_async.hooks import FivetranHook
+    from fivetran_provider_async.triggers import FivetranTrigger
 
     FivetranHook.api_host = address.partition("//")[2]
 
@@ -168,7 +168,7 @@ async def _fivetran(address: str) -> AsyncIterator[Waiter]:
 
 @contextlib.asynccontextmanager
 async def _http(_: str) -> AsyncIterator[Waiter]:
-    from airflow.providers.http.triggers.http import HttpSensorTrigger  # noqa: PLC0415 - see above
+    from airflow.providers.http.triggers.http import HttpSensorTrigger
 
     async def wait_for(wait: int, interval: float) -> Ended:
         trigger = HttpSensorTrigger(endpoint=f"ready/{wait}", http_conn_id=CONNECTION, poke_interval=interval)

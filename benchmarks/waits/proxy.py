@@ -134,7 +134,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 async def _serve(port: int, seed: str) -> None:
-    trouble = _Trouble(random.Random(seed))  # noqa: S311 - the same each time
+    trouble = _Trouble(random.Random(seed))
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

@@ -48,7 +48,7 @@ class Endings:
         :param waits: how many there are.
         :param begin: the beginning.
         """
-        draw = random.Random(seed)  # noqa: S311 - the same for all sides
+        draw = random.Random(seed)
         chosen = draw.sample(range(waits), self.count)
         return {wait: begin + draw.uniform(self.first, self.last) for wait in chosen}
 

@@ -161,7 +161,7 @@ class SmartFlowsRunFlowOperator(LandingOperator):
     :param max_outage: seconds for which the service may be out of reach before the task gives up, and
         keeps the execution.
     :param resume_on_worker: False lets a deferred task succeed without another worker process where a worker
-        would have nothing left to do, see ``docs/worker_processes.md``; True always resumes it on a worker.
+        would have nothing left to do, see ``docs/processes.md``; True always resumes it on a worker.
     :param on_user_input: where a person is needed, ``wait`` for one, ``fail``, or ``answer`` with
         ``answers``.
     :param answers: ``{field key or title: value}`` (templated).

@@ -47,7 +47,7 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``. Else
         ``mode`` counts, ``poke`` or ``reschedule``, with ``poke_interval``.
     :param resume_on_worker: False lets a deferrable sensor start and succeed in the triggerer, without a
-        worker process, where a worker would have nothing to do, see ``docs/worker_processes.md``; True starts
+        worker process, where a worker would have nothing to do, see ``docs/processes.md``; True starts
         it on one, and always resumes it on one.
     :returns: ``{"execution_id", "status", "url"}``.
     :raises AirflowSensorTimeout: at the sensor's ``timeout``; no retry follows.
