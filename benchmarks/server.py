@@ -8,7 +8,6 @@ then.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from benchmarks.work import ROOT
+from benchmarks.program import running
 from tests.support.loopback_certificates import make_certificates, server_context
 
 _BLOCK = bytes(range(256)) * 4096
@@ -44,20 +43,8 @@ def serving(folder: Path) -> Iterator[Address]:
     :param folder: where its certificates go.
     """
     certificates = make_certificates(folder)
-    with subprocess.Popen(
-        [sys.executable, "-m", __spec__.name, str(certificates.server)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        if program.stdin is None or program.stdout is None:
-            raise RuntimeError("the server was started without pipes")
-        with program.stdin:
-            url = program.stdout.readline().strip()
-            if not url:
-                raise RuntimeError("the server did not start; its reason is on standard error")
-            yield Address(url=url, authority=str(certificates.authority))
+    with running(__spec__.name, str(certificates.server)) as program:
+        yield Address(url=program.told, authority=str(certificates.authority))
 
 
 class _Handler(BaseHTTPRequestHandler):

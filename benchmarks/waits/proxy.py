@@ -15,13 +15,12 @@ import contextlib
 import random
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.work import ROOT
+from benchmarks.program import Program, running
 
 SHARE = 0.01
 _CHUNK = 65_536
@@ -31,16 +30,14 @@ _FATES = ("before", "after", "amid")
 class Proxy:
     """A handle on the proxy's process."""
 
-    def __init__(self, program: subprocess.Popen[str], *, port: int) -> None:
+    def __init__(self, program: Program) -> None:
         self._program = program
-        self.port = port
+        self.port = int(program.told)
 
     def resets(self) -> int:
         """Return how many exchanges it has met so far."""
-        if self._program.stdin is None or self._program.stdout is None:
-            raise RuntimeError("the proxy was started without pipes")
-        print("resets", file=self._program.stdin, flush=True)
-        return int(self._program.stdout.readline())
+        print("resets", file=self._program.questions, flush=True)
+        return int(self._program.answers.readline())
 
 
 @contextmanager
@@ -50,17 +47,8 @@ def resetting(port: int, *, seed: str) -> Iterator[Proxy]:
 
     :param port: where it leads to, on the loopback address.
     """
-    with subprocess.Popen(
-        [sys.executable, "-m", __spec__.name, str(port), seed],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        if program.stdin is None or program.stdout is None:
-            raise RuntimeError("the proxy was started without pipes")
-        with program.stdin:
-            yield Proxy(program, port=int(program.stdout.readline()))
+    with running(__spec__.name, str(port), seed) as program:
+        yield Proxy(program)
 
 
 @dataclass

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
+from benchmarks.program import running
 from benchmarks.waits.answers import Answer, Question, answer, execution_id, read_question, started
-from benchmarks.work import ROOT
 from tests.support.loopback_certificates import Certificates, server_context
 
 _REASONS = {200: b"OK", 404: b"Not Found"}
@@ -78,20 +77,9 @@ class Server:
 @contextmanager
 def serving(certificates: Certificates) -> Iterator[Server]:
     """Run the server and yield a handle on it."""
-    with subprocess.Popen(
-        [sys.executable, "-m", __spec__.name, str(certificates.server)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        if program.stdin is None or program.stdout is None:
-            raise RuntimeError("the server was started without pipes")
-        with program.stdin:
-            port = program.stdout.readline().strip()
-            if not port:
-                raise RuntimeError("the server did not start; its reason is on standard error")
-            yield Server(program.stdin, program.stdout, port=int(port), authority=certificates.authority)
+    with running(__spec__.name, str(certificates.server)) as program:
+        port = int(program.told)
+        yield Server(program.questions, program.answers, port=port, authority=certificates.authority)
 
 
 @dataclass
