@@ -11,19 +11,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
-from queue import SimpleQueue
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from smartflows_provider.lifecycle.daemon_threads import DaemonThreads
 from smartflows_provider.lifecycle.ownership import Ownership, ownership
 from smartflows_provider.lifecycle.pulse import pulse
 from smartflows_provider.lifecycle.stop import cancel_now, look
@@ -275,36 +275,9 @@ def _states_of(dag_id: str, run_id: str, task_id: str) -> _TaskStates:
     return _TaskStates(dag_id, run_id, task_id)
 
 
-class _DaemonThreads:
-    """
-    A few threads that do not keep their process alive.
-
-    Those of :mod:`concurrent.futures` do: a triggerer that ends while Airflow no longer answers would hang.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._work: SimpleQueue[tuple[Future[None], Callable[[], None]]] = SimpleQueue()
-        for _ in range(count):
-            threading.Thread(target=self._serve, name="flow-cancel", daemon=True).start()
-
-    def submit(self, work: Callable[[], None]) -> Future[None]:
-        """Have work done that raises nothing; returns what tells when it is."""
-        done: Future[None] = Future()
-        # From now on nothing cancels it, not even the end of an event loop that waits for it.
-        done.set_running_or_notify_cancel()
-        self._work.put((done, work))
-        return done
-
-    def _serve(self) -> None:
-        while True:
-            done, work = self._work.get()
-            work()
-            done.set_result(None)
-
-
 @cache
-def _threads() -> _DaemonThreads:
-    return _DaemonThreads(16)
+def _threads() -> DaemonThreads:
+    return DaemonThreads("flow-cancel", count=16)
 
 
 @dataclass(kw_only=True)

@@ -19,9 +19,10 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failure_of, write_notes
+from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failure_of
 from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.shared_question import SharedQuestion
+from smartflows_provider.lifecycle.task_log import TaskLog
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS
 from smartflows_provider.waiting.clock import Clock, Moment, read_clocks
@@ -36,7 +37,7 @@ from smartflows_provider.wire.run import RunSnapshot
 @dataclass(eq=False, kw_only=True, slots=True)
 class _Waiting:
     wait: Wait
-    log: Any
+    log: TaskLog
     context: Context
     """Airflow tells by a context variable which task's log a line belongs to."""
     done: asyncio.Future[End]
@@ -82,20 +83,24 @@ class StatusPoller:
 
         :param policy: what was set for the wait.
         :param execution_id: the run.
-        :param log: takes what is noted on the way.
+        :param log: takes what is noted on the way, in another thread, and all of it before this returns.
         :returns: how the wait ended; cancelling it has no effect on the run.
         """
         began = self._clock()
         await self.connection.look_up()
         wait = Wait(policy, execution_id=execution_id, began=began, holding=self._holding)
         done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        place = Place(item=_Waiting(wait=wait, log=log, context=copy_context(), done=done))
+        notes = TaskLog(log)
+        place = Place(item=_Waiting(wait=wait, log=notes, context=copy_context(), done=done))
         self._crowd.join(policy.poll_interval)
         urgent = self._shares and wait.remaining(began) <= self._least_pause
         self._put(place, due=began.steady, now=began, urgent=urgent)
         try:
-            return await done
+            end = await done
+            await notes.written()
+            return end
         finally:
+            notes.leave()
             self._queue.remove(place)
             self._urgent.remove(place)
             self._crowd.leave(policy.poll_interval)
@@ -262,7 +267,7 @@ class StatusPoller:
         waiting, now = place.item, self._clock()
         least_pause = self._least_pause
         decision = decide(waiting.wait, seen, asked=asked, hold=hold, now=now, least_pause=least_pause)
-        write_notes(waiting.log, decision.notes)
+        waiting.log.write(decision.notes)
         if isinstance(decision, End):
             waiting.done.set_result(decision)
             return

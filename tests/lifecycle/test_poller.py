@@ -31,7 +31,7 @@ from smartflows_provider.lifecycle import shared_connection, shared_question
 from smartflows_provider.lifecycle.poller import StatusPoller, shared_poller
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.errors import AnswerTooLarge
-from smartflows_provider.waiting.wait import End, WaitPolicy
+from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
 from smartflows_provider.wire.messages import Request
 
 CONNECTION = ("smartflows", "smartflows_default")
@@ -605,20 +605,19 @@ async def test_an_unforeseen_error_in_the_answer_for_many_ends_only_the_wait_tha
     connect(server, monkeypatch, max_connections=2, batch_status=True)
     execution_ids = started(hook, working(server, 1.0), 8)
 
-    class BrokenLog:
-        def log(self, *args: Any) -> None:
+    decide = poller_module.decide
+
+    def breaks(wait: Wait, *args: Any, **kwargs: Any) -> Any:
+        if wait.execution_id == execution_ids[-1]:
             raise ZeroDivisionError("unforeseen")
+        return decide(wait, *args, **kwargs)
 
-    async def broken() -> End:
-        policy = WaitPolicy(deadline=time.time() + 60, poll_interval=2.0)
-        async with shared_poller(*CONNECTION) as poller:
-            return await poller.wait_for(policy, execution_id=execution_ids[-1], log=BrokenLog())
-
-    async with waiting(execution_ids[:-1], poll_interval=2.0) as tasks:
+    monkeypatch.setattr(poller_module, "decide", breaks)
+    async with waiting(execution_ids, poll_interval=2.0) as tasks:
         await until(lambda: questions(server))
         with pytest.raises(ZeroDivisionError, match="unforeseen"):
-            await broken()
-        assert {end.status for end in await asyncio.gather(*tasks)} == {"Success"}
+            await tasks[-1]
+        assert {end.status for end in await asyncio.gather(*tasks[:-1])} == {"Success"}
 
 
 async def test_two_tasks_that_wait_for_the_same_run_both_see_its_end(
