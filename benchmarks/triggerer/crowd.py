@@ -34,9 +34,6 @@ FIRST = 1
 """Map index of the first wait; the probe has the one before."""
 PATIENCE = 150.0
 """Seconds without any progress after which a run is given up."""
-SELECTED = 100
-"""Triggers that the triggerer takes from the database in one go, about once a second; 50 by default. With a
-thousand, a run of 10,000 waits was given up because nothing happened any more."""
 DEADLINE = 7 * 24 * 3600.0
 KEY = "benchmark-key"
 
@@ -201,7 +198,6 @@ def _is_right(wait: int, event: Mapping[str, object]) -> bool:
 def _settings(crowd: Crowd) -> dict[str, str]:
     return {
         "AIRFLOW__TRIGGERER__CAPACITY": str(crowd.waits + 10),
-        "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": str(SELECTED),
         "PYTHONPATH": str(ROOT),
     }
 

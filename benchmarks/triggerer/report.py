@@ -18,9 +18,10 @@ SECONDS = 240.0
 """Over which the executions end."""
 TASKS = 100
 RUNS, SENSORS, PEER_RUNS, PEER_SENSORS = "runs", "sensors", "runs_on_workers", "sensors_on_workers"
+STARTS = {SENSORS: "there", PEER_SENSORS: "on workers"}
 KINDS = (
-    Kind(dag_id=RUNS, kind="runs"),
     Kind(dag_id=SENSORS, kind="sensors"),
+    Kind(dag_id=RUNS, kind="runs"),
     Kind(dag_id=PEER_RUNS, kind="runs", arguments={"resume_on_worker": True}),
     Kind(dag_id=PEER_SENSORS, kind="sensors", arguments={"resume_on_worker": True}),
 )
@@ -102,6 +103,29 @@ def workers_readings(found: Sequence[Observed], tasks: int) -> list[Reading]:
             exact=most is not None,
         )
 
+    def triggerer_readings(dag_id: str) -> list[Reading]:
+        """Say what the sensors of one DAG cost the triggerer."""
+        where = f"triggerer, {tasks} sensors that start {STARTS[dag_id]}"
+        return [
+            reading(f"{where}: longest block of the loop", lambda one: one.used[dag_id].block, "s"),
+            reading(f"{where}: processor, runner", lambda one: one.used[dag_id].taken.runner.seconds, "s"),
+            reading(
+                f"{where}: processor, supervisor",
+                lambda one: one.used[dag_id].taken.supervisor.seconds,
+                "s",
+            ),
+            reading(
+                f"{where}: memory, runner",
+                lambda one: one.used[dag_id].taken.runner.memory / MEGABYTE,
+                "MB",
+            ),
+            reading(
+                f"{where}: open files, both",
+                lambda one: one.used[dag_id].taken.runner.files + one.used[dag_id].taken.supervisor.files,
+                "files",
+            ),
+        ]
+
     worker = "worker processes"
     return [
         reading(f"{tasks} deferred runs", lambda one: one.used[RUNS].processes, worker, tasks),
@@ -114,14 +138,7 @@ def workers_readings(found: Sequence[Observed], tasks: int) -> list[Reading]:
             "tasks",
             0,
         ),
-        reading(
-            f"longest block of the loop, {tasks} sensors in a DAG of {tasks} tasks",
-            lambda one: one.used[SENSORS].block,
-            "s",
-        ),
-        reading("the same, started on workers", lambda one: one.used[PEER_SENSORS].block, "s"),
-        reading("triggerer's memory, runner", lambda one: one.taken.runner.memory / MEGABYTE, "MB"),
-        reading("triggerer's processor time, runner", lambda one: one.taken.runner.seconds, "s"),
+        *(each for kind in (SENSORS, PEER_SENSORS) for each in triggerer_readings(kind)),
     ]
 
 

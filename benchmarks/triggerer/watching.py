@@ -27,12 +27,13 @@ class Taken:
     """Open files and connections at the most."""
     connections: int = 0
     """Of these, connections, at the most."""
-    _seconds: dict[int, float] = field(default_factory=dict)
+    _first: dict[int, float] = field(default_factory=dict)
+    _last: dict[int, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
-        """Of the processor's time."""
-        return sum(self._seconds.values())
+        """Of the processor's time, from the first look at each process to the last."""
+        return sum(self._last.values()) - sum(self._first.values())
 
     def look(self, processes: list[psutil.Process]) -> None:
         """Take in what processes have taken."""
@@ -41,7 +42,8 @@ class Taken:
             with contextlib.suppress(psutil.Error):
                 with process.oneshot():
                     times = process.cpu_times()
-                    self._seconds[process.pid] = times.user + times.system
+                    self._last[process.pid] = times.user + times.system
+                    self._first.setdefault(process.pid, times.user + times.system)
                     memory += process.memory_info().rss
                     files += process.num_fds()
                 connections += len(process.net_connections("inet"))

@@ -75,15 +75,16 @@ class Used:
     """Seconds from the executions' end until the run's end."""
     block: float
     """Seconds for which the triggerer's loop stood still at the longest."""
+    taken: TriggererTaken
+    """What it took of the triggerer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """All DAGs, and what they took of the triggerer together."""
+    """All DAGs."""
 
     used: Mapping[str, Used]
     """By DAG."""
-    taken: TriggererTaken
 
 
 def observe(kinds: Sequence[Kind], folder: Path, *, tasks: int, tell: Callable[[str], None]) -> Observed:
@@ -116,12 +117,12 @@ def observe(kinds: Sequence[Kind], folder: Path, *, tasks: int, tell: Callable[[
         airflow.start()
         for dag_id in (PROBE_DAG, *(kind.dag_id for kind in kinds)):
             airflow.wait_for_dag(dag_id)
-        with watching(processes.pid_of("triggerer")) as taken, _probing(airflow, file):
-            used = {}
+        used = {}
+        with _probing(airflow, file):
             for kind in kinds:
                 used[kind.dag_id] = _use(kind, airflow, service, file=file, tasks=tasks)
                 tell(f"{used[kind.dag_id].processes} worker processes for {tasks} tasks of {kind.dag_id}")
-        return Observed(used=used, taken=taken)
+        return Observed(used=used)
 
 
 _STEP = {"kind": "work", "message": "Working", "duration": LONG}
@@ -155,22 +156,23 @@ def _probing(airflow: AirflowStack, file: Path) -> Iterator[None]:
 def _use(kind: Kind, airflow: AirflowStack, service: DevServer, *, file: Path, tasks: int) -> Used:
     started = [_start(service) for _ in range(tasks)] if kind.kind == "sensors" else []
     began = monotonic()
-    run_id = airflow.rest.trigger(kind.dag_id, conf={"execution_ids": started})
-    airflow.wait_for(
-        lambda: _states(airflow, kind.dag_id).get("deferred") == tasks,
-        what=f"all tasks of {kind.dag_id} to wait",
-        timeout=PATIENCE,
-    )
-    wait = monotonic()
-    sleep(SETTLE)
-    advanced = monotonic()
-    service.advance(LONG)
-    airflow.wait_for(
-        lambda: airflow.rest.dag_run(kind.dag_id, run_id)["state"] in DAG_RUN_ENDED,
-        what=f"{kind.dag_id} to end",
-        timeout=PATIENCE,
-    )
-    ended = monotonic()
+    with watching(airflow.processes.pid_of("triggerer")) as taken:
+        run_id = airflow.rest.trigger(kind.dag_id, conf={"execution_ids": started})
+        airflow.wait_for(
+            lambda: _states(airflow, kind.dag_id).get("deferred") == tasks,
+            what=f"all tasks of {kind.dag_id} to wait",
+            timeout=PATIENCE,
+        )
+        wait = monotonic()
+        sleep(SETTLE)
+        advanced = monotonic()
+        service.advance(LONG)
+        airflow.wait_for(
+            lambda: airflow.rest.dag_run(kind.dag_id, run_id)["state"] in DAG_RUN_ENDED,
+            what=f"{kind.dag_id} to end",
+            timeout=PATIENCE,
+        )
+        ended = monotonic()
     events = airflow.rest.event_log(kind.dag_id, run_id)
     return Used(
         tasks=tasks,
@@ -179,6 +181,7 @@ def _use(kind: Kind, airflow: AirflowStack, service: DevServer, *, file: Path, t
         waiting=wait - began,
         ending=ended - advanced,
         block=max((each.block for each in probe.read(file) if each.moment >= began), default=0.0),
+        taken=taken,
     )
 
 
