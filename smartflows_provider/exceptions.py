@@ -109,6 +109,15 @@ class FlowConfigurationError(FlowException, AirflowFailException):
     retry_helps = False
 
 
+class FlowConnectionMissingError(FlowConfigurationError):
+    """
+    Airflow knows no such connection, or could not tell: it says the same where its own look-up failed.
+
+    No retry helps once it is sure; create the connection. A wait asks again for a minute. Nothing was sent,
+    and a run that was there already was kept.
+    """
+
+
 class FlowConnectionError(FlowException):
     """
     The service, Airflow's API server, or what the input is read from, could not be reached.

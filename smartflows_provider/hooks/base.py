@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
     FlowConnectionError,
+    FlowConnectionMissingError,
     FlowException,
     RunIdentity,
 )
@@ -246,8 +247,8 @@ class FlowSystemHook(BaseHook):
             advice="Look at Airflow's API server; a retry asks again.",
         )
 
-    def _connection_missing(self) -> FlowConfigurationError:
-        return FlowConfigurationError(
+    def _connection_missing(self) -> FlowConnectionMissingError:
+        return FlowConnectionMissingError(
             f"The Airflow connection {self.conn_id!r} does not exist.",
             where=self.identity(),
             fate=NOTHING_SENT,

@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
+from smartflows_provider.exceptions import (
+    FlowConfigurationError,
+    FlowConnectionError,
+    FlowConnectionMissingError,
+)
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.waiting.clock import Moment
 from smartflows_provider.waiting.failures import PollFailure, read_failure
@@ -26,6 +30,8 @@ def failure_of(
     error: WireError | TransportError | FlowConfigurationError | FlowConnectionError,
 ) -> PollFailure:
     """Return what an error of :data:`LOOK_ERRORS` means for a wait."""
+    if isinstance(error, FlowConnectionMissingError):
+        return PollFailure(kind="missing", text=str(error))
     if isinstance(error, FlowConfigurationError):
         # It was usable when the run was started: it was changed or removed meanwhile.
         return PollFailure(kind="misconfigured", text=str(error))

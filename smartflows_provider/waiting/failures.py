@@ -12,7 +12,7 @@ from typing import Literal
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.wire.errors import AccessDenied, KeyRefused, NotFound, UnusableId, WireError
 
-PollFailureKind = Literal["passing", "refused", "denied", "misconfigured", "gone"]
+PollFailureKind = Literal["passing", "refused", "denied", "missing", "misconfigured", "gone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class PollFailure:
 
     kind: PollFailureKind
     """``passing``: may mend itself; ``refused``: the key, 401; ``denied``: the key's right, 403;
-    ``misconfigured``: the connection was removed or made unusable meanwhile; ``gone``: no such execution any
-    more."""
+    ``missing``: Airflow says that there is no such connection, as it also does where it could not look;
+    ``misconfigured``: the connection was made unusable meanwhile; ``gone``: no such execution any more."""
     text: str
     """What happened, without secrets."""
     retry_after: float | None = None

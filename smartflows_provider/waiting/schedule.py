@@ -23,6 +23,8 @@ LONGEST_BACKOFF = 60.0
 """Seconds between two questions during an outage, unless the service asks for more."""
 DEADLINE_GRACE = 30.0
 """Seconds after the deadline for which a question that fails is asked again."""
+MISSING_PATIENCE = 60.0
+"""Seconds for which a connection that Airflow does not find is asked for again."""
 LONGEST_RETRY_AFTER = 300.0
 """Seconds; what Retry-After asks beyond this is not honoured."""
 

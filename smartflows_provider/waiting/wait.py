@@ -21,6 +21,7 @@ from smartflows_provider.waiting.holding import SHORTEST_HOLD, Holding
 from smartflows_provider.waiting.schedule import (
     DEADLINE_GRACE,
     FIRST_HOLD,
+    MISSING_PATIENCE,
     PAUSE_AFTER_CHANGE,
     hold_for,
     pause_after_answer,
@@ -108,6 +109,7 @@ class Wait:
         self._warned_of: str | None = None
         self._failures = 0
         self._failing_since: float | None = None
+        self._missing_since: float | None = None
         self._refused_before = False
 
     @property
@@ -152,7 +154,8 @@ class Wait:
         notes = self._notes_on(snapshot)
         changed, first = self._last != snapshot, self._last is None
         self._last = snapshot
-        self._failures, self._failing_since, self._refused_before = 0, None, False
+        self._failures, self._failing_since, self._missing_since = 0, None, None
+        self._refused_before = False
         took = now.steady - asked.steady
         if snapshot.phase.is_stable:
             return self._end("finished", notes=notes)
@@ -190,7 +193,14 @@ class Wait:
         if self._failing_since is None:
             self._failing_since = asked.steady
         warning = (Note(level=logging.WARNING, text=f"Could not ask for the status: {failure.text}"),)
+        if failure.kind != "missing":
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = asked.steady
+        outage = now.steady - self._failing_since
         match failure.kind:
+            case "missing" if self._is_surely_missing(now):
+                return self._end("misconfigured", detail=failure.text, notes=warning)
             case "gone" | "misconfigured" as reason:
                 return self._end(reason, detail=failure.text, notes=warning)
             case "refused" | "denied" as reason if self._refused_before:
@@ -198,9 +208,8 @@ class Wait:
             case "refused" | "denied":
                 self._refused_before = True
                 return AskAgain(seconds=0.0, refresh=True, notes=warning)
-            case "passing":
+            case "passing" | "missing":
                 pass
-        outage = now.steady - self._failing_since
         # The question at the deadline decides what becomes of the run, so it gets more than one try.
         remaining = self.remaining(now)
         left = remaining if remaining > 0 else remaining + DEADLINE_GRACE
@@ -209,6 +218,11 @@ class Wait:
             return self._end("unreachable", detail=detail, notes=warning)
         pause = pause_after_failure(self._failures, retry_after=failure.retry_after, draw=self._draw())
         return AskAgain(seconds=min(pause, left), notes=warning)
+
+    def _is_surely_missing(self, now: Moment) -> bool:
+        """Tell whether Airflow has not found the connection for so long that it is not there."""
+        patience = min(MISSING_PATIENCE, self.policy.max_outage)
+        return self._missing_since is not None and now.steady - self._missing_since >= patience
 
     def _waited(self, now: Moment) -> float:
         return now.steady - self._began.steady

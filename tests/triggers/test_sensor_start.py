@@ -173,7 +173,7 @@ def test_an_earlier_attempts_result_and_link_are_removed_first(
         ({"execution_id": "{{ ti.xcom_pull('nobody') }}"}, "NotRenderedError: an XCom is missing"),
         ({"execution_id": "{{ nothing() }}"}, "UndefinedError"),
         ({"execution_id": " "}, "FlowConfigurationError: The argument execution_id is ' '"),
-        ({"execution_id": "e1", "conn_id": "nowhere"}, "FlowConfigurationError: The Airflow connection"),
+        ({"execution_id": "e1", "conn_id": "nowhere"}, "FlowConnectionMissingError: The Airflow connection"),
     ],
 )
 def test_what_keeps_it_from_starting_is_left_to_a_worker(

@@ -451,6 +451,39 @@ def test_a_missing_execution_and_an_unusable_connection_end_the_wait_at_once(kin
     assert (decision.reason, decision.status, decision.detail) == (kind, "Running", "no such thing")
 
 
+def test_a_connection_that_airflow_does_not_find_is_asked_for_again_for_a_minute() -> None:
+    watched = Watched()
+    watched.saw("Running")
+    seconds = 0.0
+    while isinstance(decision := watched.failed("no such connection", kind="missing"), AskAgain):
+        assert seconds < 60
+        assert [note.text for note in decision.notes] == ["Could not ask for the status: no such connection"]
+        watched.now += decision.seconds
+        seconds += decision.seconds
+    assert seconds >= 60
+    assert (decision.reason, decision.status, decision.detail) == (
+        "misconfigured",
+        "Running",
+        "no such connection",
+    )
+
+
+def test_a_connection_that_airflow_finds_again_is_no_matter() -> None:
+    watched = Watched(max_outage=3600.0)
+    for _ in range(2):
+        assert isinstance(watched.failed("no such connection", kind="missing"), AskAgain)
+        watched.now += 50
+        assert isinstance(watched.failed("Airflow's API server is away", kind="passing"), AskAgain)
+        watched.now += 50
+
+
+def test_a_connection_is_not_missed_for_longer_than_an_outage_may_last() -> None:
+    watched = Watched(max_outage=5.0)
+    assert isinstance(watched.failed("no such connection", kind="missing"), AskAgain)
+    watched.now += 5.0
+    assert watched.failed("no such connection", kind="missing").reason == "misconfigured"
+
+
 def test_a_long_explanation_is_cut_to_what_an_event_carries() -> None:
     decision = Watched().failed("x" * 5000, kind="gone")
     assert isinstance(decision, End)
@@ -489,7 +522,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.decided_at = self.watched.now
 
     @rule(
-        kind=st.sampled_from(["passing", "refused", "denied", "gone", "misconfigured"]),
+        kind=st.sampled_from(["passing", "refused", "denied", "missing", "gone", "misconfigured"]),
         took=st.floats(min_value=0, max_value=40),
     )
     def a_question_fails(self, kind: PollFailureKind, took: float) -> None:
