@@ -11,7 +11,8 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Self, TypeVar
@@ -127,7 +128,7 @@ class AsyncClient:
                 )
                 if hop is None:
                     if 200 <= answer.status < 300:
-                        yield _head(answer, request), self._chunks(answer, request)
+                        yield _response(answer, request), self._chunks(answer, request)
                     else:
                         yield await self._whole(answer, request), _pieces()
                     return
@@ -196,18 +197,9 @@ class AsyncClient:
                 return await session.request(
                     request.method,
                     URL(url, encoded=True),
-                    headers={
-                        "Accept": "application/json",
-                        "Accept-Encoding": PACKINGS,
-                        **dict(request.headers),
-                        **headers,
-                    },
+                    headers={**dict(request.headers), **headers} if request.headers else headers,
                     data=data,
-                    # It would name a type even where there is no body.
-                    skip_auto_headers=("Content-Type",),
-                    timeout=aiohttp.ClientTimeout(
-                        total=None, sock_connect=settings.connect_timeout, sock_read=read_limit
-                    ),
+                    timeout=_timeouts(settings.connect_timeout, read_limit),
                     ssl=tls,
                     proxy=proxy,
                     allow_redirects=False,
@@ -249,11 +241,10 @@ class AsyncClient:
 
     async def _whole(self, answer: aiohttp.ClientResponse, request: Request) -> Response:
         limit = self.settings.max_body_bytes
-        head = _head(answer, request)
-        if (head.announced_size or 0) > limit:
-            raise answer_too_large(request, limit)
         body = _at_hand(answer)
         if body is None:
+            if (_response(answer, request).announced_size or 0) > limit:
+                raise answer_too_large(request, limit)
             parts: list[bytes] = []
             size = 0
             async for chunk in self._chunks(answer, request):
@@ -265,7 +256,7 @@ class AsyncClient:
         elif len(body) > limit:
             raise answer_too_large(request, limit)
         answer.release()
-        return self.settings.without_secrets(replace(head, body=body))
+        return self.settings.without_secrets(_response(answer, request, body))
 
     def _read_limit(self, request: Request) -> float:
         """Return the seconds without a byte after which an answer counts as lost."""
@@ -332,7 +323,9 @@ def _new_session(connector: aiohttp.TCPConnector, *, has_body: bool) -> aiohttp.
     return aiohttp.ClientSession(
         connector=connector,
         connector_owner=False,
-        headers={"User-Agent": USER_AGENT},
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": PACKINGS},
+        # It would name a type even where there is no body.
+        skip_auto_headers=("Content-Type",),
         # It would also send credentials from a .netrc file; proxies are looked up in addresses.
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -370,9 +363,15 @@ def _load_tls(settings: ClientSettings) -> ssl.SSLContext:
     return context
 
 
-def _head(answer: aiohttp.ClientResponse, request: Request) -> Response:
+def _response(answer: aiohttp.ClientResponse, request: Request, body: bytes = b"") -> Response:
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Response(status=answer.status, headers=headers, request=request)
+    return Response(status=answer.status, headers=headers, body=body, request=request)
+
+
+@lru_cache(maxsize=64)
+def _timeouts(connect: float, read: float) -> aiohttp.ClientTimeout:
+    """Return the library's limits in seconds; holds come in few lengths."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
 
 
 async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -82,25 +82,18 @@ class Place(Generic[T]):
     """Seconds by the steady clock; infinite for one that is not in the queue."""
 
 
-@dataclass(order=True, slots=True)
-class _Ticket(Generic[T]):
-    due: float
-    number: int
-    place: Place[T] = field(compare=False)
-
-
 class DueQueue(Generic[T]):
     """Places in the order in which they are due; the first to come is served first."""
 
     def __init__(self) -> None:
-        self._tickets: list[_Ticket[T]] = []
+        self._tickets: list[tuple[float, int, Place[T]]] = []
         self._number = 0
 
     def put(self, place: Place[T], due: float) -> None:
         """Put a place into the queue, or move it to another moment."""
         place.due = due
         self._number += 1
-        heapq.heappush(self._tickets, _Ticket(due, self._number, place))
+        heapq.heappush(self._tickets, (due, self._number, place))
 
     def remove(self, place: Place[T]) -> None:
         """Take a place out, wherever it is."""
@@ -109,9 +102,9 @@ class DueQueue(Generic[T]):
     def first(self) -> Place[T] | None:
         """Return the place that is due first, and leave it there."""
         while self._tickets:
-            ticket = self._tickets[0]
-            if ticket.due == ticket.place.due:
-                return ticket.place
+            due, _, place = self._tickets[0]
+            if due == place.due:
+                return place
             heapq.heappop(self._tickets)
         return None
 

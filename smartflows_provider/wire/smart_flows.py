@@ -687,7 +687,7 @@ def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnap
     if not execution_id or not word:
         raise _unreadable(response, "lacks 'id' or 'status'")
     status = read_status(word)
-    phase = phase_of(status)
+    phase = _PHASES.get(status, RunPhase.UNKNOWN)
     form = {key: raw[key] for key in ("schema", "form", "model") if raw.get(key)}
     return RunSnapshot(
         execution_id=execution_id,
