@@ -381,6 +381,21 @@ async def test_as_long_as_there_is_room_the_service_holds_each_answer_and_a_chan
     assert {int(query.partition("=")[2]) >= 28 for query in queries[10:]} == {True}
 
 
+async def test_other_calls_do_not_queue_behind_answers_that_are_held(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    execution_ids = started(hook, long_flow(server), 2)
+    async with waiting(execution_ids, poll_interval=60.0):
+        # The second answers are held for about half a minute.
+        await until(lambda: len(asked(server, "GET", "/progress")) == 4)
+        async with shared_poller(*CONNECTION) as poller, poller.connection.use() as lent:
+            client = await lent.aclient()
+            async with asyncio.timeout(15):
+                await asyncio.gather(*(client.run(lent.cancel_exchange(each)) for each in execution_ids))
+    assert len(cancels(server)) == 2
+
+
 async def test_where_it_is_crowded_all_are_asked_in_turn_and_never_more_at_once_than_allowed(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, under_way: list[int]
 ) -> None:
