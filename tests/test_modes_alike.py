@@ -885,6 +885,7 @@ def test_every_error_that_a_run_can_end_in_has_its_case() -> None:
     elsewhere = {
         exceptions.FlowException,
         exceptions.FlowAmbiguousError,  # tests/hooks: the look-up of a name, before anything differs by mode
+        exceptions.FlowConnectionMissingError,  # test_bad_input: before the wait
         exceptions.FlowDocumentError,  # tests/output and test_run_attempts: after the wait
         exceptions.FlowEventError,  # test_run_outcomes: only what was deferred is resumed
         exceptions.FlowRecordError,  # test_run_life_machine and test_begin_run: before the wait

@@ -3,13 +3,14 @@
 In a triggerer each line goes through one pipe to Airflow's supervisor, which reads a few lines between two
 rounds of work in the database. With thousands of triggers the pipe is full, and whoever writes stands still
 for seconds; on the event loop that would be all triggers. Invariants: the lines of a wait keep their order;
-where the log cannot keep up the oldest lines are left out, so nothing piles up; a line that cannot be written
-ends no wait.
+where the log cannot keep up the oldest lines are left out, which the log then says, so nothing piles up; a
+line that cannot be written ends no wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,8 +22,10 @@ from smartflows_provider.lifecycle.daemon_threads import DaemonThreads
 from smartflows_provider.lifecycle.looking import write_notes
 from smartflows_provider.waiting.wait import Note
 
-MOST = 8
-"""Notes of one wait that are kept while its log stands still."""
+MOST = 64
+"""Notes of one wait that are kept while its log stands still; an outage of ten minutes makes about half as
+many."""
+_LEFT_OUT = Note(level=logging.WARNING, text="Lines were left out here: the log did not take them.")
 
 
 class TaskLog:
@@ -36,11 +39,14 @@ class TaskLog:
         self._log = log
         self._context = copy_context()
         self._unwritten: deque[Note] = deque(maxlen=MOST)
+        self._has_left_out = False
         self._writing: asyncio.Future[None] | None = None
 
     def write(self, notes: Iterable[Note]) -> None:
         """Have notes written, soon."""
-        self._unwritten.extend(notes)
+        for note in notes:
+            self._has_left_out = self._has_left_out or len(self._unwritten) == MOST
+            self._unwritten.append(note)
         if self._unwritten and self._writing is None:
             written = _thread().submit(partial(self._context.run, self._write_all))
             self._writing = asyncio.wrap_future(written)
@@ -64,8 +70,12 @@ class TaskLog:
 
     def _write_all(self) -> None:
         while self._unwritten:
+            notes = [self._unwritten.popleft()]
+            if self._has_left_out:
+                self._has_left_out = False
+                notes.insert(0, _LEFT_OUT)
             with suppress(Exception):
-                write_notes(self._log, [self._unwritten.popleft()])
+                write_notes(self._log, notes)
 
 
 @cache

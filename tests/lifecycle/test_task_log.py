@@ -77,7 +77,7 @@ async def test_what_comes_after_all_was_written_is_written_too(pipe: Pipe) -> No
     assert [text for _, text in pipe.lines] == ["one", "two"]
 
 
-async def test_where_the_log_stands_still_the_oldest_lines_are_left_out(pipe: Pipe) -> None:
+async def test_where_the_log_stands_still_the_oldest_lines_are_left_out_and_that_is_said(pipe: Pipe) -> None:
     log = TaskLog(pipe)
     log.write([note("first")])
     await begun(pipe)
@@ -85,7 +85,18 @@ async def test_where_the_log_stands_still_the_oldest_lines_are_left_out(pipe: Pi
         log.write([note(str(number))])
     pipe.goes.set()
     await log.written()
-    assert [text for _, text in pipe.lines] == ["first", *map(str, range(5, MOST + 5))]
+    left_out = "Lines were left out here: the log did not take them."
+    assert [text for _, text in pipe.lines] == ["first", left_out, *map(str, range(5, MOST + 5))]
+
+
+async def test_as_many_lines_as_are_kept_are_all_written(pipe: Pipe) -> None:
+    log = TaskLog(pipe)
+    log.write([note("first")])
+    await begun(pipe)
+    log.write([note(str(number)) for number in range(MOST)])
+    pipe.goes.set()
+    await log.written()
+    assert [text for _, text in pipe.lines] == ["first", *map(str, range(MOST))]
 
 
 async def test_a_line_that_cannot_be_written_takes_no_other_along() -> None:

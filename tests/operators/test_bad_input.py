@@ -27,6 +27,7 @@ from smartflows_provider.exceptions import (
     FlowAuthenticationError,
     FlowConfigurationError,
     FlowConnectionError,
+    FlowConnectionMissingError,
     FlowException,
     FlowExecutionFailedError,
     FlowInputError,
@@ -81,7 +82,7 @@ def check_message(run: Outcome) -> None:
 
 def test_no_connection(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CONN_VARIABLE)
-    message = refused(server, FlowConfigurationError)
+    message = refused(server, FlowConnectionMissingError)
     assert "The Airflow connection 'smartflows_default' does not exist." in message
     assert "Create it under Admin > Connections" in message
     assert "AIRFLOW_CONN_SMARTFLOWS_DEFAULT" in message

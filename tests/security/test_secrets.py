@@ -33,6 +33,7 @@ from smartflows_provider.exceptions import (
     FlowAuthenticationError,
     FlowConfigurationError,
     FlowConnectionError,
+    FlowConnectionMissingError,
     FlowDocumentError,
     FlowEventError,
     FlowException,
@@ -128,6 +129,9 @@ TROUBLES = {
     ),
     "no such file": Trouble(
         kind=FlowConfigurationError, connection={"extra": json.dumps({"ca_bundle": "/no/such/file"})}
+    ),
+    "no such connection": Trouble(
+        kind=FlowConnectionMissingError, arguments={"smart_flows_conn_id": "not_there"}
     ),
     "nobody listens": Trouble(kind=FlowConnectionError, before=lambda server: server.stop()),
     "a proxy that is not there": Trouble(
