@@ -1,7 +1,8 @@
 """Removing what earlier attempts of a sensor have left.
 
 Airflow removes a task's XComs where a worker starts it, but not where the triggerer does, nor where a worker
-goes on after that. Invariant: what is removed is only what a sensor itself pushes.
+goes on after that. Invariants: what is removed is only what a sensor itself pushes; only a worker removes
+something, since Airflow may run a trigger twice, and the second would take away what the first has brought.
 """
 
 from __future__ import annotations

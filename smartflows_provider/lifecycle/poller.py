@@ -138,8 +138,13 @@ class StatusPoller:
         """
         Put a place into the queue, and see to it that it is asked for when it is due.
 
-        :param urgent: whether it is asked for by itself, however many share a question.
+        :param urgent: whether it is asked for by itself, however many share a question, and whatever the
+            service asked for.
         """
+        ends = now.steady + max(place.item.wait.remaining(now), 0.0)
+        if due <= ends < self._quiet_until:
+            # The last question at the end of a wait's time is not put off.
+            due, urgent = ends, True
         (self._urgent if urgent else self._queue).put(place, due)
         self._wake_at(due, now=now.steady)
 
@@ -249,7 +254,8 @@ class StatusPoller:
                 self._put(place, due=max(now.steady, self._quiet_until), now=now, urgent=True)
                 continue
             try:
-                place.item.context.run(self._settle, place, seen, asked=asked, hold=0.0)
+                # It named no hold, so nothing is learned from it about holds.
+                place.item.context.run(self._settle, place, seen, asked=asked, hold=None)
             except Exception as error:  # noqa: BLE001 - it is about this wait, and no other may end of it
                 place.item.done.set_exception(error)
 
@@ -275,11 +281,20 @@ class StatusPoller:
             self.connection.doubt(asked=asked.steady)
         if isinstance(seen, PollFailure) and seen.retry_after is not None:
             # A limit of requests holds for all that is asked with the same key.
-            quiet = min(seen.retry_after, LONGEST_RETRY_AFTER)
-            self._quiet_until = max(self._quiet_until, now.steady + quiet)
+            self._keep_quiet(min(seen.retry_after, LONGEST_RETRY_AFTER), now=now)
         # At the end of its time a run is asked for once more, whatever else is to be waited for.
         urgent = decision.seconds >= waiting.wait.remaining(now)
         self._put(place, due=now.steady + decision.seconds, now=now, urgent=urgent)
+
+    def _keep_quiet(self, seconds: float, *, now: Moment) -> None:
+        """Ask for nothing for a while but for waits whose time ends before."""
+        if now.steady + seconds <= self._quiet_until:
+            return
+        self._quiet_until = now.steady + seconds
+        for place in self._queue.places():
+            due = place.due
+            self._queue.remove(place)
+            self._put(place, due=due, now=now)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

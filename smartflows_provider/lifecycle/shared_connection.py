@@ -122,6 +122,9 @@ class SharedConnection:
             looking_up = asyncio.get_running_loop().create_task(self._look_up(), context=Context())
             looking_up.add_done_callback(self._looked_up)
             self._looking_up = looking_up
+            if client is not None and not self._doubted:
+                # Nobody is held up by a look-up that may bring nothing new.
+                return client
         return await asyncio.shield(self._looking_up)
 
     def _looked_up(self, task: asyncio.Task[_Client]) -> None:
@@ -135,10 +138,12 @@ class SharedConnection:
         hook = hook_for(self._system, self._conn_id)
         try:
             settings = await hook.asettings()
-        except FlowException as error:
+        except Exception as error:
             if client is None or self._doubted:
                 raise
-            log.warning("The connection %s goes on as it was known: %s", self._conn_id, error)
+            # The text of others may quote the connection, and with it a key.
+            why = error if isinstance(error, FlowException) else type(error).__name__
+            log.warning("The connection %s goes on as it was known: %s", self._conn_id, why)
             self._read_at = began
             return client
         files = _stamps(settings)

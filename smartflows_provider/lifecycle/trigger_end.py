@@ -17,7 +17,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from smartflows_provider.lifecycle.conclude import ends_well
 from smartflows_provider.lifecycle.results import ResultOptions, manifest_of, say_end, status_of
-from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY
+from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY, EXECUTION_URL_KEY
 from smartflows_provider.output.extractor import Output, extract
 from smartflows_provider.wire.smart_flows import get_execution, phase_of
 
@@ -128,7 +128,8 @@ class _Conclusion:
             raise _NotGoodError
         output = extract(execution.raw, values_by_title=ending.values_by_title)
         returned = self._returned(execution, output)
-        if self.owns_run and self.task.xcom(EXECUTION_ID_KEY) != self.execution_id:
+        mark, ours = (EXECUTION_ID_KEY, self.execution_id) if self.owns_run else (EXECUTION_URL_KEY, self.url)
+        if self.task.xcom(mark) != ours:
             raise _NotOursError
         self.task.push(BaseXCom.XCOM_RETURN_KEY, returned)
         say_end(self.execution_id, execution, output, log=self.log)

@@ -129,7 +129,7 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
             self._forget_earlier_attempts(context)
             result: dict[str, Any] = self.execute(context)
             return result
-        with self._soft(), closing(self._sensor_run) as run:
+        with self._resumed(context) as run:
             return run.complete(event) or self._defer(run, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -140,12 +140,18 @@ class SmartFlowsExecutionSensor(BaseSensorOperator):
 
     def _at_time_limit(self, context: Context) -> dict[str, Any]:
         """Look once more: an end that came in time counts."""
+        with self._resumed(context) as run:
+            return run.complete_at_time_limit()
+
+    @contextmanager
+    def _resumed(self, context: Context) -> Iterator[SensorRun]:
+        """Lend what goes on after a deferral; of earlier attempts nothing is left."""
         forgotten = self._forget_earlier_attempts(context)
         with self._soft(), closing(self._sensor_run) as run:
             if forgotten:
                 # Among it the link, if this attempt had come so far.
                 run.announce(context)
-            return run.complete_at_time_limit()
+            yield run
 
     def _forget_earlier_attempts(self, context: Context) -> bool:
         """Remove what earlier attempts have left, as Airflow does where a worker starts a sensor."""

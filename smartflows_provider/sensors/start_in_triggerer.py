@@ -79,6 +79,9 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
     """Return what the sensor starts with in the triggerer; None where it starts on a worker."""
     if not AIRFLOW_V_3_3_PLUS or not sensor.deferrable or sensor.resume_on_worker:
         return None
+    if getattr(sensor, "render_template_as_native_obj", None):
+        # Its own setting goes before the DAG's; numbers are no text any more.
+        return None
     if conf.getboolean("triggerer", "queues_enabled", fallback=False):
         # A start in the triggerer has no queue, so that perhaps no triggerer would take it.
         return None
@@ -98,8 +101,9 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
             "execution_id": execution_id,
             "time_limit": limit,
             "airflow_limit": min(airflow_limit, _execution_timeout(sensor) or airflow_limit),
-            "poll_interval": sensor.poke_interval,
-            "max_outage": sensor.max_outage,
+            # Airflow serialises what is infinite as a text.
+            "poll_interval": min(float(sensor.poke_interval), _LONGEST),
+            "max_outage": min(float(sensor.max_outage), _LONGEST),
             "stop_for_person": sensor.on_user_input == "fail",
             "on_warning": sensor.on_warning,
             "ends_here": ends_in_triggerer(sensor),

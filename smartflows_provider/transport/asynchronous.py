@@ -64,6 +64,7 @@ class AsyncClient:
         self.settings = settings
         self.repetition = repetition or Repetition()
         self._tls: ssl.SSLContext | None = None
+        self._loading_tls = asyncio.Lock()
         self._connector: aiohttp.TCPConnector | None = None
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._proxies: dict[str, str | None] = {}
@@ -218,14 +219,18 @@ class AsyncClient:
         """Return the context for https; plain http needs none, and loading one takes a while."""
         if not url.startswith("https:"):
             return True
-        if self._tls is None:
-            settings = self.settings
-            try:
-                self._tls = await asyncio.to_thread(_load_tls, settings)
-            except OSError as error:
-                names = [settings.ca_file, *([settings.client_cert] if settings.client_cert else [])]
-                return unusable_tls(error, request, url=url, files=" and ".join(names))
-        return self._tls
+        if self._tls is not None:
+            return self._tls
+        settings = self.settings
+        # Connections are shared among those who have the same context.
+        async with self._loading_tls:
+            if self._tls is None:
+                try:
+                    self._tls = await asyncio.to_thread(_load_tls, settings)
+                except OSError as error:
+                    names = [settings.ca_file, *([settings.client_cert] if settings.client_cert else [])]
+                    return unusable_tls(error, request, url=url, files=" and ".join(names))
+            return self._tls
 
     def _shared_session(self, *, has_body: bool = False) -> aiohttp.ClientSession:
         """Return the session of repeatable requests; all share one pool of connections."""

@@ -21,7 +21,7 @@ from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
-from smartflows_provider.waiting.schedule import SHORTEST_POLL_INTERVAL
+from smartflows_provider.waiting.schedule import LONGEST_POLL_INTERVAL, SHORTEST_POLL_INTERVAL
 from smartflows_provider.waiting.wait import WaitPolicy
 
 TRIGGER_SCHEMA = 3
@@ -142,7 +142,7 @@ class FlowExecutionTrigger(BaseTrigger):
         """Return how the wait ended, and whether the task has nothing left to do."""
         policy = WaitPolicy(
             deadline=self.deadline,
-            poll_interval=max(self.poll_interval, SHORTEST_POLL_INTERVAL),
+            poll_interval=min(max(self.poll_interval, SHORTEST_POLL_INTERVAL), LONGEST_POLL_INTERVAL),
             max_outage=self.max_outage,
             stop_for_person=self.stop_for_person,
         )

@@ -8,7 +8,7 @@ made of the template, else :class:`NotRenderedError` is raised.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk.definitions._internal.templater import SandboxedEnvironment
 from jinja2 import StrictUndefined
@@ -29,15 +29,51 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     """
     environment = SandboxedEnvironment(cache_size=0, undefined=StrictUndefined, finalize=_text)
     task_instance = _TaskInstance(context["ti"])
-    names = {**context, "ti": task_instance, "task_instance": task_instance}
+    names = {
+        **context,
+        **dict.fromkeys(_UNKNOWN_HERE, _Unknown()),
+        "ti": task_instance,
+        "task_instance": task_instance,
+        "dag_run": _DagRun(context.get("dag_run")),
+    }
     return str(environment.from_string(template).render(names))
 
 
 def _text(value: Any) -> str:
-    """Let nothing but text into what is rendered: the text of anything else may differ on a worker."""
-    if isinstance(value, str):
+    """Let nothing but text into what is rendered: that of enums, say, may differ on a worker."""
+    if type(value) is str:
         return value
     raise NotRenderedError("an expression is no text")
+
+
+_UNKNOWN_HERE = ("triggering_asset_events", "task_reschedule_count")
+"""Names of a task's context that are always empty in the triggerer."""
+
+
+class _Unknown:
+    """What the triggerer does not know: whatever a template does with it, a worker has to render it."""
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise NotRenderedError("the triggerer does not know what a template asks for")
+
+    __getattr__ = __getitem__ = __iter__ = __len__ = __bool__ = __str__ = __contains__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _DagRun:
+    """A DAG run of which Airflow has told the triggerer only a part."""
+
+    def __init__(self, dag_run: Any) -> None:
+        self._dag_run = dag_run
+
+    def __getattr__(self, name: str) -> Any:
+        dag_run = self._dag_run
+        told = getattr(dag_run, "model_fields_set", None)
+        is_untold = told is not None and name in type(dag_run).model_fields and name not in told
+        if is_untold or name == "consumed_asset_events":
+            raise NotRenderedError(f"the triggerer is not told a DAG run's {name}")
+        return getattr(dag_run, name)
 
 
 class _TaskInstance:
@@ -47,12 +83,17 @@ class _TaskInstance:
         self._task_instance = task_instance
 
     def __getattr__(self, name: str) -> Any:
+        if name == "max_tries":
+            raise NotRenderedError("the triggerer does not know how often the task was cleared")
         return getattr(self._task_instance, name)
 
     def xcom_pull(self, task_ids: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Pull an XCom of a task that is not mapped."""
         if not isinstance(task_ids, str):
             raise NotRenderedError("XComs are pulled of several tasks")
+        if "map_indexes" not in kwargs and (args or kwargs.keys() - {"key", "dag_id", "run_id"}):
+            # Airflow answers these otherwise where an index is named, which it must be here.
+            raise NotRenderedError("XComs are pulled with more than a key")
         kwargs.setdefault("map_indexes", -1)
         found = self._task_instance.xcom_pull(task_ids, *args, **kwargs)
         if found is None:

@@ -18,7 +18,6 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from smartflows_provider.exceptions import FlowException
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
-from smartflows_provider.lifecycle.earlier_attempts import forget_earlier_attempts
 from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.options import OnWarning
 from smartflows_provider.lifecycle.poller import shared_poller
@@ -128,7 +127,6 @@ class SensorStartTrigger(BaseTrigger):
         task = TaskIdentity.of(task_instance)
         if task is None or task_instance is None or context is None:
             raise NotRenderedError("the trigger knows of no task")
-        await asyncio.to_thread(forget_earlier_attempts, task_instance)
         listened = await asyncio.to_thread(listened_to)
         if listened:
             raise NotRenderedError("a listener follows the tasks")

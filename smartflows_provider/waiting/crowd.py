@@ -47,9 +47,14 @@ class Crowd:
         """
         Return the seconds for which one answer may be held without keeping others waiting for too long.
 
+        Waits that begin together go round together, in as many turns as the connections need for all.
+
         :param connections: how many questions can be under way at once.
         """
-        return math.inf if self.count <= connections else SHARE * connections / self.demand
+        if self.count <= connections:
+            return math.inf
+        turns = math.ceil(self.count / connections)
+        return min(SHARE * connections, self.count / turns) / self.demand
 
     def least_pause(self, connections: int) -> float:
         """
@@ -98,6 +103,10 @@ class DueQueue(Generic[T]):
     def remove(self, place: Place[T]) -> None:
         """Take a place out, wherever it is."""
         place.due = math.inf
+
+    def places(self) -> list[Place[T]]:
+        """Return the places that are in the queue, in no order."""
+        return list({id(place): place for due, _, place in self._tickets if due == place.due}.values())
 
     def first(self) -> Place[T] | None:
         """Return the place that is due first, and leave it there."""

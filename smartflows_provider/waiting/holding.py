@@ -21,6 +21,16 @@ LONGEST_AT_ONCE = 5.0
 """Seconds for which an answer may be under way that the service was to give at once."""
 
 
+def was_held(wished: float, *, took: float) -> bool:
+    """
+    Tell whether the service has held an answer, if not for as long as was wished.
+
+    :param wished: seconds.
+    :param took: seconds until the answer came.
+    """
+    return wished >= SHORTEST_HOLD and took >= wished / 2
+
+
 class Holding:
     """
     What is known of one service.
@@ -70,7 +80,7 @@ class Holding:
             self._held_zero = self._held_zero + 1 if took > LONGEST_AT_ONCE else 0
             self._tries_zero = self._held_zero < PROOFS
         elif wished is not None and wished >= SHORTEST_HOLD:
-            if took >= wished / 2:
+            if was_held(wished, took=took):
                 self._ignored = 0
             elif unchanged:
                 self._ignored += 1

@@ -15,6 +15,8 @@ SHORTEST_PAUSE = 1.0
 """Seconds between two questions that the service answers at once."""
 SHORTEST_POLL_INTERVAL = 0.1
 """Seconds; a poll interval below it counts as this, so that nothing asks without a pause."""
+LONGEST_POLL_INTERVAL = 24 * 3600.0
+"""Seconds; a poll interval above it counts as this, an infinite one too."""
 PAUSE_AFTER_CHANGE = 2.0
 """Seconds, the longest pause where something has just changed."""
 JITTER = 0.25

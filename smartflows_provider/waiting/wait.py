@@ -17,7 +17,7 @@ from typing import TypeAlias
 from smartflows_provider.waiting.clock import Moment
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason
 from smartflows_provider.waiting.failures import PollFailure
-from smartflows_provider.waiting.holding import SHORTEST_HOLD, Holding
+from smartflows_provider.waiting.holding import Holding, was_held
 from smartflows_provider.waiting.schedule import (
     DEADLINE_GRACE,
     FIRST_HOLD,
@@ -166,7 +166,7 @@ class Wait:
             return self._end("needs_person", notes=notes)
         if self.remaining(now) <= 0:
             return self._end("deadline", notes=notes)
-        if hold is not None and hold >= SHORTEST_HOLD and took >= 0.8 * hold:
+        if hold is not None and was_held(hold, took=took):
             pause = 0.0
         else:
             pause = pause_after_answer(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,8 +30,11 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import poller as poller_module
 from smartflows_provider.lifecycle import shared_connection, shared_question
 from smartflows_provider.lifecycle.poller import StatusPoller, shared_poller
+from smartflows_provider.transport import asynchronous
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.errors import AnswerTooLarge
+from smartflows_provider.transport.settings import ClientSettings
+from smartflows_provider.waiting.holding import Holding
 from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
 from smartflows_provider.wire.messages import Request
 
@@ -256,6 +260,23 @@ async def test_waits_that_come_while_a_connection_cannot_be_looked_up_do_not_que
     assert tries <= 6
 
 
+async def test_questions_that_begin_together_load_the_certificates_once(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts: list[ssl.SSLContext] = []
+    load = asynchronous._load_tls
+
+    def noting(settings: ClientSettings) -> ssl.SSLContext:
+        contexts.append(load(settings))
+        return contexts[-1]
+
+    monkeypatch.setattr(asynchronous, "_load_tls", noting)
+    request = Request(method="GET", path="/flows")
+    async with AsyncClient(ClientSettings(base_url="https://localhost", api_prefix="")) as client:
+        given = await asyncio.gather(*(client._tls_context(request, "https://localhost") for _ in range(9)))
+    assert given == contexts * 9
+
+
 async def test_a_wait_that_leaves_does_not_take_the_look_up_of_the_others_along(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, look_ups: list[str]
 ) -> None:
@@ -470,8 +491,10 @@ async def test_waits_that_found_no_room_are_asked_for_when_the_connection_gives_
         async with waiting(rest, poll_interval=60.0) as late:
             connect(server, monkeypatch, max_connections=8)
             monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
-            async with shared_poller(*CONNECTION) as poller, poller.connection.use():
-                assert poller.connection.settings.max_connections == 8
+            async with shared_poller(*CONNECTION) as poller, asyncio.timeout(PATIENCE):
+                while poller.connection.settings.max_connections != 8:
+                    async with poller.connection.use():
+                        await asyncio.sleep(0.01)
             monkeypatch.setattr(shared_connection, "READ_AGAIN", 300.0)
             found = await asyncio.wait_for(asyncio.gather(*early, *late), PATIENCE)
     assert {end.status for end in found} == {"Success"}
@@ -486,6 +509,78 @@ async def test_the_end_of_the_time_is_not_put_off_by_a_service_that_asks_for_pat
         Fault(action="status", status=429, headers={"Retry-After": "250"}, path="/progress$", method="GET")
     )
     assert await ends([execution_id], deadline=time.time() + 1) == [("deadline", "Running")]
+
+
+@pytest.mark.parametrize("waits_already", [True, False])
+async def test_what_one_wait_is_asked_to_be_patient_for_does_not_put_off_the_end_of_anothers_time(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, waits_already: bool
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    one, other = started(hook, long_flow(server), 2)
+    patience = Fault(
+        action="status",
+        status=429,
+        headers={"Retry-After": "250"},
+        path=f"{one}/progress$",
+        method="GET",
+        count=None,
+    )
+    async with asyncio.timeout(PATIENCE):
+        if not waits_already:
+            server.inject(patience)
+        async with waiting([one], poll_interval=0.5):
+            await until(lambda: asked(server, "GET", f"{one}/progress"))
+            async with waiting([other], poll_interval=60.0, deadline=time.time() + 3) as tasks:
+                if waits_already:
+                    await until(lambda: asked(server, "GET", f"{other}/progress"))
+                    server.inject(patience)
+                    await until(lambda: any(request.status == 429 for request in server.requests))
+                end = await tasks[0]
+    assert end.reason == "deadline"
+    assert end.status == "Running"
+
+
+async def test_a_look_up_that_stands_still_holds_nobody_up_who_has_a_client(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    execution_ids = started(hook, long_flow(server), 1)
+    stands = asyncio.Event()
+
+    async def never(_: str) -> Any:
+        stands.set()
+        await asyncio.Event().wait()
+
+    async with waiting(execution_ids, poll_interval=0.1):
+        await until(lambda: asked(server, "GET", "/progress"))
+        monkeypatch.setattr(base, "get_async_connection", never)
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+        await asyncio.wait_for(stands.wait(), PATIENCE)
+        seen = len(asked(server, "GET", "/progress"))
+        await until(lambda: len(asked(server, "GET", "/progress")) > seen + 2)
+
+
+async def test_whatever_goes_wrong_in_a_later_look_up_ends_no_wait_and_tells_no_key(
+    server: DevServer,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    execution_ids = started(hook, long_flow(server), 1)
+
+    async def breaks(_: str) -> Any:
+        raise ZeroDivisionError("smartflows://:secret@host")
+
+    async with waiting(execution_ids, poll_interval=0.1) as tasks:
+        await until(lambda: asked(server, "GET", "/progress"))
+        monkeypatch.setattr(base, "get_async_connection", breaks)
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+        await until(lambda: "goes on as it was known: ZeroDivisionError" in caplog.text)
+        seen = len(asked(server, "GET", "/progress"))
+        await until(lambda: len(asked(server, "GET", "/progress")) > seen + 2)
+        assert not tasks[0].done()
+    assert "secret" not in caplog.text
 
 
 # --- one question for many ---
@@ -504,6 +599,25 @@ async def test_where_it_is_crowded_one_question_asks_for_many(
     # Those that came first had a connection of their own.
     assert len(asked(server, "GET", "/progress")) <= 2
     assert 2 <= len(questions(server)) <= 12
+
+
+async def test_an_answer_about_many_teaches_nothing_about_holds(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    learned: list[float | None] = []
+    learn = Holding.learn
+
+    def noting(self: Holding, wished: float | None, **more: Any) -> None:
+        learned.append(wished)
+        learn(self, wished, **more)
+
+    monkeypatch.setattr(Holding, "learn", noting)
+    execution_ids = started(hook, long_flow(server), 20)
+    async with waiting(execution_ids, poll_interval=2.0):
+        await until(lambda: len(questions(server)) >= 3)
+    assert learned.count(None) >= 20
+    assert learned.count(0.0) <= len(asked(server, "GET", "/progress"))
 
 
 async def test_where_there_is_room_nobody_shares_a_question(

@@ -60,8 +60,10 @@ def conclude(
             await connection.close()
 
     def pull(key: str, **_: Any) -> Any:
-        assert key == "execution_id"
-        return announced() if announced else execution_id
+        assert key == ("execution_id" if owns_run else "execution_url")
+        if announced:
+            return announced()
+        return execution_id if owns_run else SmartFlowsHook().execution_url(execution_id)
 
     with (
         patch.object(deferred_kill.XCom, "set", push or (lambda **xcom: pushed.append(xcom))),
@@ -192,18 +194,20 @@ def forbidden() -> None:
     raise deferred_kill.AttemptOverError
 
 
+@pytest.mark.parametrize("owns_run", [True, False])
 @pytest.mark.parametrize("announced", [another, nobody, forbidden])
 def test_where_another_attempt_has_the_task_nothing_is_pushed(
-    server: DevServer, hook: SmartFlowsHook, announced: Callable[[], Any]
+    server: DevServer, hook: SmartFlowsHook, announced: Callable[[], Any], owns_run: bool
 ) -> None:
-    assert conclude(over(server, hook, OUTPUT), announced=announced) == (False, [])
+    found = conclude(over(server, hook, OUTPUT), announced=announced, owns_run=owns_run)
+    assert found == (False, [])
 
 
-def test_a_run_that_the_task_does_not_own_is_announced_by_nobody(
+def test_a_run_that_the_task_does_not_own_is_told_by_its_link(
     server: DevServer, hook: SmartFlowsHook
 ) -> None:
     ending = Ending(returns="status", on_warning="fail")
-    here, _ = conclude(over(server, hook, OUTPUT), ending=ending, owns_run=False, announced=nobody)
+    here, _ = conclude(over(server, hook, OUTPUT), ending=ending, owns_run=False)
     assert here
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -20,14 +22,14 @@ from support.service import LONG, panel_flow
 from support.tasks import Attempt
 
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.exceptions import FlowConfigurationError, FlowTimeoutError
+from smartflows_provider.exceptions import FlowConfigurationError, FlowStateUnknownError, FlowTimeoutError
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import deferred_kill
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors import start_in_triggerer
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.triggers.sensor_start import SensorStartTrigger
-from smartflows_provider.waiting.event import start_on_worker
+from smartflows_provider.waiting.event import WaitEvent, start_on_worker
 
 
 def sensor(**arguments: Any) -> SmartFlowsExecutionSensor:
@@ -257,6 +259,36 @@ def test_what_an_earlier_attempt_has_left_is_removed_where_a_worker_takes_the_st
     link = "old" if timed_out and try_number == 1 else found["url"]
     old = {"return_value": "old"} if try_number == 1 else {}
     assert attempt.xcoms == {**old, "execution_url": link}
+
+
+@pytest.mark.parametrize("event", ["finished", "unreachable"])
+def test_what_an_earlier_attempt_has_left_is_removed_where_a_worker_goes_on(
+    server: DevServer, hook: SmartFlowsHook, event: str
+) -> None:
+    server.configure(hold="ignored")
+    execution_id = hook.start(panel_flow(server, {"kind": "work"}).id).execution_id
+    attempt = Attempt(try_number=2, xcoms={"return_value": "old", "execution_url": "old"})
+    told = WaitEvent(reason=event, execution_id=execution_id, status="Success").as_dict()
+    with (
+        patch.object(deferred_kill.XCom, "delete", lambda key, **_: attempt.xcoms.pop(key)),
+        nullcontext() if event == "finished" else pytest.raises(FlowStateUnknownError),
+    ):
+        sensor(execution_id=execution_id).resume_execution(
+            "execute_complete", {"event": told}, attempt.context()
+        )
+    assert attempt.xcoms == {"execution_url": hook.execution_url(execution_id)}
+
+
+def test_a_task_that_renders_native_objects_by_itself_starts_on_a_worker(server: DevServer) -> None:
+    assert start_in_triggerer.start_arguments(sensor(execution_id="12345")) is not None
+    native = sensor(execution_id="12345", render_template_as_native_obj=True)
+    assert start_in_triggerer.start_arguments(native) is None
+
+
+def test_what_is_infinite_is_long_in_the_triggerer(server: DevServer) -> None:
+    arguments = start_in_triggerer.start_arguments(sensor(execution_id="e1", max_outage=math.inf))
+    assert arguments is not None
+    assert math.isfinite(arguments.trigger_kwargs["max_outage"])
 
 
 @pytest.mark.parametrize(("method", "timed_out"), [("execute_complete", False), ("__fail__", True)])

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -347,6 +348,21 @@ def test_a_connection_that_is_removed_during_the_wait_is_an_event(
     event = during(trigger(execution_id), lambda: len(asked(server, "GET", "/progress")) > 0, remove)
     assert event["reason"] == "misconfigured"
     assert event["status"] == "Running"
+
+
+def test_an_infinite_poll_interval_is_a_long_one(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(server.connection_json())
+    monkeypatch.setenv(CONN_VARIABLE, json.dumps({**connection, "extra": {"max_connections": 1}}))
+    flow = panel_flow(server, {"kind": "work", "duration": 0.2})
+    waiting = [trigger(hook.start(flow.id).execution_id, poll_interval=math.inf) for _ in range(3)]
+
+    async def reasons() -> list[str]:
+        events = await asyncio.gather(*(anext(aiter(each.run())) for each in waiting))
+        return [event.payload["reason"] for event in events]
+
+    assert asyncio.run(asyncio.wait_for(reasons(), 60)) == ["finished"] * 3
 
 
 # --- a triggerer that ends ---

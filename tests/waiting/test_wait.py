@@ -442,6 +442,18 @@ def test_a_refusal_after_an_answer_has_the_connection_read_again_each_time() -> 
         watched.saw("Running")
 
 
+@pytest.mark.parametrize("part", [0.5, 0.6, 0.79, 1.0])
+def test_an_answer_that_was_held_for_less_than_was_wished_is_followed_by_a_question_at_once(
+    part: float,
+) -> None:
+    watched = Watched()
+    watched.now += 60
+    for _ in range(10):
+        decision = watched.saw("Running", took=30.0 * part)
+    assert watched.hold == 30.0
+    assert decision == AskAgain(seconds=0.0)
+
+
 @pytest.mark.parametrize("kind", ["gone", "misconfigured"])
 def test_a_missing_execution_and_an_unusable_connection_end_the_wait_at_once(kind: PollFailureKind) -> None:
     watched = Watched()
