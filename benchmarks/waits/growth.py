@@ -1,6 +1,6 @@
 """The group ``growth``: what more and more waits in one process cost, as a table and as a plot.
 
-Invariants: all sides of one size run side by side, with the settings that a DAG author gets who sets nothing;
+Invariants: all sides and sizes run side by side, with the settings that a DAG author gets who sets nothing;
 what is counted is counted while no wait begins.
 """
 
@@ -48,16 +48,16 @@ SIDES = (
 class Sizes:
     """How much is measured."""
 
-    batches: Sequence[Sequence[int]]
-    """Numbers of waits; those in one batch are measured side by side."""
+    waits: Sequence[int]
+    """How many in one process; all numbers are measured side by side."""
     interval: float | None
     """Seconds between two questions; None for what the sides do by themselves."""
     second: float
     """Seconds that stand for a second of the full size."""
 
 
-FULL = Sizes(batches=((10, 100, 1000, 3000), (10_000,)), interval=None, second=1.0)
-SMALL = Sizes(batches=((10, 100),), interval=4.0, second=1 / 15)
+FULL = Sizes(waits=(10, 100, 1000, 3000, 10_000), interval=None, second=1.0)
+SMALL = Sizes(waits=(10, 100), interval=4.0, second=1 / 15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +80,14 @@ def sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) ->
     :param tell: takes a line of progress.
     """
     sizes, certificates = FULL if scale >= 1 else SMALL, make_certificates(folder)
+    named = [(waits, side) for waits in sizes.waits for side in SIDES]
     found: dict[tuple[int, str], list[tuple[float, ...]]] = {}
     for run in range(runs):
-        for batch in sizes.batches:
-            tell(f"run {run + 1} of {runs}: {', '.join(f'{each:,}' for each in batch)} waits")
-            named = [(waits, side) for waits in batch for side in SIDES]
-            trials = [_trial(side, waits, sizes) for waits, side in named]
-            outcomes = carry_out(trials, certificates, seed=f"growth {run}")
-            for (waits, side), outcome in zip(named, outcomes, strict=True):
-                found.setdefault((waits, side.name), []).append(_figures(outcome))
+        tell(f"run {run + 1} of {runs}: {', '.join(f'{each:,}' for each in sizes.waits)} waits")
+        trials = [_trial(side, waits, sizes) for waits, side in named]
+        outcomes = carry_out(trials, certificates, seed=f"growth {run}")
+        for (waits, side), outcome in zip(named, outcomes, strict=True):
+            found.setdefault((waits, side.name), []).append(_figures(outcome))
     points = [
         Point(side=side, waits=waits, figures=tuple(map(Figure.of, zip(*values, strict=True))))
         for (waits, side), values in found.items()
