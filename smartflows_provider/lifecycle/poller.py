@@ -91,7 +91,8 @@ class StatusPoller:
         wait = Wait(policy, execution_id=execution_id, began=began, holding=self._holding)
         done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         notes = TaskLog(log)
-        place = Place(item=_Waiting(wait=wait, log=notes, context=copy_context(), done=done))
+        item = _Waiting(wait=wait, log=notes, context=copy_context(), done=done)
+        place = Place(item=item, until=began.steady + policy.poll_interval)
         self._crowd.join(policy.poll_interval)
         urgent = self._shares and wait.remaining(began) <= self._least_pause
         self._put(place, due=began.steady, now=began, urgent=urgent)
@@ -170,7 +171,7 @@ class StatusPoller:
         self._woken_at = now.steady
         self._is_full = False
         begun = 0
-        while (found := self._next()) is not None:
+        while (found := self._next(now.steady)) is not None:
             queue, place, due = found
             if due > now.steady:
                 self._wake_at(due, now=now.steady)
@@ -185,17 +186,17 @@ class StatusPoller:
             begun += 1
             if self._shares and queue is self._queue:
                 self._shared.next_at = now.steady + self._crowd.shared_pause
-                places = list(queue.take(PAGE))
+                places = list(queue.take(PAGE, now.steady))
                 self._begin(self._look_at_many(places), context=copy_context(), places=places)
             else:
                 queue.remove(place)
                 context = place.item.context
                 place.item.question = self._begin(self._look(place), context=context, places=[place])
 
-    def _next(self) -> tuple[DueQueue[_Waiting], Place[_Waiting], float] | None:
+    def _next(self, now: float) -> tuple[DueQueue[_Waiting], Place[_Waiting], float] | None:
         """Return who is asked for next, and when."""
-        first = self._queue.first()
-        urgent = self._urgent.first()
+        first = self._queue.first(now)
+        urgent = self._urgent.first(now)
         due = math.inf
         if first is not None:
             due = max(first.due, self._quiet_until, self._shared.next_at if self._shares else 0.0)
@@ -282,6 +283,7 @@ class StatusPoller:
         if isinstance(seen, PollFailure) and seen.retry_after is not None:
             # A limit of requests holds for all that is asked with the same key.
             self._keep_quiet(min(seen.retry_after, LONGEST_RETRY_AFTER), now=now)
+        place.until = asked.steady + waiting.wait.policy.poll_interval
         # At the end of its time a run is asked for once more, whatever else is to be waited for.
         urgent = decision.seconds >= waiting.wait.remaining(now)
         self._put(place, due=now.steady + decision.seconds, now=now, urgent=urgent)

@@ -3,7 +3,8 @@
 As long as each wait can have a connection of its own, the service may hold every answer. Beyond that a hold
 keeps others waiting, so it shrinks until each wait is asked once per its poll interval; where it would become
 too short to be worth anything, nothing is held and a few questions per second go round. Invariants: nothing
-here asks or sleeps, and no wait passes another one that is due earlier.
+here asks or sleeps; of the waits whose moment has come, the one goes first whose poll interval is over first,
+which among equals is the one that was not asked for longest.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -83,45 +84,67 @@ class Place(Generic[T]):
     """A place in a queue."""
 
     item: T
+    until: float
+    """Seconds by the steady clock; by then its turn should be."""
     due: float = math.inf
-    """Seconds by the steady clock; infinite for one that is not in the queue."""
+    """Seconds by the steady clock; before that its turn cannot be."""
+    ticket: int = 0
+    """Its number in the queue; 0 for one that is in none."""
+
+
+_Tickets: TypeAlias = list[tuple[float, int, Place[T]]]
 
 
 class DueQueue(Generic[T]):
-    """Places in the order in which they are due; the first to come is served first."""
+    """Places in the order in which their turn is: the first ``until`` of those that are due, then by ``due``."""
 
     def __init__(self) -> None:
-        self._tickets: list[tuple[float, int, Place[T]]] = []
+        self._due: _Tickets[T] = []
+        self._later: _Tickets[T] = []
         self._number = 0
 
     def put(self, place: Place[T], due: float) -> None:
         """Put a place into the queue, or move it to another moment."""
-        place.due = due
         self._number += 1
-        heapq.heappush(self._tickets, (due, self._number, place))
+        place.due, place.ticket = due, self._number
+        heapq.heappush(self._later, (due, self._number, place))
 
     def remove(self, place: Place[T]) -> None:
         """Take a place out, wherever it is."""
-        place.due = math.inf
+        place.ticket = 0
 
     def places(self) -> list[Place[T]]:
         """Return the places that are in the queue, in no order."""
-        return list({id(place): place for due, _, place in self._tickets if due == place.due}.values())
+        return [place for _, number, place in (*self._due, *self._later) if number == place.ticket]
 
-    def first(self) -> Place[T] | None:
-        """Return the place that is due first, and leave it there."""
-        while self._tickets:
-            due, _, place = self._tickets[0]
-            if due == place.due:
-                return place
-            heapq.heappop(self._tickets)
-        return None
+    def first(self, now: float) -> Place[T] | None:
+        """
+        Return the place whose turn is first, due already or not, and leave it there.
 
-    def take(self, most: int) -> Iterator[Place[T]]:
-        """Take out the places that are due first, due already or not."""
+        :param now: seconds by the steady clock.
+        """
+        later = _first(self._later)
+        while later is not None and later.due <= now:
+            _, number, place = heapq.heappop(self._later)
+            heapq.heappush(self._due, (place.until, number, place))
+            later = _first(self._later)
+        return _first(self._due) or later
+
+    def take(self, most: int, now: float) -> Iterator[Place[T]]:
+        """Take out the places whose turn is first, due already or not."""
         for _ in range(most):
-            place = self.first()
+            place = self.first(now)
             if place is None:
                 return
             self.remove(place)
             yield place
+
+
+def _first(tickets: _Tickets[T]) -> Place[T] | None:
+    """Return the first place whose ticket is still its own, after those that are not were thrown away."""
+    while tickets:
+        _, number, place = tickets[0]
+        if number == place.ticket:
+            return place
+        heapq.heappop(tickets)
+    return None

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -430,6 +430,28 @@ async def test_where_it_is_crowded_all_are_asked_in_turn_and_never_more_at_once_
     moments = {each: [at for name, at in asks if name == each] for each in execution_ids}
     assert min(map(len, moments.values())) >= 3
     assert max(map(len, moments.values())) <= 2 * min(map(len, moments.values()))
+
+
+async def test_where_answers_are_held_in_turn_a_wait_with_a_short_poll_interval_keeps_it(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    *patient, hasty = started(hook, long_flow(server), 5)
+
+    def moments(execution_id: str) -> list[float]:
+        return [at for request in server.requests if f"/{execution_id}/progress" in request.path
+                for at in [request.at]]  # fmt: skip
+
+    async with waiting(patient, poll_interval=20.0), waiting([hasty], poll_interval=2.0):
+        await until(lambda: len(moments(hasty)) >= 5)
+    assert {request.query for request in server.requests if request.path.endswith("/progress")} >= {
+        "timeout=2",
+        "timeout=3",
+    }
+    between = [after - before for before, after in pairwise(moments(hasty))]
+    # All five in two turns take more than five seconds.
+    assert max(between[1:]) < 3.5
+    assert all(moments(each) for each in patient)
 
 
 @pytest.mark.parametrize(

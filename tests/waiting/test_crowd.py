@@ -70,7 +70,7 @@ def test_places_are_taken_in_the_order_in_which_they_are_due_wherever_they_were_
     moves: list[tuple[int, float, bool]],
 ) -> None:
     queue: DueQueue[int] = DueQueue()
-    places = [Place(item=number) for number in range(10)]
+    places = [Place(item=number, until=0.0) for number in range(10)]
     due: dict[int, float] = {}
     for number, moment, stays in moves:
         due.pop(number, None)
@@ -79,21 +79,42 @@ def test_places_are_taken_in_the_order_in_which_they_are_due_wherever_they_were_
             due[number] = moment
         else:
             queue.remove(places[number])
-    taken = [place.item for place in queue.take(100)]
+    assert sorted(place.item for place in queue.places()) == sorted(due)
+    taken = [place.item for place in queue.take(100, now=-1)]
     assert [due[number] for number in taken] == sorted(due.values())
     assert sorted(taken) == sorted(due)
-    assert queue.first() is None
+    assert queue.first(now=100) is None
 
 
 def test_of_those_that_are_due_together_the_first_to_come_is_the_first_to_go() -> None:
     queue: DueQueue[str] = DueQueue()
     for item in ("a", "b", "c"):
-        queue.put(Place(item=item), 5.0)
-    assert [place.item for place in queue.take(2)] == ["a", "b"]
+        queue.put(Place(item=item, until=60.0), 5.0)
+    assert [place.item for place in queue.take(2, now=6)] == ["a", "b"]
+
+
+def test_of_those_whose_moment_has_come_the_one_goes_first_that_can_wait_the_least() -> None:
+    queue: DueQueue[str] = DueQueue()
+    for item, due, until in (("patient", 1.0, 61.0), ("hasty", 3.0, 13.0), ("early", 9.0, 10.0)):
+        queue.put(Place(item=item, until=until), due)
+    assert [place.item for place in queue.take(3, now=5)] == ["hasty", "patient", "early"]
+
+
+def test_one_whose_moment_has_come_can_be_moved_and_taken_out() -> None:
+    queue: DueQueue[str] = DueQueue()
+    moved, gone = Place(item="moved", until=10.0), Place(item="gone", until=5.0)
+    for place in (moved, gone):
+        queue.put(place, 1.0)
+    assert queue.first(now=2) is gone
+    queue.remove(gone)
+    queue.put(moved, 8.0)
+    assert queue.places() == [moved]
+    assert queue.first(now=2) is moved
+    assert list(queue.take(5, now=2)) == [moved]
 
 
 def test_what_is_looked_at_stays() -> None:
     queue: DueQueue[str] = DueQueue()
-    place = Place(item="a")
+    place = Place(item="a", until=60.0)
     queue.put(place, 5.0)
-    assert queue.first() is queue.first() is place
+    assert queue.first(now=0) is queue.first(now=9) is place
