@@ -22,12 +22,14 @@ def start_needs_worker(task: BaseOperator) -> bool:
     """
     Tell whether a task must be started on a worker.
 
-    Airflow starts a task in the triggerer without its hooks and callbacks, and asks no pool or limit first.
+    Airflow starts a task in the triggerer without its hooks and callbacks, asks no pool or limit first, and
+    does not look whether its assets are active.
 
     :param task: as its author has made it.
     """
     return (
-        bool(task.on_execute_callback)
+        bool(task.inlets)
+        or bool(task.on_execute_callback)
         or _has_hook(task, "pre_execute")
         or task.pool != _DEFAULT_POOL
         or task.max_active_tis_per_dag is not None

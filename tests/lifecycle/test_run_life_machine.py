@@ -16,7 +16,8 @@ run, and wherever the task ends, the model tells what must hold:
 
 What no design can keep is excused by name, see :class:`Life.excuse`.
 
-``LIFE_SEQUENCES`` and ``LIFE_SEED`` in the environment run other sequences than those of every day.
+A quarter of the sequences runs every day, the others with the tests that take longer. ``LIFE_SEQUENCES`` and
+``LIFE_SEED`` in the environment run other ones.
 """
 
 from __future__ import annotations
@@ -954,7 +955,16 @@ class _Told(logging.Handler):
         self._said().append(record.getMessage())
 
 
-def test_whatever_happens_no_run_is_lost_doubled_or_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("sequences", "number"),
+    [
+        (SEQUENCES // 4, SEED),
+        pytest.param(SEQUENCES - SEQUENCES // 4, SEED + 1, marks=pytest.mark.full),
+    ],
+)
+def test_whatever_happens_no_run_is_lost_doubled_or_left_behind(
+    monkeypatch: pytest.MonkeyPatch, sequences: int, number: int
+) -> None:
     memory = Memory(monkeypatch)
     machines: list[LifeMachine] = []
 
@@ -969,9 +979,9 @@ def test_whatever_happens_no_run_is_lost_doubled_or_left_behind(monkeypatch: pyt
     monkeypatch.setattr(logger, "level", logging.INFO)
     try:
         run_state_machine_as_test(
-            seed(SEED)(machine),
+            seed(number)(machine),
             settings=settings(
-                max_examples=SEQUENCES,
+                max_examples=sequences,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,

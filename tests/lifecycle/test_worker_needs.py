@@ -86,6 +86,7 @@ def needs(make: type[BaseOperator] = SmartFlowsRunFlowOperator, **arguments: Any
         ({"on_execute_callback": nothing}, (True, False)),
         ({"on_success_callback": nothing}, (False, True)),
         ({"on_success_callback": [nothing]}, (False, True)),
+        ({"inlets": [Asset("orders")]}, (True, False)),
         ({"outlets": [Asset("report")]}, (False, True)),
         ({"multiple_outputs": True}, (False, True)),
         ({"do_xcom_push": False}, (False, True)),

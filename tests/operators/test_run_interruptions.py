@@ -382,7 +382,7 @@ def test_a_connection_that_was_removed_while_the_task_was_deferred_leaves_a_run_
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = Attempt()
-    trigger = deferred(server, attempt)
+    trigger = deferred(server, attempt, max_outage=1)
     monkeypatch.delenv(CONN_VARIABLE)
     event = first_event(trigger)
     with pytest.raises(FlowConfigurationError, match="The execution was kept") as caught:

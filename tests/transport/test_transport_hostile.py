@@ -94,7 +94,12 @@ def test_lines_around_the_body_that_have_no_end_are_given_up(
 
 
 def test_an_api_answer_of_ten_gigabytes_is_refused_at_once(drive: Any, serve: Any) -> None:
-    server = serve(says(answer(200, b"", content_length=TEN_GIGABYTES), pause=20))
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(answer(200, b"", content_length=TEN_GIGABYTES))
+        connection.wait_for_client()
+
+    server = serve(script)
     began = time.monotonic()
     with pytest.raises(AnswerTooLarge):
         drive(server.url, read_timeout=20).send(GET)
