@@ -96,7 +96,7 @@ _Tickets: TypeAlias = list[tuple[float, int, Place[T]]]
 
 
 class DueQueue(Generic[T]):
-    """Places in the order in which their turn is: the first ``until`` of those that are due, then by ``due``."""
+    """Places in the order of their turns: of those that are due the first ``until``, then by ``due``."""
 
     def __init__(self) -> None:
         self._due: _Tickets[T] = []
