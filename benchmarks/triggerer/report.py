@@ -5,7 +5,10 @@ Invariants: what was lost, wrong or doubled is exact; each figure is the median 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.comparison import MEGABYTE, Figure
@@ -16,6 +19,8 @@ from benchmarks.triggerer.workers import Kind, Observed, observe
 WAITS = 10_000
 SECONDS = 240.0
 """Over which the executions end."""
+KILLED = Crowd(waits=2000, seconds=60.0, kill_after=0.3)
+"""Waits amid whose ends the triggerer is killed."""
 TASKS = 100
 RUNS, SENSORS, PEER_RUNS, PEER_SENSORS = "runs", "sensors", "runs_on_workers", "sensors_on_workers"
 STARTS = {SENSORS: "there", PEER_SENSORS: "on workers"}
@@ -29,7 +34,7 @@ KINDS = (
 
 def crowd_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
     """
-    Have triggerers work off many waits.
+    Have triggerers work off many waits, then have some killed amid that.
 
     :param folder: an empty one.
     :param scale: part of the full size.
@@ -37,8 +42,12 @@ def crowd_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], Non
     :param tell: takes a line of progress.
     """
     crowd = Crowd(waits=round(WAITS * scale), seconds=SECONDS * scale)
-    outcomes = [run(crowd, _folder(folder, number), tell=tell) for number in range(runs)]
-    return readings(crowd_readings(outcomes), runs=runs)
+    killed = replace(KILLED, waits=round(KILLED.waits * scale), seconds=KILLED.seconds * scale)
+    whole, after_kill = (
+        [run(replace(one, seed=seed), _folder(folder), tell=tell) for seed in range(runs)]
+        for one in (crowd, killed)
+    )
+    return readings([*crowd_readings(whole), *killed_readings(after_kill)], runs=runs)
 
 
 def workers_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
@@ -51,19 +60,13 @@ def workers_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], N
     :param tell: takes a line of progress.
     """
     tasks = max(1, round(TASKS * scale))
-    found = [observe(KINDS, _folder(folder, number), tasks=tasks, tell=tell) for number in range(runs)]
+    found = [observe(KINDS, _folder(folder), tasks=tasks, tell=tell) for _ in range(runs)]
     return readings(workers_readings(found, tasks), runs=runs)
 
 
 def crowd_readings(outcomes: Sequence[Outcome]) -> list[Reading]:
     """Return the figures of some runs of a crowd."""
-
-    def reading(
-        name: str, of: Callable[[Outcome], float], unit: str, *, digits: int = 0, most: float | None = None
-    ) -> Reading:
-        figure = Figure.of([of(outcome) for outcome in outcomes])
-        return Reading(name=name, figure=figure, unit=unit, digits=digits, most=most, exact=most is not None)
-
+    reading = partial(_crowd_reading, outcomes)
     return [
         reading("waits in one triggerer", lambda one: one.waits, "waits"),
         reading("of these lost", lambda one: one.lost, "waits", most=0),
@@ -88,6 +91,37 @@ def crowd_readings(outcomes: Sequence[Outcome]) -> list[Reading]:
         reading("of these connections", lambda one: one.taken.runner.connections, "connections"),
         reading("open files, supervisor", lambda one: one.taken.supervisor.files, "files"),
     ]
+
+
+def killed_readings(outcomes: Sequence[Outcome]) -> list[Reading]:
+    """
+    Return the figures of some runs of a crowd whose triggerer was killed.
+
+    An event may have been fired and not handed over before the kill; then the next triggerer fires it again.
+    """
+    reading = partial(_crowd_reading, outcomes)
+    return [
+        reading("waits in a triggerer that is killed amid their ends", lambda one: one.waits, "waits"),
+        reading("of these lost by the next triggerer", lambda one: one.lost, "waits", most=0),
+        reading("ended there with another's end, or a failure", lambda one: one.wrong, "waits", most=0),
+        reading("of whose events it had to fire again", lambda one: one.repeated, "waits"),
+        reading(
+            "from an execution's end to its task's there, median", lambda one: one.typical_lag, "s", digits=1
+        ),
+    ]
+
+
+def _crowd_reading(
+    outcomes: Sequence[Outcome],
+    name: str,
+    of: Callable[[Outcome], float],
+    unit: str,
+    *,
+    digits: int = 0,
+    most: float | None = None,
+) -> Reading:
+    figure = Figure.of([of(outcome) for outcome in outcomes])
+    return Reading(name=name, figure=figure, unit=unit, digits=digits, most=most, exact=most is not None)
 
 
 def workers_readings(found: Sequence[Observed], tasks: int) -> list[Reading]:
@@ -142,7 +176,6 @@ def workers_readings(found: Sequence[Observed], tasks: int) -> list[Reading]:
     ]
 
 
-def _folder(folder: Path, number: int) -> Path:
-    made = folder / f"run_{number}"
-    made.mkdir()
-    return made
+def _folder(folder: Path) -> Path:
+    """Return a new folder in one."""
+    return Path(tempfile.mkdtemp(dir=folder))

@@ -19,6 +19,7 @@ from benchmarks.triggerer.report import (
     RUNS,
     SENSORS,
     crowd_readings,
+    killed_readings,
     workers_readings,
 )
 from benchmarks.triggerer.watching import TriggererTaken
@@ -43,6 +44,12 @@ def test_what_goes_wrong_once_is_a_missed_goal_on_the_busiest_machine(wrong: str
 
     assert missed(outcome()) == []
     assert len(missed(outcome(**{wrong: 1}))) == 1
+
+
+@pytest.mark.parametrize(("wrong", "misses"), [("lost", 1), ("wrong", 1), ("repeated", 0)])
+def test_after_a_kill_an_event_may_be_fired_again_and_no_wait_be_lost(wrong: str, misses: int) -> None:
+    readings = killed_readings([outcome(**{wrong: 1})])
+    assert sum(len(reading.missed(margin=0.1)) for reading in readings) == misses
 
 
 def row(index: int, state: str, event: Mapping[str, str] | None) -> tuple[int, str, str, str, str]:
@@ -98,6 +105,15 @@ def test_triggerer_ends_every_wait_once_with_the_end_of_its_own_execution(tmp_pa
     assert ended.taken.supervisor.files > WAITS
     assert ended.taken.runner.connections < 100
     assert ended.taken.runner.seconds > 0
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_triggerer_that_is_killed_leaves_every_wait_to_the_next_one(tmp_path: Path) -> None:
+    ended = run(Crowd(waits=WAITS, seconds=15.0, kill_after=0.3), tmp_path, tell=print)
+    assert (ended.lost, ended.wrong, len(ended.lags)) == (0, 0, WAITS)
+    # The next one begins when the first has not told of itself for half a minute.
+    assert max(ended.lags) > 15
 
 
 @pytest.mark.full
