@@ -16,7 +16,8 @@ from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failure_of
@@ -44,6 +45,8 @@ class _Waiting:
     question: asyncio.Task[None] | None = None
 
 
+_Queue: TypeAlias = DueQueue[_Waiting]
+
 TOGETHER = 0.05
 """Seconds; questions that fall due so close to each other are asked together."""
 AT_ONCE = 2
@@ -69,8 +72,11 @@ class StatusPoller:
         self._clock = clock
         self._holding = Holding(tries_zero=True)
         self._crowd = Crowd()
-        self._queue: DueQueue[_Waiting] = DueQueue()
-        self._urgent: DueQueue[_Waiting] = DueQueue()
+        self._queue: _Queue = DueQueue()
+        self._alone: _Queue = DueQueue()
+        """Those that a shared question has not told about, and who are asked for by themselves."""
+        self._urgent: _Queue = DueQueue()
+        """Those whose time ends: asked for by themselves, whatever the service has asked for."""
         self._shared = SharedQuestion(conn_id)
         self._questions: set[asyncio.Task[None]] = set()
         self._is_full = False
@@ -94,16 +100,15 @@ class StatusPoller:
         item = _Waiting(wait=wait, log=notes, context=copy_context(), done=done)
         place = Place(item=item, until=began.steady + policy.poll_interval)
         self._crowd.join(policy.poll_interval)
-        urgent = self._shares and wait.remaining(began) <= self._least_pause
-        self._put(place, due=began.steady, now=began, urgent=urgent)
+        ends_soon = self._shares and wait.remaining(began) <= self._least_pause
+        self._put(place, self._urgent if ends_soon else self._queue, due=began.steady, now=began)
         try:
             end = await done
             await notes.written()
             return end
         finally:
             notes.leave()
-            self._queue.remove(place)
-            self._urgent.remove(place)
+            place.leave()
             self._crowd.leave(policy.poll_interval)
             if place.item.question is not None:
                 place.item.question.cancel()
@@ -135,18 +140,13 @@ class StatusPoller:
             return self._crowd.shared_pause * self._crowd.pages
         return self._crowd.least_pause(self._connections)
 
-    def _put(self, place: Place[_Waiting], *, due: float, now: Moment, urgent: bool = False) -> None:
-        """
-        Put a place into the queue, and see to it that it is asked for when it is due.
-
-        :param urgent: whether it is asked for by itself, however many share a question, and whatever the
-            service asked for.
-        """
+    def _put(self, place: Place[_Waiting], queue: _Queue, *, due: float, now: Moment) -> None:
+        """Put a place into a queue, and see to it that it is asked for when it is due."""
         ends = now.steady + max(place.item.wait.remaining(now), 0.0)
         if due <= ends < self._quiet_until:
             # The last question at the end of a wait's time is not put off.
-            due, urgent = ends, True
-        (self._urgent if urgent else self._queue).put(place, due)
+            due, queue = ends, self._urgent
+        queue.put(place, due)
         self._wake_at(due, now=now.steady)
 
     def _wake_at(self, due: float, *, now: float) -> None:
@@ -189,20 +189,20 @@ class StatusPoller:
                 places = list(queue.take(PAGE, now.steady))
                 self._begin(self._look_at_many(places), context=copy_context(), places=places)
             else:
-                queue.remove(place)
+                place.leave()
                 context = place.item.context
                 place.item.question = self._begin(self._look(place), context=context, places=[place])
 
-    def _next(self, now: float) -> tuple[DueQueue[_Waiting], Place[_Waiting], float] | None:
+    def _next(self, now: float) -> tuple[_Queue, Place[_Waiting], float] | None:
         """Return who is asked for next, and when."""
-        first = self._queue.first(now)
-        urgent = self._urgent.first(now)
-        due = math.inf
-        if first is not None:
-            due = max(first.due, self._quiet_until, self._shared.next_at if self._shares else 0.0)
-        if urgent is not None and urgent.due <= due:
-            return self._urgent, urgent, urgent.due
-        return None if first is None else (self._queue, first, due)
+        next_shared = max(self._quiet_until, self._shared.next_at) if self._shares else self._quiet_until
+        queues = ((self._urgent, 0.0), (self._alone, self._quiet_until), (self._queue, next_shared))
+        firsts = [
+            (queue, place, max(place.due, earliest))
+            for queue, earliest in queues
+            if (place := queue.first(now)) is not None
+        ]
+        return min(firsts, key=itemgetter(2), default=None)
 
     def _begin(
         self, question: Coroutine[Any, Any, None], *, context: Context, places: Sequence[Place[_Waiting]]
@@ -217,7 +217,9 @@ class StatusPoller:
         self._questions.discard(task)
         error = None if task.cancelled() else task.exception()
         for place in places:
-            place.item.question = None
+            # One whose turn it was again at once has another by now.
+            if place.item.question is task:
+                place.item.question = None
             if task.cancelled():
                 place.item.done.cancel()
             elif error is not None and not place.item.done.done():
@@ -247,12 +249,11 @@ class StatusPoller:
         execution_ids = dict.fromkeys(place.item.wait.execution_id for place in places)
         answer = await self._shared.ask(self.connection, list(execution_ids))
         for place in places:
-            if place.item.done.done():
-                continue
             seen = answer if isinstance(answer, PollFailure) else answer.get(place.item.wait.execution_id)
             if seen is None:
-                now = self._clock()
-                self._put(place, due=max(now.steady, self._quiet_until), now=now, urgent=True)
+                if not place.item.done.done():
+                    now = self._clock()
+                    self._put(place, self._alone, due=now.steady, now=now)
                 continue
             try:
                 # It named no hold, so nothing is learned from it about holds.
@@ -270,8 +271,10 @@ class StatusPoller:
     def _settle(
         self, place: Place[_Waiting], seen: RunSnapshot | PollFailure, *, asked: Moment, hold: float | None
     ) -> None:
-        """Do what the wait decides after a look."""
+        """Do what the wait decides after a look, if it is still there."""
         waiting, now = place.item, self._clock()
+        if waiting.done.done():
+            return
         least_pause = self._least_pause
         decision = decide(waiting.wait, seen, asked=asked, hold=hold, now=now, least_pause=least_pause)
         waiting.log.write(decision.notes)
@@ -285,18 +288,22 @@ class StatusPoller:
             self._keep_quiet(min(seen.retry_after, LONGEST_RETRY_AFTER), now=now)
         place.until = asked.steady + waiting.wait.policy.poll_interval
         # At the end of its time a run is asked for once more, whatever else is to be waited for.
-        urgent = decision.seconds >= waiting.wait.remaining(now)
-        self._put(place, due=now.steady + decision.seconds, now=now, urgent=urgent)
+        queue = self._urgent if decision.seconds >= waiting.wait.remaining(now) else self._queue
+        self._put(place, queue, due=now.steady + decision.seconds, now=now)
 
     def _keep_quiet(self, seconds: float, *, now: Moment) -> None:
-        """Ask for nothing for a while but for waits whose time ends before."""
-        if now.steady + seconds <= self._quiet_until:
+        """
+        Ask for nothing for a while but for waits whose time ends before.
+
+        In whole seconds: a failure of many waits is told for each of them, and all are looked at once.
+        """
+        quiet_until = float(math.ceil(now.steady + seconds))
+        if quiet_until <= self._quiet_until:
             return
-        self._quiet_until = now.steady + seconds
-        for place in self._queue.places():
-            due = place.due
-            self._queue.remove(place)
-            self._put(place, due=due, now=now)
+        self._quiet_until = quiet_until
+        for place in (*self._queue.places(), *self._alone.places()):
+            if now.steady + place.item.wait.remaining(now) < quiet_until:
+                self._put(place, self._queue, due=place.due, now=now)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

@@ -66,6 +66,7 @@ class SharedConnection:
         self._client: _Client | None = None
         self._read_at = -math.inf
         self._doubted = False
+        self._doubted_at = -math.inf
         self._doubted_again_at = -math.inf
 
     @property
@@ -84,8 +85,9 @@ class SharedConnection:
 
         :param asked: when the refused question left; a look-up since then has taken that in.
         """
-        if asked >= self._read_at and self._clock() >= self._doubted_again_at:
-            self._doubted = True
+        now = self._clock()
+        if asked >= self._read_at and now >= self._doubted_again_at:
+            self._doubted, self._doubted_at = True, now
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[FlowSystemHook]:
@@ -113,19 +115,22 @@ class SharedConnection:
             await client.close_if_idle()
 
     async def _current(self) -> _Client:
-        client = self._client
-        is_fresh = self._clock() - self._read_at < READ_AGAIN
-        if client is not None and not self._doubted and (is_fresh or self._looking_up is not None):
-            return client
-        if self._looking_up is None:
-            # A task of its own: whoever has begun it may leave, and what it finds holds for all who wait.
-            looking_up = asyncio.get_running_loop().create_task(self._look_up(), context=Context())
-            looking_up.add_done_callback(self._looked_up)
-            self._looking_up = looking_up
-            if client is not None and not self._doubted:
-                # Nobody is held up by a look-up that may bring nothing new.
+        while True:
+            client = self._client
+            is_fresh = self._clock() - self._read_at < READ_AGAIN
+            if client is not None and not self._doubted and (is_fresh or self._looking_up is not None):
                 return client
-        return await asyncio.shield(self._looking_up)
+            if self._looking_up is None:
+                # A task of its own: whoever has begun it may leave, and what it finds holds for all who wait.
+                looking_up = asyncio.get_running_loop().create_task(self._look_up(), context=Context())
+                looking_up.add_done_callback(self._looked_up)
+                self._looking_up = looking_up
+                if client is not None and not self._doubted:
+                    # Nobody is held up by a look-up that may bring nothing new.
+                    return client
+            found = await asyncio.shield(self._looking_up)
+            if not self._doubted:
+                return found
 
     def _looked_up(self, task: asyncio.Task[_Client]) -> None:
         self._looking_up = None
@@ -147,12 +152,13 @@ class SharedConnection:
             self._read_at = began
             return client
         files = _stamps(settings)
+        self._read_at = began
+        # A key may have been rotated after this began, and refused before it ended.
+        was_doubted, self._doubted = self._doubted, self._doubted and began < self._doubted_at
         if client is not None and settings == client.settings and files == client.files:
-            if self._doubted:
+            if was_doubted and not self._doubted:
                 self._doubted_again_at = began + DOUBT_AGAIN
-            self._read_at, self._doubted = began, False
             return client
-        self._read_at, self._doubted = began, False
         self._client = _Client(hook=hook, settings=settings, files=files)
         if client is not None:
             log.info("The connection %s was changed; going on with what it is now.", self._conn_id)

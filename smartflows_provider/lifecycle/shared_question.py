@@ -82,9 +82,13 @@ class SharedQuestion:
         return found
 
     def _passing(self, failure: PollFailure) -> PollFailure | Mapping[str, RunSnapshot]:
-        """Return what a failure means: an outage, or after some in a row perhaps a question too much."""
+        """
+        Return what a failure means: an outage, or after some in a row perhaps a question too much.
+
+        A service that says when to ask again has too many questions, not one that is too much.
+        """
         self._failures += 1
-        return failure if self._failures < FAILURES else {}
+        return failure if self._failures < FAILURES or failure.retry_after is not None else {}
 
     def _give_up(self, reason: str) -> None:
         self.works = False

@@ -61,6 +61,8 @@ class TaskLog:
         """Wait for nothing any more; what there is will be written all the same."""
         if self._writing is not None:
             self._writing.cancel()
+            # The thread may have looked for the last time already.
+            _thread().submit(partial(self._context.run, self._write_all))
 
     def _go_on(self, written: asyncio.Future[None]) -> None:
         """Write what has come since the thread last looked."""

@@ -13,6 +13,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -89,10 +90,16 @@ class Place(Generic[T]):
     due: float = math.inf
     """Seconds by the steady clock; before that its turn cannot be."""
     ticket: int = 0
-    """Its number in the queue; 0 for one that is in none."""
+    """Its number in the queue that it is in; 0 for none."""
+
+    def leave(self) -> None:
+        """Be in no queue any more."""
+        self.ticket = 0
 
 
 _Tickets: TypeAlias = list[tuple[float, int, Place[T]]]
+_numbers = count(1)
+"""Of tickets, the same for all queues, so that one that was left behind never counts again."""
 
 
 class DueQueue(Generic[T]):
@@ -101,17 +108,11 @@ class DueQueue(Generic[T]):
     def __init__(self) -> None:
         self._due: _Tickets[T] = []
         self._later: _Tickets[T] = []
-        self._number = 0
 
     def put(self, place: Place[T], due: float) -> None:
-        """Put a place into the queue, or move it to another moment."""
-        self._number += 1
-        place.due, place.ticket = due, self._number
-        heapq.heappush(self._later, (due, self._number, place))
-
-    def remove(self, place: Place[T]) -> None:
-        """Take a place out, wherever it is."""
-        place.ticket = 0
+        """Put a place into the queue, out of any other, or move it to another moment."""
+        place.due, place.ticket = due, next(_numbers)
+        heapq.heappush(self._later, (due, place.ticket, place))
 
     def places(self) -> list[Place[T]]:
         """Return the places that are in the queue, in no order."""
@@ -136,7 +137,7 @@ class DueQueue(Generic[T]):
             place = self.first(now)
             if place is None:
                 return
-            self.remove(place)
+            place.leave()
             yield place
 
 

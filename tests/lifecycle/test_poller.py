@@ -34,6 +34,7 @@ from smartflows_provider.transport import asynchronous
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.errors import AnswerTooLarge
 from smartflows_provider.transport.settings import ClientSettings
+from smartflows_provider.waiting.crowd import DueQueue
 from smartflows_provider.waiting.holding import Holding
 from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
 from smartflows_provider.wire.messages import Request
@@ -231,6 +232,34 @@ async def test_where_airflow_does_not_answer_a_connection_that_works_goes_on(
         assert not tasks[0].done()
 
 
+async def test_a_key_that_is_rotated_while_the_connection_is_looked_up_is_looked_up_once_more(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, long_poll_seconds=0)
+    (execution_id,) = started(hook, working(server, 3.0), 1)
+    old_is_read, let_go = asyncio.Event(), asyncio.Event()
+
+    async def tells_late(conn_id: str) -> Any:
+        connection = await get_async_connection(conn_id)
+        old_is_read.set()
+        await let_go.wait()
+        return connection
+
+    async with waiting([execution_id], poll_interval=0.2) as tasks:
+        await until(lambda: asked(server, "GET", "/progress"))
+        monkeypatch.setattr(base, "get_async_connection", tells_late)
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
+        await asyncio.wait_for(old_is_read.wait(), PATIENCE)
+        monkeypatch.setattr(shared_connection, "READ_AGAIN", 300.0)
+        server.add_key("the-new-key")
+        monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="the-new-key"))
+        server.revoke_key()
+        await until(lambda: any(request.status == 401 for request in server.requests))
+        let_go.set()
+        end = await asyncio.wait_for(tasks[0], PATIENCE)
+    assert (end.reason, end.status) == ("finished", "Success")
+
+
 async def test_a_key_that_stays_refused_is_not_looked_up_for_each_wait(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, look_ups: list[str]
 ) -> None:
@@ -355,6 +384,25 @@ def test_a_loop_that_ends_in_the_middle_leaves_nothing_open(
     assert clients[0]._connector is None
     assert "exception was never retrieved" not in caplog.text
     assert cancels(server) == []
+
+
+async def test_a_question_that_follows_at_once_is_taken_along_by_a_cancelled_wait(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, under_way: list[int]
+) -> None:
+    (execution_id,) = started(hook, long_flow(server), 1)
+    settle = StatusPoller._settle
+
+    def asks_at_once(self: StatusPoller, *args: Any, **more: Any) -> None:
+        settle(self, *args, **more)
+        # As a timer does that was due in the same round of the event loop.
+        self._ask_who_is_due()
+
+    monkeypatch.setattr(StatusPoller, "_settle", asks_at_once)
+    async with shared_poller(*CONNECTION) as poller, asyncio.timeout(PATIENCE):
+        async with waiting([execution_id], poll_interval=30.0):
+            # The first answer is held for two seconds, so the second question follows at once.
+            await until(lambda: len(under_way) == 2)
+        await until(lambda: not poller._questions)
 
 
 async def test_an_unforeseen_error_ends_the_wait_that_it_is_about_and_no_other(
@@ -727,6 +775,107 @@ async def test_the_end_of_the_time_does_not_wait_for_the_next_question_for_many(
         assert await ends([last], deadline=time.time() + 2, poll_interval=6000.0) == [("deadline", "Running")]
     # The next shared question would have come after nearly ten minutes.
     assert time.monotonic() - began < PATIENCE
+
+
+@pytest.fixture
+def puts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The moments for which waits were put into a queue."""
+    seen: list[float] = []
+    put = DueQueue.put
+
+    def noted(self: DueQueue[Any], place: Any, due: float) -> None:
+        seen.append(due)
+        put(self, place, due)
+
+    monkeypatch.setattr(DueQueue, "put", noted)
+    return seen
+
+
+async def test_a_service_that_asks_for_patience_about_many_costs_one_look_at_each_wait(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, puts: list[float]
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, long_flow(server), 60)
+    server.inject(
+        Fault(action="status", status=429, headers={"Retry-After": "30"}, path="/filter$", method="POST")
+    )
+    async with waiting(execution_ids, poll_interval=2.0):
+        await until(lambda: questions(server) and len(puts) >= 2 * 60)
+        await asyncio.sleep(0.1)
+        assert len(puts) <= 3 * 60
+
+
+async def test_a_service_that_keeps_asking_for_patience_about_many_is_not_asked_for_each(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, long_flow(server), 12)
+    server.inject(
+        Fault(
+            action="status",
+            status=429,
+            headers={"Retry-After": "1"},
+            path="/filter$",
+            method="POST",
+            count=None,
+        )
+    )
+    async with waiting(execution_ids, poll_interval=2.0, max_outage=600.0):
+        await until(lambda: len(questions(server)) >= 5)
+        # Those that came first had a connection of their own.
+        assert len(asked(server, "GET", "/progress")) <= 2
+
+
+async def test_what_an_answer_for_many_lacks_is_not_asked_for_where_the_service_asks_for_patience(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks_some(self: SmartFlowsHook, execution_ids: Sequence[str]) -> Any:
+        return look_all(self, execution_ids[: len(execution_ids) // 2 + 1])
+
+    look_all = SmartFlowsHook.look_all_exchange
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, long_flow(server), 40)
+    monkeypatch.setattr(SmartFlowsHook, "look_all_exchange", lacks_some)
+    server.inject(
+        Fault(
+            action="status",
+            status=429,
+            headers={"Retry-After": "60"},
+            path="/progress$",
+            method="GET",
+            count=None,
+        )
+    )
+    async with waiting(execution_ids[2:], poll_interval=2.0, max_outage=600.0):
+        ends_soon = wait_for(execution_ids[0], deadline=time.time() + 3, poll_interval=600.0, max_outage=1.0)
+        end = await asyncio.wait_for(ends_soon, PATIENCE)
+        seen = [request.path.split("/")[-2] for request in server.requests if request.status == 429]
+    # What was under way when the first answer came is no breach; nor is the end of a wait's time.
+    assert len(seen) - seen.count(execution_ids[0]) <= 4
+    assert end.reason in {"unreachable", "deadline"}
+
+
+async def test_a_wait_that_is_cancelled_while_many_are_asked_for_is_not_asked_for_again(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[Sequence[str]] = []
+    look_all = SmartFlowsHook.look_all_exchange
+
+    def noted(self: SmartFlowsHook, execution_ids: Sequence[str]) -> Any:
+        named.append(execution_ids)
+        return look_all(self, execution_ids)
+
+    monkeypatch.setattr(SmartFlowsHook, "look_all_exchange", noted)
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    *others, gone = started(hook, long_flow(server), 8)
+    server.inject(Fault(action="delay", seconds=1.0, path="/filter$", method="POST"))
+    async with waiting([gone], poll_interval=1.0) as tasks, waiting(others, poll_interval=1.0):
+        await until(lambda: any(gone in each for each in named))
+        tasks[0].cancel()
+        asked_with_it = len(named)
+        await until(lambda: len(named) >= asked_with_it + 3)
+    assert not any(gone in each for each in named[asked_with_it:])
+    assert asked(server, "GET", f"{gone}/progress") == []
 
 
 async def test_an_answer_for_many_that_is_too_large_leads_to_one_question_each(

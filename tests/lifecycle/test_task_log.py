@@ -77,6 +77,23 @@ async def test_what_comes_after_all_was_written_is_written_too(pipe: Pipe) -> No
     assert [text for _, text in pipe.lines] == ["one", "two"]
 
 
+async def test_a_line_that_comes_as_the_thread_ends_is_written_though_its_wait_leaves(pipe: Pipe) -> None:
+    pipe.goes.set()
+    log = TaskLog(pipe)
+    log.write([note("one")])
+    give_up = time.monotonic() + PATIENCE
+    while not pipe.lines and time.monotonic() < give_up:
+        # Without giving the event loop a turn, so that it does not know yet that all is written.
+        time.sleep(0.01)
+    time.sleep(0.05)
+    log.write([note("two")])
+    log.leave()
+    async with asyncio.timeout(PATIENCE):
+        while len(pipe.lines) < 2:
+            await asyncio.sleep(0.01)
+    assert [text for _, text in pipe.lines] == ["one", "two"]
+
+
 async def test_where_the_log_stands_still_the_oldest_lines_are_left_out_and_that_is_said(pipe: Pipe) -> None:
     log = TaskLog(pipe)
     log.write([note("first")])

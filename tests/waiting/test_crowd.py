@@ -78,7 +78,7 @@ def test_places_are_taken_in_the_order_in_which_they_are_due_wherever_they_were_
             queue.put(places[number], moment)
             due[number] = moment
         else:
-            queue.remove(places[number])
+            places[number].leave()
     assert sorted(place.item for place in queue.places()) == sorted(due)
     taken = [place.item for place in queue.take(100, now=-1)]
     assert [due[number] for number in taken] == sorted(due.values())
@@ -106,7 +106,7 @@ def test_one_whose_moment_has_come_can_be_moved_and_taken_out() -> None:
     for place in (moved, gone):
         queue.put(place, 1.0)
     assert queue.first(now=2) is gone
-    queue.remove(gone)
+    gone.leave()
     queue.put(moved, 8.0)
     assert queue.places() == [moved]
     assert queue.first(now=2) is moved
