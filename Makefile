@@ -28,7 +28,7 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 	@exec $(BIN)/python -m demo up
 
 test: $(READY) ## run every test that needs nothing else
-	$(BIN)/python -m pytest -m "not full" --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once, small benchmarks
 	$(BIN)/python -m pytest -m full

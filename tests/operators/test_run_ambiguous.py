@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.outcomes import Outcome, operator_for, outcome
-from support.service import START, asked, cancels, starts
+from support.service import LONG, START, asked, cancels, starts
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
 
 from smartflows_provider.devserver.faults import Fault
@@ -25,6 +26,8 @@ ORDER = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element na
 </xs:sequence></xs:complexType></xs:element></xs:schema>"""
 ORDERED: dict[str, Any] = {"data": {"Line": ["pen"]}, "root": "Order"}
 MARKED: dict[str, Any] = {**ORDERED, "correlation_path": "Head/Reference"}
+
+SHORT = {"kind": "work", "duration": 0.1}
 
 LOST: dict[str, dict[str, Any]] = {
     "reset": {"action": "reset"},
@@ -43,10 +46,14 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing runs after it."""
 
 
+def program(server: DevServer, step: Mapping[str, Any]) -> None:
+    server.add_flow(name="Letter", start_from="program", xsd=ORDER, steps=[step])
+
+
 @pytest.fixture(autouse=True)
 def quick(server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.configure(hold="ignored")
-    server.add_flow(name="Letter", start_from="program", xsd=ORDER, steps=[{"kind": "work", "duration": 0.1}])
+    program(server, SHORT)
     monkeypatch.setattr(begin, "LOOK_UP_PAUSES", (0.01, 0.05, 0.2, 0.5))
 
 
@@ -152,16 +159,19 @@ def test_a_worker_that_dies_between_start_and_record_leaves_its_run_to_be_found_
                 raise Killed
             super().set(key, value, retention=retention)
 
+    starts_anew = cleared and on_clear == "restart"
     dying = DyingStore()
+    program(server, LONG if starts_anew else SHORT)
     with pytest.raises(Killed):
         run_task(operator_for(mode, **MARKED), Attempt(store=dying))
+    program(server, SHORT)
     (first,) = server.executions()
     store = FakeStateStore()
     store.entries = dying.entries
     later = Attempt(store=store, try_number=2, max_tries=int(cleared), clear_number=int(cleared))
     run = outcome(server, mode, attempt=later, on_clear=on_clear, **MARKED)
     assert run.error is None, run.error
-    if cleared and on_clear == "restart":
+    if starts_anew:
         assert [entry["status"] for entry in server.executions()] == ["Canceled", "Success"]
     else:
         assert run.value["execution_id"] == first["id"]
