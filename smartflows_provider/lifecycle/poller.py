@@ -295,9 +295,9 @@ class StatusPoller:
         """
         Ask for nothing for a while but for waits whose time ends before.
 
-        In whole seconds: a failure of many waits is told for each of them, and all are looked at once.
+        In tenths of a second: what many waits are told within moments leads to one look at them all.
         """
-        quiet_until = float(math.ceil(now.steady + seconds))
+        quiet_until = math.ceil(10 * (now.steady + seconds)) / 10
         if quiet_until <= self._quiet_until:
             return
         self._quiet_until = quiet_until
