@@ -54,6 +54,7 @@ GROUPS = {
     "payload": Group(measure=beside(payload.rows), packages=["lxml", "xmlschema"]),
     "output": Group(measure=beside(output.rows), packages=["requests", "urllib3", "universal-pathlib"]),
     "triggerer": Group(measure=triggerer.crowd_sheet, packages=["apache-airflow", "aiohttp"]),
+    "kill": Group(measure=triggerer.killed_sheet, packages=["apache-airflow", "aiohttp"]),
     "workers": Group(measure=triggerer.workers_sheet, packages=["apache-airflow"]),
     "parse": Group(measure=parse.sheet, packages=["apache-airflow"]),
     "waiting": Group(

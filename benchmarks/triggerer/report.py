@@ -34,7 +34,7 @@ KINDS = (
 
 def crowd_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
     """
-    Have triggerers work off many waits, then have some killed amid that.
+    Have triggerers work off many waits.
 
     :param folder: an empty one.
     :param scale: part of the full size.
@@ -42,12 +42,20 @@ def crowd_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], Non
     :param tell: takes a line of progress.
     """
     crowd = Crowd(waits=round(WAITS * scale), seconds=SECONDS * scale)
-    killed = replace(KILLED, waits=round(KILLED.waits * scale), seconds=KILLED.seconds * scale)
-    whole, after_kill = (
-        [run(replace(one, seed=seed), _folder(folder), tell=tell) for seed in range(runs)]
-        for one in (crowd, killed)
-    )
-    return readings([*crowd_readings(whole), *killed_readings(after_kill)], runs=runs)
+    return readings(crowd_readings(_runs(crowd, folder, runs, tell)), runs=runs)
+
+
+def killed_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
+    """
+    Have triggerers work off waits, and kill each amid that.
+
+    :param folder: an empty one.
+    :param scale: part of the full size.
+    :param runs: how often.
+    :param tell: takes a line of progress.
+    """
+    crowd = replace(KILLED, waits=round(KILLED.waits * scale), seconds=KILLED.seconds * scale)
+    return readings(killed_readings(_runs(crowd, folder, runs, tell)), runs=runs)
 
 
 def workers_sheet(folder: Path, scale: float, runs: int, tell: Callable[[str], None]) -> Sheet:
@@ -174,6 +182,11 @@ def workers_readings(found: Sequence[Observed], tasks: int) -> list[Reading]:
         ),
         *(each for kind in (SENSORS, PEER_SENSORS) for each in triggerer_readings(kind)),
     ]
+
+
+def _runs(crowd: Crowd, folder: Path, count: int, tell: Callable[[str], None]) -> list[Outcome]:
+    """Return what came of a crowd so many times, with another seed each time."""
+    return [run(replace(crowd, seed=seed), _folder(folder), tell=tell) for seed in range(count)]
 
 
 def _folder(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from benchmarks.work import Sample, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
-ON_AIRFLOW = {"triggerer", "workers"}
+ON_AIRFLOW = {"triggerer", "kill", "workers"}
 """Groups that start Airflow; they have tests of their own."""
 TAKE = "tests.benchmarks.bench_samples:take"
 SLOW = {"waiting", "growth"}
