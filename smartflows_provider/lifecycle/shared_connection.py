@@ -120,7 +120,7 @@ class SharedConnection:
             is_fresh = self._clock() - self._read_at < READ_AGAIN
             if client is not None and not self._doubted and (is_fresh or self._looking_up is not None):
                 return client
-            if self._looking_up is None:
+            if self._looking_up is None or self._looking_up.done():
                 # A task of its own: whoever has begun it may leave, and what it finds holds for all who wait.
                 looking_up = asyncio.get_running_loop().create_task(self._look_up(), context=Context())
                 looking_up.add_done_callback(self._looked_up)
@@ -133,7 +133,8 @@ class SharedConnection:
                 return found
 
     def _looked_up(self, task: asyncio.Task[_Client]) -> None:
-        self._looking_up = None
+        if self._looking_up is task:
+            self._looking_up = None
         if not task.cancelled():
             # Read, so that one nobody waits for any more is not reported as forgotten.
             task.exception()
