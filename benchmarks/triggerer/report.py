@@ -112,10 +112,14 @@ def killed_readings(outcomes: Sequence[Outcome]) -> list[Reading]:
         reading("waits in a triggerer that is killed amid their ends", lambda one: one.waits, "waits"),
         reading("of these lost by the next triggerer", lambda one: one.lost, "waits", most=0),
         reading("ended there with another's end, or a failure", lambda one: one.wrong, "waits", most=0),
-        reading("of whose events it had to fire again", lambda one: one.repeated, "waits"),
+        reading("of whose events it fired again, as far as logs tell", lambda one: one.repeated, "waits"),
         reading(
-            "from an execution's end to its task's there, median", lambda one: one.typical_lag, "s", digits=1
+            "from an execution's end to its task's, in either, median",
+            lambda one: one.typical_lag,
+            "s",
+            digits=1,
         ),
+        reading("the same, one in a hundred takes longer", lambda one: one.long_lag, "s", digits=1),
     ]
 
 

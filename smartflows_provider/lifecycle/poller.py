@@ -27,7 +27,7 @@ from smartflows_provider.lifecycle.task_log import TaskLog
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS
 from smartflows_provider.waiting.clock import Clock, Moment, read_clocks
-from smartflows_provider.waiting.crowd import PAGE, Crowd, DueQueue, Place
+from smartflows_provider.waiting.crowd import LONGEST_TURN, PAGE, Crowd, DueQueue, Place
 from smartflows_provider.waiting.failures import PollFailure
 from smartflows_provider.waiting.holding import Holding
 from smartflows_provider.waiting.schedule import LONGEST_RETRY_AFTER
@@ -98,7 +98,7 @@ class StatusPoller:
         done: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         notes = TaskLog(log)
         item = _Waiting(wait=wait, log=notes, context=copy_context(), done=done)
-        place = Place(item=item, until=began.steady + policy.poll_interval)
+        place = Place(item=item, until=began.steady)
         self._crowd.join(policy.poll_interval)
         ends_soon = self._shares and wait.remaining(began) <= self._least_pause
         self._put(place, self._urgent if ends_soon else self._queue, due=began.steady, now=began)
@@ -238,6 +238,7 @@ class StatusPoller:
                 hold = wait.next_hold(asked, longest=self._longest_hold)
                 exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
                 seen = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
+            self._shared.answered_alone()
         except LOOK_ERRORS as error:
             seen = failure_of(error)
         self._settle(place, seen, asked=asked, hold=hold)
@@ -248,9 +249,9 @@ class StatusPoller:
         # Several tasks may wait for the same run.
         execution_ids = dict.fromkeys(place.item.wait.execution_id for place in places)
         answer = await self._shared.ask(self.connection, list(execution_ids))
-        for place in places:
+        for number, place in enumerate(places):
             seen = answer if isinstance(answer, PollFailure) else answer.get(place.item.wait.execution_id)
-            if seen is None:
+            if seen is None or (number == 0 and self._shared.is_in_doubt):
                 if not place.item.done.done():
                     now = self._clock()
                     self._put(place, self._alone, due=now.steady, now=now)
@@ -286,9 +287,12 @@ class StatusPoller:
         if isinstance(seen, PollFailure) and seen.retry_after is not None:
             # A limit of requests holds for all that is asked with the same key.
             self._keep_quiet(min(seen.retry_after, LONGEST_RETRY_AFTER), now=now)
-        place.until = asked.steady + waiting.wait.policy.poll_interval
+        remaining = waiting.wait.remaining(now)
+        place.until = min(
+            asked.steady + min(waiting.wait.policy.poll_interval, LONGEST_TURN), now.steady + remaining
+        )
         # At the end of its time a run is asked for once more, whatever else is to be waited for.
-        queue = self._urgent if decision.seconds >= waiting.wait.remaining(now) else self._queue
+        queue = self._urgent if decision.seconds >= remaining else self._queue
         self._put(place, queue, due=now.steady + decision.seconds, now=now)
 
     def _keep_quiet(self, seconds: float, *, now: Moment) -> None:

@@ -44,10 +44,20 @@ class SharedQuestion:
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._failures = 0
+        self._works_alone = False
         self.works = True
         """Whether the service has understood every question so far."""
         self.next_at = 0.0
         """When the next one may be asked, by the steady clock."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it has failed so often that one run is to show whether the service tells about it alone."""
+        return self._failures >= FAILURES
+
+    def answered_alone(self) -> None:
+        """Note that the service has told about a run that was asked for by itself."""
+        self._works_alone = self.is_in_doubt
 
     async def ask(
         self, connection: SharedConnection, execution_ids: Sequence[str]
@@ -76,7 +86,7 @@ class SharedQuestion:
                 return self._passing(failure_of(error))
             self._give_up(str(error))
             return {}
-        self._failures = 0
+        self._failures, self._works_alone = 0, False
         if len(execution_ids) >= TELLING and 2 * len(found) < len(execution_ids):
             self._give_up(f"of {len(execution_ids)} executions the answer names {len(found)}")
         return found
@@ -85,10 +95,17 @@ class SharedQuestion:
         """
         Return what a failure means: an outage, or after some in a row perhaps a question too much.
 
-        A service that says when to ask again has too many questions, not one that is too much.
+        Where the service says when to ask again, one run shows which.
         """
         self._failures += 1
-        return failure if self._failures < FAILURES or failure.retry_after is not None else {}
+        if not self.is_in_doubt:
+            return failure
+        if failure.retry_after is None:
+            return {}
+        if not self._works_alone:
+            return failure
+        self._give_up(f"{failure.text}; asked for by itself, a run is told about")
+        return {}
 
     def _give_up(self, reason: str) -> None:
         self.works = False

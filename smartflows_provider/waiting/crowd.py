@@ -3,8 +3,8 @@
 As long as each wait can have a connection of its own, the service may hold every answer. Beyond that a hold
 keeps others waiting, so it shrinks until each wait is asked once per its poll interval; where it would become
 too short to be worth anything, nothing is held and a few questions per second go round. Invariants: nothing
-here asks or sleeps; of the waits whose moment has come, the one goes first whose poll interval is over first,
-which among equals is the one that was not asked for longest.
+here asks or sleeps; of the waits whose moment has come, the one goes first whose poll interval or time limit
+is over first, which among equals is the one that was not asked for longest.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 SHARE = 0.8
 """Part of the connections' time that held answers may take, so that all are asked in time."""
+LONGEST_TURN = 60.0
+"""Seconds; where there is too little room for all, a wait that may be asked for less often than this has its
+turn like one that may not."""
 PAGE = 500
 """Runs that one shared question asks for at most."""
 QUESTIONS_PER_INTERVAL = 10.5

@@ -110,6 +110,11 @@ def long_flow(server: DevServer) -> Flow:
     return panel_flow(server, LONG, name="Long")
 
 
+def throttled(path: str, *, seconds: int, count: int | None = 1) -> Fault:
+    """Return what makes the service ask for patience."""
+    return Fault(action="status", status=429, headers={"Retry-After": str(seconds)}, path=path, count=count)
+
+
 async def wait_for(execution_id: str, **policy: Any) -> End:
     made = WaitPolicy(**{"deadline": time.time() + 3600, "poll_interval": 2.0, "max_outage": 1.0, **policy})
     async with shared_poller(*CONNECTION) as poller:
@@ -236,7 +241,7 @@ async def test_a_key_that_is_rotated_while_the_connection_is_looked_up_is_looked
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(server, monkeypatch, long_poll_seconds=0)
-    (execution_id,) = started(hook, working(server, 3.0), 1)
+    execution_ids = started(hook, long_flow(server), 1)
     old_is_read, let_go = asyncio.Event(), asyncio.Event()
 
     async def tells_late(conn_id: str) -> Any:
@@ -245,7 +250,7 @@ async def test_a_key_that_is_rotated_while_the_connection_is_looked_up_is_looked
         await let_go.wait()
         return connection
 
-    async with waiting([execution_id], poll_interval=0.2) as tasks:
+    async with shared_poller(*CONNECTION) as poller, waiting(execution_ids, poll_interval=0.2) as tasks:
         await until(lambda: asked(server, "GET", "/progress"))
         monkeypatch.setattr(base, "get_async_connection", tells_late)
         monkeypatch.setattr(shared_connection, "READ_AGAIN", 0.0)
@@ -254,10 +259,10 @@ async def test_a_key_that_is_rotated_while_the_connection_is_looked_up_is_looked
         server.add_key("the-new-key")
         monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="the-new-key"))
         server.revoke_key()
-        await until(lambda: any(request.status == 401 for request in server.requests))
+        await until(lambda: poller.connection._doubted)
         let_go.set()
-        end = await asyncio.wait_for(tasks[0], PATIENCE)
-    assert (end.reason, end.status) == ("finished", "Success")
+        await until(lambda: [request.status for request in server.requests][-3:] == [200] * 3)
+        assert not tasks[0].done()
 
 
 async def test_a_key_that_stays_refused_is_not_looked_up_for_each_wait(
@@ -402,7 +407,9 @@ async def test_a_question_that_follows_at_once_is_taken_along_by_a_cancelled_wai
         async with waiting([execution_id], poll_interval=30.0):
             # The first answer is held for two seconds, so the second question follows at once.
             await until(lambda: len(under_way) == 2)
-        await until(lambda: not poller._questions)
+            (question,) = poller._questions
+        await asyncio.wait([question])
+    assert question.cancelled()
 
 
 async def test_an_unforeseen_error_ends_the_wait_that_it_is_about_and_no_other(
@@ -502,6 +509,50 @@ async def test_where_answers_are_held_in_turn_a_wait_with_a_short_poll_interval_
     assert all(moments(each) for each in patient)
 
 
+async def test_a_wait_with_a_long_poll_interval_ends_in_time_among_others(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    *hasty, patient = started(hook, long_flow(server), 5)
+    async with waiting(hasty, poll_interval=6.0):
+        await until(lambda: len(asked(server, "GET", "/progress")) >= 4)
+        began = time.monotonic()
+        ends_soon = wait_for(patient, poll_interval=600.0, deadline=time.time() + 9)
+        end = await asyncio.wait_for(ends_soon, PATIENCE)
+    assert (end.reason, end.status) == ("deadline", "Running")
+    # The connections hold two others for three seconds when its time ends.
+    assert 8.5 < time.monotonic() - began < 20
+
+
+async def test_a_wait_with_a_long_poll_interval_has_its_turn_among_others(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller_module, "LONGEST_TURN", 8.0)
+    connect(server, monkeypatch, max_connections=2)
+    *hasty, patient = started(hook, long_flow(server), 5)
+    async with waiting([patient], poll_interval=600.0), waiting(hasty, poll_interval=8.0):
+        await until(lambda: len(asked(server, "GET", "/progress")) >= 14)
+    assert len(asked(server, "GET", f"{patient}/progress")) >= 2
+
+
+async def test_a_wait_that_begins_where_it_is_crowded_is_asked_for_before_those_that_were_already(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2)
+    *others, new = started(hook, long_flow(server), 7)
+
+    def turns() -> list[str]:
+        return [path.split("/")[-2] for path in asked(server, "GET", "/progress")]
+
+    async with waiting(others, poll_interval=20.0):
+        await until(lambda: len(turns()) >= 7)
+        async with waiting([new], poll_interval=20.0):
+            seen = len(turns())
+            await until(lambda: new in turns())
+    # Both connections had others when it began, and one of them may have been given away just then.
+    assert turns()[seen:].index(new) <= 2
+
+
 @pytest.mark.parametrize(
     "case", [*product([2, 32], ["honoured", "ignored", "rejected"], ["none", "rejected"])], ids=str
 )
@@ -539,9 +590,7 @@ async def test_a_service_that_asks_for_patience_is_left_alone_by_all_waits(
     execution_ids = started(hook, long_flow(server), 10)
     async with waiting(execution_ids, poll_interval=0.3):
         await until(lambda: len(asked(server, "GET", "/progress")) >= 20)
-        server.inject(
-            Fault(action="status", status=429, headers={"Retry-After": "2"}, path="/progress$", method="GET")
-        )
+        server.inject(throttled("/progress$", seconds=2))
         await until(lambda: any(request.status == 429 for request in server.requests))
         refused = next(request.at for request in server.requests if request.status == 429)
         await until(lambda: time.time() > refused + 3)
@@ -575,9 +624,7 @@ async def test_the_end_of_the_time_is_not_put_off_by_a_service_that_asks_for_pat
 ) -> None:
     connect(server, monkeypatch, long_poll_seconds=0)
     (execution_id,) = started(hook, long_flow(server), 1)
-    server.inject(
-        Fault(action="status", status=429, headers={"Retry-After": "250"}, path="/progress$", method="GET")
-    )
+    server.inject(throttled("/progress$", seconds=250))
     assert await ends([execution_id], deadline=time.time() + 1) == [("deadline", "Running")]
 
 
@@ -587,14 +634,7 @@ async def test_what_one_wait_is_asked_to_be_patient_for_does_not_put_off_the_end
 ) -> None:
     connect(server, monkeypatch, long_poll_seconds=0)
     one, other = started(hook, long_flow(server), 2)
-    patience = Fault(
-        action="status",
-        status=429,
-        headers={"Retry-After": "250"},
-        path=f"{one}/progress$",
-        method="GET",
-        count=None,
-    )
+    patience = throttled(f"{one}/progress$", seconds=250, count=None)
     async with asyncio.timeout(PATIENCE):
         if not waits_already:
             server.inject(patience)
@@ -796,34 +836,34 @@ async def test_a_service_that_asks_for_patience_about_many_costs_one_look_at_eac
 ) -> None:
     connect(server, monkeypatch, max_connections=2, batch_status=True)
     execution_ids = started(hook, long_flow(server), 60)
-    server.inject(
-        Fault(action="status", status=429, headers={"Retry-After": "30"}, path="/filter$", method="POST")
-    )
-    async with waiting(execution_ids, poll_interval=2.0):
+    server.inject(throttled("/filter$", seconds=30))
+    async with waiting(execution_ids, poll_interval=2.0, max_outage=600.0):
         await until(lambda: questions(server) and len(puts) >= 2 * 60)
         await asyncio.sleep(0.1)
         assert len(puts) <= 3 * 60
 
 
-async def test_a_service_that_keeps_asking_for_patience_about_many_is_not_asked_for_each(
+async def test_a_service_that_keeps_asking_for_patience_is_not_asked_for_each(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(server, monkeypatch, max_connections=2, batch_status=True)
     execution_ids = started(hook, long_flow(server), 12)
-    server.inject(
-        Fault(
-            action="status",
-            status=429,
-            headers={"Retry-After": "1"},
-            path="/filter$",
-            method="POST",
-            count=None,
-        )
-    )
+    server.inject(throttled("/(filter|progress)$", seconds=1, count=None))
     async with waiting(execution_ids, poll_interval=2.0, max_outage=600.0):
         await until(lambda: len(questions(server)) >= 5)
-        # Those that came first had a connection of their own.
-        assert len(asked(server, "GET", "/progress")) <= 2
+    # Those that came first had a connection of their own; later one run shows whether it would be told about.
+    assert len(asked(server, "GET", "/progress")) <= 2 + len(questions(server))
+
+
+async def test_a_service_that_asks_for_patience_only_about_many_is_asked_one_by_one_and_that_is_told(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 0.5), 6)
+    server.inject(throttled("/filter$", seconds=1, count=None))
+    assert await ends(execution_ids, poll_interval=2.0, max_outage=600.0) == [("finished", "Success")] * 6
+    assert "batch_status does not work there" in caplog.text
+    assert "asked for by itself, a run is told about" in caplog.text
 
 
 async def test_what_an_answer_for_many_lacks_is_not_asked_for_where_the_service_asks_for_patience(
@@ -836,16 +876,7 @@ async def test_what_an_answer_for_many_lacks_is_not_asked_for_where_the_service_
     connect(server, monkeypatch, max_connections=2, batch_status=True)
     execution_ids = started(hook, long_flow(server), 40)
     monkeypatch.setattr(SmartFlowsHook, "look_all_exchange", lacks_some)
-    server.inject(
-        Fault(
-            action="status",
-            status=429,
-            headers={"Retry-After": "60"},
-            path="/progress$",
-            method="GET",
-            count=None,
-        )
-    )
+    server.inject(throttled("/progress$", seconds=60, count=None))
     async with waiting(execution_ids[2:], poll_interval=2.0, max_outage=600.0):
         ends_soon = wait_for(execution_ids[0], deadline=time.time() + 3, poll_interval=600.0, max_outage=1.0)
         end = await asyncio.wait_for(ends_soon, PATIENCE)

@@ -16,8 +16,7 @@ run, and wherever the task ends, the model tells what must hold:
 
 What no design can keep is excused by name, see :class:`Life.excuse`.
 
-A quarter of the sequences runs every day, the others with the tests that take longer. ``LIFE_SEQUENCES`` and
-``LIFE_SEED`` in the environment run other ones.
+``LIFE_SEQUENCES`` and ``LIFE_SEED`` in the environment run other sequences than those of every day.
 """
 
 from __future__ import annotations
@@ -79,8 +78,13 @@ from smartflows_provider.transport.errors import AnswerLost, NotSent
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.wire.messages import Request, Response
 
-SEQUENCES = int(os.environ.get("LIFE_SEQUENCES", "2000"))
 SEED = int(os.environ.get("LIFE_SEED", "3"))
+CASES = (
+    [(int(os.environ["LIFE_SEQUENCES"]), SEED)]
+    if "LIFE_SEQUENCES" in os.environ
+    else [(500, SEED), pytest.param(1500, SEED + 1, marks=pytest.mark.full)]
+)
+"""How many sequences with which seed: a quarter every day, the others with the tests that take longer."""
 STEPS = 10
 """Steps of a sequence at most; then the task is brought to its end without further faults."""
 TIME_LIMIT = 300.0
@@ -955,13 +959,7 @@ class _Told(logging.Handler):
         self._said().append(record.getMessage())
 
 
-@pytest.mark.parametrize(
-    ("sequences", "number"),
-    [
-        (SEQUENCES // 4, SEED),
-        pytest.param(SEQUENCES - SEQUENCES // 4, SEED + 1, marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.parametrize(("sequences", "number"), CASES)
 def test_whatever_happens_no_run_is_lost_doubled_or_left_behind(
     monkeypatch: pytest.MonkeyPatch, sequences: int, number: int
 ) -> None:
