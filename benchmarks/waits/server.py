@@ -11,7 +11,6 @@ standard input ends then. It is told what to do by lines of JSON, and answers ea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 import time
@@ -21,6 +20,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
+
+import uvloop
 
 from benchmarks.program import running
 from benchmarks.waits.answers import Answer, Question, answer, execution_id, read_question, started
@@ -187,11 +188,8 @@ async def _serve(certificate: Path) -> None:
 
 
 def _main() -> None:
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - quicker, but not needed
-
-        uvloop.install()
-    asyncio.run(_serve(Path(sys.argv[1])))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -930,6 +930,16 @@ async def test_a_question_for_many_that_always_fails_does_not_keep_runs_from_bei
     assert await ends(execution_ids, poll_interval=2.0, max_outage=30) == [("finished", "Success")] * 6
 
 
+async def test_a_system_that_has_no_call_for_many_is_asked_one_by_one_and_that_is_told(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(SmartFlowsHook, "look_all_exchange", base.FlowSystemHook.look_all_exchange)
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    execution_ids = started(hook, working(server, 0.5), 6)
+    assert await ends(execution_ids, poll_interval=2.0) == [("finished", "Success")] * 6
+    assert "batch_status does not work there: Smart Flows has no call for many runs at once" in caplog.text
+
+
 async def test_an_unforeseen_error_in_the_answer_for_many_ends_only_the_wait_that_it_is_about(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
