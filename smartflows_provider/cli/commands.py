@@ -31,8 +31,8 @@ from smartflows_provider.exceptions import (
     FlowRequestRefusedError,
 )
 from smartflows_provider.waiting.holding import SHORTEST_NAMED
-from smartflows_provider.wire.run import RunSnapshot
-from smartflows_provider.wire.smart_flows import Execution, User, current_user, find_executions
+from smartflows_provider.wire.run import Execution, RunSnapshot
+from smartflows_provider.wire.smart_flows import User, current_user, find_executions
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes; ``arguments.EXIT_CODES`` explains them."""

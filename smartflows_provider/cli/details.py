@@ -14,8 +14,7 @@ from smartflows_provider.cli.table import as_object, moment
 from smartflows_provider.cli.text import UNKNOWN, pad, printable, span
 from smartflows_provider.output.errors import OutputError
 from smartflows_provider.output.extractor import extract
-from smartflows_provider.wire.run import RunPhase, RunSnapshot
-from smartflows_provider.wire.smart_flows import Execution
+from smartflows_provider.wire.run import Execution, RunPhase, RunSnapshot
 
 _LABEL_WIDTH = 13
 

@@ -12,14 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smartflows_provider.wire.smart_flows import (
-    Condition,
-    Execution,
-    ExecutionStatus,
-    all_of,
-    phase_of,
-    read_moment,
-)
+from smartflows_provider.wire.answers import read_moment
+from smartflows_provider.wire.run import Execution
+from smartflows_provider.wire.smart_flows import Condition, ExecutionStatus, all_of, phase_of
 
 
 @dataclass(frozen=True, kw_only=True)

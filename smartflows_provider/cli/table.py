@@ -12,7 +12,8 @@ from typing import Any
 
 from smartflows_provider.cli.selection import age_of
 from smartflows_provider.cli.text import UNKNOWN, cells, cut, pad, printable, span
-from smartflows_provider.wire.smart_flows import Execution, Reference, read_moment
+from smartflows_provider.wire.answers import read_moment
+from smartflows_provider.wire.run import Execution, Reference
 
 _HEADINGS = ("ID", "FLOW", "STATUS", "AGE", "CREATED (UTC)", "CREATED BY")
 _FLOW, _CREATOR = 1, 5

@@ -7,6 +7,7 @@ to it is accepted and signals end the server cleanly.
 from __future__ import annotations
 
 import argparse
+import re
 import sqlite3
 import sys
 import threading
@@ -19,6 +20,7 @@ from smartflows_provider.devserver.faults import FaultBox
 from smartflows_provider.devserver.flows import FlowDefinitionError, bundled_folder, load_flows
 from smartflows_provider.devserver.keys import KeyRing, read_key
 from smartflows_provider.devserver.profiles import PROFILES, read_profile
+from smartflows_provider.devserver.sections import SECTIONS, Section
 from smartflows_provider.devserver.server import (
     DEFAULT_KEY,
     LOOPBACK,
@@ -41,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         flows = load_flows(options.flows or bundled_folder())
         store = Store(options.state or ":memory:")
-        service = Service(flows=flows, store=store, profile=read_profile(options.profile))
+        of_sections = [setting for setting in options.profile if _SECTION.match(setting)]
+        profile = read_profile(setting for setting in options.profile if setting not in of_sections)
+        service = Service(flows=flows, store=store, profile=profile)
+        sections = [kind(service.now) for kind in SECTIONS]
+        _configure(sections, of_sections)
         parts = Parts(
             service=service,
             keys=KeyRing(map(read_key, options.api_key or [DEFAULT_KEY])),
@@ -49,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             journal=Journal(),
             remote_faults=options.host in LOOPBACK if options.faults is None else options.faults,
             stopping=threading.Event(),
+            sections=sections,
         )
         bound = bind(options.host, options.port)
         scheme = "https" if options.ssl_certfile else "http"
@@ -68,6 +75,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve_in_foreground(server, bound)
     store.close()
     return 0
+
+
+_SECTION = re.compile(r"(?P<section>[a-z]+)\.(?P<name>[a-z_]+)=(?P<value>.*)", re.DOTALL)
+
+
+def _configure(sections: Sequence[Section], settings: Sequence[str]) -> None:
+    """
+    Set the profiles of sections.
+
+    :param settings: each ``section.key=value``.
+    :raises ValueError: for an unknown section, key or value.
+    """
+    known = {section.name: section for section in sections}
+    for setting in settings:
+        found = _SECTION.match(setting)
+        name = found["section"] if found else ""
+        if found is None or name not in known:
+            raise ValueError(f"there is no section {name!r}; there are {', '.join(known) or 'none'}")
+        known[name].configure(**{found["name"]: found["value"]})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME|KEY=VALUE",
-        help=f"behaviour where the vendor's documents are silent, repeatable; names: {', '.join(PROFILES)}",
+        help=f"behaviour where the vendor's documents are silent, repeatable; names: {', '.join(PROFILES)}; "
+        "SECTION.KEY=VALUE is one of another system's section",
     )
     parser.add_argument(
         "--faults",

@@ -42,6 +42,7 @@ from smartflows_provider.devserver.filters import (
 )
 from smartflows_provider.devserver.json_values import NotJson, read_json
 from smartflows_provider.devserver.keys import Denied, KeyRing, User, check_may_switch_faults
+from smartflows_provider.devserver.sections import Section
 from smartflows_provider.devserver.service import Refused, Service
 from smartflows_provider.wire.smart_flows import API_PREFIX, KEY_HEADER
 
@@ -117,6 +118,8 @@ class Parts:
     """Whether faults can be switched over HTTP."""
     stopping: threading.Event
     """Set when held calls must end."""
+    sections: Sequence[Section] = ()
+    """The stand-ins of further systems."""
 
 
 Handler = Callable[[Parts, Request, User], Awaitable[Response]]
@@ -137,6 +140,8 @@ def make_app(parts: Parts) -> ASGIApp:
         Route("/client/{rest:path}", _people_page(parts), methods=["GET"]),
         Route("/", _people_page(parts), methods=["GET"]),
     ]
+    for section in parts.sections:
+        routes += section.routes()
     if parts.remote_faults:
         routes += [
             Route(f"{CONTROL_PREFIX}/faults", _guarded(parts, handler), methods=[method])

@@ -13,12 +13,13 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import uvicorn
@@ -31,8 +32,11 @@ from smartflows_provider.devserver.faults import TRANSPORT, Fault, FaultBox
 from smartflows_provider.devserver.flows import Flow, bundled_folder, load_flows, read_flow
 from smartflows_provider.devserver.keys import KeyRing, Role
 from smartflows_provider.devserver.profiles import Profile
+from smartflows_provider.devserver.sections import SECTIONS, Section
 from smartflows_provider.devserver.service import Service
 from smartflows_provider.devserver.store import Store
+
+S = TypeVar("S", bound=Section)
 
 DEFAULT_KEY = "devserver-key"
 _START_SECONDS = 30
@@ -175,6 +179,7 @@ class DevServer:
     :param api_key: of a super user.
     :param profile: how it behaves where the vendor's documents are silent.
     :param certificate: PEM file; with ``private_key`` the server speaks TLS.
+    :param sections: stand-ins of further systems.
     """
 
     def __init__(
@@ -188,6 +193,7 @@ class DevServer:
         port: int = 0,
         certificate: Path | None = None,
         private_key: Path | None = None,
+        sections: Sequence[type[Section]] = SECTIONS,
     ) -> None:
         self.host = host
         self.port = port
@@ -202,6 +208,7 @@ class DevServer:
         self._service: Service | None = None
         self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
+        self._sections = [kind(self._now) for kind in sections]
         self.load_flows(flows or bundled_folder())
 
     # --- running --------------------------------------------------------------------------------------
@@ -222,6 +229,7 @@ class DevServer:
                 journal=self._journal,
                 remote_faults=True,
                 stopping=threading.Event(),
+                sections=self._sections,
             )
             server = HttpServer(
                 parts, on_ready=ready.set, certificate=self._certificate, private_key=self._private_key
@@ -282,6 +290,26 @@ class DevServer:
     @property
     def _quoted_host(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
+
+    def section(self, kind: type[S]) -> S:
+        """
+        Return the stand-in of a further system, with its handles for tests; it outlives restarts.
+
+        :raises LookupError: if the server has none of the kind.
+        """
+        for section in self._sections:
+            if isinstance(section, kind):
+                return section
+        raise LookupError(f"the server has no {kind.__name__}")
+
+    def section_connection_json(self, kind: type[Section]) -> str:
+        """Return the JSON form of an Airflow connection that leads to a section."""
+        host = f"{self._scheme}://{self._quoted_host}"
+        return json.dumps(self.section(kind).connection(host=host, port=self.port))
+
+    def _now(self) -> float:
+        """Return the server's epoch seconds, by the real clock while it is stopped."""
+        return time.time() if self._service is None else self._service.now()
 
     # --- what it serves -------------------------------------------------------------------------------
 

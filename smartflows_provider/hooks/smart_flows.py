@@ -31,7 +31,7 @@ from smartflows_provider.wire.errors import WireError
 if TYPE_CHECKING:
     from smartflows_provider.hooks.connection import ConnectionReader
     from smartflows_provider.wire.messages import Body, Exchange
-    from smartflows_provider.wire.run import RunSnapshot
+    from smartflows_provider.wire.run import Execution, Reference, RunSnapshot
 
 
 class SmartFlowsHook(FlowSystemHook):
@@ -172,15 +172,15 @@ class SmartFlowsHook(FlowSystemHook):
         exchange = wire.progress(execution_id, hold_seconds=hold_seconds)
         return await self.arun(exchange, execution_id=execution_id)
 
-    def get_execution(self, execution_id: str) -> wire.Execution:
+    def get_execution(self, execution_id: str) -> Execution:
         """Return an execution with its ``state``: input, output, stages, report, warnings, errors."""
         return self.run(wire.get_execution(execution_id), execution_id=execution_id)
 
-    async def aget_execution(self, execution_id: str) -> wire.Execution:
+    async def aget_execution(self, execution_id: str) -> Execution:
         """Return an execution as :meth:`get_execution` does."""
         return await self.arun(wire.get_execution(execution_id), execution_id=execution_id)
 
-    def get_output(self, execution_id: str, *, output: str | None = None) -> wire.Execution:
+    def get_output(self, execution_id: str, *, output: str | None = None) -> Execution:
         """
         Return an execution with its ``outputs``.
 
@@ -188,7 +188,7 @@ class SmartFlowsHook(FlowSystemHook):
         """
         return self.run(wire.get_outputs(execution_id, output=output), execution_id=execution_id)
 
-    async def aget_output(self, execution_id: str, *, output: str | None = None) -> wire.Execution:
+    async def aget_output(self, execution_id: str, *, output: str | None = None) -> Execution:
         """Return an execution with its outputs as :meth:`get_output` does."""
         return await self.arun(wire.get_outputs(execution_id, output=output), execution_id=execution_id)
 
@@ -199,7 +199,7 @@ class SmartFlowsHook(FlowSystemHook):
         where: Mapping[str, Any] | None = None,
         sort: str = "createdAt,desc",
         limit: int | None = None,
-    ) -> list[wire.Execution]:
+    ) -> list[Execution]:
         """
         Return executions, the newest first.
 
@@ -217,7 +217,7 @@ class SmartFlowsHook(FlowSystemHook):
         where: Mapping[str, Any] | None = None,
         sort: str = "createdAt,desc",
         limit: int | None = None,
-    ) -> list[wire.Execution]:
+    ) -> list[Execution]:
         """Return executions as :meth:`find_executions` does."""
         exchange = wire.find_executions(flow=flow, where=where, sort=sort, limit=limit)
         return await self.arun(exchange, flow=flow)
@@ -266,15 +266,15 @@ class SmartFlowsHook(FlowSystemHook):
 
     # --- flows and documents ---
 
-    def list_flows(self) -> list[wire.Reference]:
+    def list_flows(self) -> list[Reference]:
         """Return the project's flows, as far as the key may see them."""
         return self.run(wire.list_flows())
 
-    async def alist_flows(self) -> list[wire.Reference]:
+    async def alist_flows(self) -> list[Reference]:
         """Return the project's flows as :meth:`list_flows` does."""
         return await self.arun(wire.list_flows())
 
-    def find_flow(self, flow: str) -> wire.Reference:
+    def find_flow(self, flow: str) -> Reference:
         """
         Return the one flow that an id or a name means.
 
@@ -283,7 +283,7 @@ class SmartFlowsHook(FlowSystemHook):
         """
         return self.run(wire.find_flow(flow), flow=flow)
 
-    async def afind_flow(self, flow: str) -> wire.Reference:
+    async def afind_flow(self, flow: str) -> Reference:
         """Return the one flow that is meant, as :meth:`find_flow` does."""
         return await self.arun(wire.find_flow(flow), flow=flow)
 

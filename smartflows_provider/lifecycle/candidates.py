@@ -10,9 +10,10 @@ import json
 from typing import TYPE_CHECKING
 
 from smartflows_provider.lifecycle.begin import Candidate
+from smartflows_provider.wire.answers import read_moment
 from smartflows_provider.wire.errors import NotFound
-from smartflows_provider.wire.run import RunSnapshot
-from smartflows_provider.wire.smart_flows import Execution, find_executions, get_execution, read_moment
+from smartflows_provider.wire.run import Execution, RunSnapshot
+from smartflows_provider.wire.smart_flows import find_executions, get_execution
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook

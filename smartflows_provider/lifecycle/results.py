@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.output.storage import StoragePath
-    from smartflows_provider.wire.smart_flows import Document, Execution
+    from smartflows_provider.wire.run import Execution
+    from smartflows_provider.wire.smart_flows import Document
 
 Check = Callable[[], None]
 """Returns if the task may go on, and raises what it is to end with if not."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from smartflows_provider.lifecycle.shared_connection import SharedConnection
     from smartflows_provider.waiting.event import WaitEvent
     from smartflows_provider.wire.messages import Exchange, Response
-    from smartflows_provider.wire.smart_flows import Execution
+    from smartflows_provider.wire.run import Execution
 
 T = TypeVar("T")
 

@@ -60,8 +60,8 @@ from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
-from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.smart_flows import Execution, find_flow, start_flow_by_id
+from smartflows_provider.wire.run import Execution, RunPhase
+from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -25,7 +25,8 @@ from smartflows_provider.payload.tables import cursor_rows, is_cursor, read_rows
 from smartflows_provider.payload.xml_check import check_chunks
 from smartflows_provider.payload.xml_text import XmlSource, xml_chunks
 from smartflows_provider.payload.xsd import PathLike, Schema, load_schema
-from smartflows_provider.wire.smart_flows import JSON_TYPE, XML_TYPE
+from smartflows_provider.wire.messages import JSON_TYPE
+from smartflows_provider.wire.smart_flows import XML_TYPE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from smartflows_provider.wire.errors import UnreadableAnswer, UnusableId
+from smartflows_provider.wire.errors import UnreadableAnswer, UnsendableValue, UnusableId
 
 T = TypeVar("T")
+
+JSON_TYPE = 'application/json; charset="utf-8"'
 
 Body: TypeAlias = bytes | Path
 """What a request carries: bytes in memory, or a file that is streamed with its length."""
@@ -114,3 +116,46 @@ def segment(value: str) -> str:
     if quoted in {"", ".", ".."}:
         raise UnusableId(f"{value!r} is not a usable id")
     return quoted
+
+
+def query_of(**pairs: str | None) -> tuple[tuple[str, str], ...]:
+    """
+    Return a query of those parameters that are given.
+
+    :raises UnsendableValue: for half a character.
+    """
+    given = tuple((key, value) for key, value in pairs.items() if value is not None)
+    for key, value in given:
+        utf8(value, key)
+    return given
+
+
+def content_type_header(content_type: str) -> tuple[tuple[str, str], ...]:
+    """Return the header that names what a body is."""
+    return (("Content-Type", content_type),)
+
+
+def json_body(value: Mapping[str, Any], what: str) -> bytes:
+    """
+    Return a JSON object as a body.
+
+    :param what: names the value in messages.
+    :raises UnsendableValue: if it cannot be written as JSON in UTF-8.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except (TypeError, RecursionError, ValueError) as error:
+        raise UnsendableValue(f"{what} cannot be sent as JSON: {error}") from None
+    return utf8(text, what)
+
+
+def utf8(text: str, what: str) -> bytes:
+    """
+    Return a text in UTF-8.
+
+    :raises UnsendableValue: for half a character; the message names what the text is.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise UnsendableValue(f"{what} cannot be sent: half a character at position {error.start}") from None

@@ -62,3 +62,28 @@ class RunSnapshot:
     """``schema``, ``form`` and ``model`` of the question to a person; empty if there is none."""
     hold_refused: bool = False
     """True where the service rejected the request to hold its answer, so that it is not asked again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The service's way to point at something: ``{id, displayName}``."""
+
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One flow execution as ``GET /flows/executions/{id}`` and the lists show it."""
+
+    id: str
+    status: str
+    """Documented spelling where known."""
+    phase: RunPhase
+    flow: Reference
+    created_at: str = ""
+    """ISO 8601, UTC, milliseconds; empty if the service gave none."""
+    modified_at: str = ""
+    created_by: Reference | None = None
+    raw: Mapping[str, Any]
+    """The whole object, with ``state`` or ``outputs`` where the call brings them."""

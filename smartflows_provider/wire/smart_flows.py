@@ -9,39 +9,37 @@ quoted into paths; only requests that do no harm twice are marked repeatable.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import urlsplit
 
+from smartflows_provider.wire.answers import identifier, object_of, raise_for_status, told, unreadable
 from smartflows_provider.wire.errors import (
-    AccessDenied,
     FlowAmbiguous,
     FlowNotFound,
-    KeyRefused,
-    NotFound,
-    RedirectAnswered,
-    RequestRefused,
-    ServiceFault,
-    Throttled,
     UnreadableAnswer,
-    UnsendableValue,
-    WireError,
 )
-from smartflows_provider.wire.messages import Body, Exchange, Request, Response, segment
-from smartflows_provider.wire.retry_after import read_retry_after
-from smartflows_provider.wire.run import RunPhase, RunSnapshot
-from smartflows_provider.wire.text import clean_text, whole_text
+from smartflows_provider.wire.messages import (
+    JSON_TYPE,
+    Body,
+    Exchange,
+    Request,
+    Response,
+    content_type_header,
+    json_body,
+    query_of,
+    segment,
+    utf8,
+)
+from smartflows_provider.wire.run import Execution, Reference, RunPhase, RunSnapshot
+from smartflows_provider.wire.text import clean_text
 
 API_PREFIX = "/api/v1"
 KEY_HEADER = "X-API-Key"
 XML_TYPE = 'application/xml; charset="utf-8"'
-JSON_TYPE = 'application/json; charset="utf-8"'
 
 PAGE_SIZE = 100
 """Entries asked for per page of a list."""
@@ -100,40 +98,6 @@ def read_status(word: str) -> str:
 def phase_of(status: str) -> RunPhase:
     """Return what a status word means to a waiter; ``RunPhase.UNKNOWN`` for an undocumented one."""
     return _PHASES.get(read_status(status), RunPhase.UNKNOWN)
-
-
-def read_moment(text: str) -> float | None:
-    """Return a time of the service as epoch seconds; one without a zone is UTC, None for what is no time."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """The service's way to point at something: ``{id, displayName}``."""
-
-    id: str
-    name: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """One flow execution as ``GET /flows/executions/{id}`` and the lists show it."""
-
-    id: str
-    status: str
-    """Documented spelling where known."""
-    phase: RunPhase
-    flow: Reference
-    created_at: str = ""
-    """ISO 8601, UTC, milliseconds; empty if the service gave none."""
-    modified_at: str = ""
-    created_by: Reference | None = None
-    raw: Mapping[str, Any]
-    """The whole object, with ``state`` or ``outputs`` where the call brings them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +181,7 @@ def start(
     request = Request(
         method="POST",
         path="/flows/executions",
-        query=_query(flowId=flow_id, datasetId=dataset_id),
+        query=query_of(flowId=flow_id, datasetId=dataset_id),
         headers=_input_headers(body, content_type),
         body=body,
         repeatable=False,
@@ -242,7 +206,7 @@ def start_unattended(
     request = Request(
         method="POST",
         path="/flows/executions/start",
-        query=_query(flow=flow),
+        query=query_of(flow=flow),
         headers=_input_headers(body, content_type),
         body=body,
         repeatable=False,
@@ -325,7 +289,7 @@ def progress(execution_id: str, *, hold_seconds: float | None = None) -> Exchang
         # A fraction must not become a zero.
         whole = math.ceil(hold_seconds)
         response = yield Request(
-            method="GET", path=path, query=_query(timeout=str(whole)), hold_seconds=float(whole)
+            method="GET", path=path, query=query_of(timeout=str(whole)), hold_seconds=float(whole)
         )
         if response.status not in {400, 422}:
             return _read_progress(response)
@@ -370,8 +334,8 @@ def answer_form(execution_id: str, values: Mapping[str, Any]) -> Exchange[RunSna
     request = Request(
         method="POST",
         path=f"/flows/executions/{segment(execution_id)}/progress",
-        headers=_content_type(JSON_TYPE),
-        body=_json(values, "the answer to the form"),
+        headers=content_type_header(JSON_TYPE),
+        body=json_body(values, "the answer to the form"),
         repeatable=False,
     )
     return _read_progress((yield request))
@@ -409,7 +373,7 @@ def get_outputs(execution_id: str, *, output: str | None = None) -> Exchange[Exe
     :param output: id or name of one flow output; None brings all.
     """
     path = f"/flows/executions/{segment(execution_id)}/status"
-    return _read_execution((yield Request(method="GET", path=path, query=_query(output=output))))
+    return _read_execution((yield Request(method="GET", path=path, query=query_of(output=output))))
 
 
 def find_executions(
@@ -440,15 +404,15 @@ def find_executions(
     path = "/flows/executions" if flow is None else f"/flows/{segment(flow)}/executions"
 
     def page(number: int, size: int) -> Request:
-        query = _query(page=str(number), size=str(size), sort=sort)
+        query = query_of(page=str(number), size=str(size), sort=sort)
         if where is None:
             return Request(method="GET", path=path, query=query)
         return Request(
             method="POST",
             path=_FILTER_PATH,
             query=query,
-            headers=_content_type(JSON_TYPE),
-            body=_json(where, "the filter"),
+            headers=content_type_header(JSON_TYPE),
+            body=json_body(where, "the filter"),
         )
 
     def read(entry: Any) -> Execution:
@@ -474,9 +438,9 @@ def send_event(
     request = Request(
         method="POST",
         path=f"/flows/callback/{segment(callback_id)}",
-        query=_query(executionId=execution_id),
-        headers=_content_type('text/plain; charset="utf-8"') if text is not None else (),
-        body=_utf8(text, "the event's text") if text is not None else None,
+        query=query_of(executionId=execution_id),
+        headers=content_type_header('text/plain; charset="utf-8"') if text is not None else (),
+        body=utf8(text, "the event's text") if text is not None else None,
         repeatable=False,
     )
     response = yield request
@@ -488,7 +452,7 @@ def list_flows(*, limit: int | None = None) -> Exchange[list[Reference]]:
     """List the project's flows: ``GET /flows``."""
     found = yield from _all_pages(
         lambda number, size: Request(
-            method="GET", path="/flows", query=_query(page=str(number), size=str(size))
+            method="GET", path="/flows", query=query_of(page=str(number), size=str(size))
         ),
         limit=limit,
     )
@@ -498,9 +462,9 @@ def list_flows(*, limit: int | None = None) -> Exchange[list[Reference]]:
 def get_flow(flow: str) -> Exchange[Reference]:
     """Read one flow: ``GET /flows/{flow}``."""
     response = yield Request(method="GET", path=f"/flows/{segment(flow)}")
-    found = _reference(_object(response))
+    found = _reference(object_of(response))
     if found is None:
-        raise _unreadable(response, "lacks an 'id'")
+        raise unreadable(response, "lacks an 'id'")
     return found
 
 
@@ -544,14 +508,14 @@ def _flows_there_are(wanted: str, flows: Sequence[Reference]) -> str:
 def get_document(document_id: str) -> Exchange[Document]:
     """Read a document's metadata: ``GET /documents/{id}``."""
     response = yield Request(method="GET", path=f"/documents/{segment(document_id)}")
-    raw = _object(response)
-    found = _identifier(raw)
+    raw = object_of(response)
+    found = identifier(raw)
     if not found:
-        raise _unreadable(response, "lacks an 'id'")
+        raise unreadable(response, "lacks an 'id'")
     return Document(
         id=found,
-        name=_told(raw, "displayName") or found,
-        content_type=_told(raw, "contentType"),
+        name=told(raw, "displayName") or found,
+        content_type=told(raw, "contentType"),
         raw=raw,
     )
 
@@ -581,111 +545,29 @@ def read_document_head(head: Response, chunks: Chunks) -> DocumentStream[Chunks]
 def current_user() -> Exchange[User]:
     """Read whose rights the key carries: ``GET /users/me``. Needs a valid key, so it tests one."""
     response = yield Request(method="GET", path="/users/me")
-    raw = _object(response)
+    raw = object_of(response)
     name = next((raw[key] for key in ("displayName", "userName", "name", "email") if raw.get(key)), "")
     return User(id=str(raw.get("id", "")), name=clean_text(str(name)), raw=raw)
 
 
 def public_settings() -> Exchange[Mapping[str, Any]]:
     """Read ``projectId``, ``projectConsoleUrl``, ``flowExecutionPanelUrl``: ``GET /settings/public``."""
-    return _object((yield Request(method="GET", path="/settings/public")))
+    return object_of((yield Request(method="GET", path="/settings/public")))
 
 
 def system_info() -> Exchange[Mapping[str, Any]]:
     """Read the server's version: ``GET /system/info``."""
-    return _object((yield Request(method="GET", path="/system/info")))
+    return object_of((yield Request(method="GET", path="/system/info")))
 
 
 # --- answers -----------------------------------------------------------------------------------------
 
 
-def raise_for_status(response: Response) -> None:
-    """
-    Return for any 2xx; else raise what the status means.
-
-    :raises KeyRefused: 401. :raises AccessDenied: 403. :raises NotFound: 404, 410. :raises Throttled: 429.
-    :raises ServiceFault: 5xx, 408. :raises RequestRefused: another 4xx. :raises RedirectAnswered: 3xx.
-    """
-    status = response.status
-    if 200 <= status < 300:
-        return
-    label = response.request.label
-    message = f"{label} was answered with {status}"
-    if 300 <= status < 400:
-        target = _redirect_target(response.headers.get("location", ""))
-        raise RedirectAnswered(f"{message}, a redirect to {target}", status=status)
-    kinds: dict[int, type[WireError]] = {
-        401: KeyRefused, 403: AccessDenied, 404: NotFound, 408: ServiceFault, 410: NotFound, 429: Throttled,
-    }  # fmt: skip
-    kind = kinds.get(status, ServiceFault if status >= 500 else RequestRefused)
-    retry_after = read_retry_after(response.headers)
-    raise kind(message, status=status, retry_after=retry_after, detail=error_text(response))
-
-
-_ERROR_TEXT_LIMIT = 2000
-_ADDRESS_LIMIT = 200
-_ERROR_DEPTH = 8
-"""Levels of an error body that are read."""
-
-
-def _redirect_target(location: str) -> str:
-    """Return a redirect's address without what may be secret: user, query and fragment."""
-    if not location:
-        return "an address it does not name"
-    try:
-        parts = urlsplit(location)
-    except ValueError:
-        return "an address that cannot be read"
-    host = parts.netloc.rpartition("@")[2]
-    return _one_line(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)[:_ADDRESS_LIMIT]
-
-
-def _one_line(text: str) -> str:
-    """Return a foreign text without line breaks and control characters."""
-    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-
-
-def error_text(response: Response) -> str:
-    """
-    Return what an error body says: one line of at most 2,000 characters, to be put into a sentence.
-
-    Full stops at its end are left out; it is empty for HTML or nothing.
-    """
-    if response.content_type.endswith("json"):
-        try:
-            body = json.loads(response.body)
-        except (ValueError, RecursionError):
-            return ""
-        return "; ".join(line.rstrip(".") for line in _error_lines(body))[:_ERROR_TEXT_LIMIT]
-    if response.content_type == "text/plain":
-        return _one_line(response.body.decode("utf-8", "replace")).rstrip(".")[:_ERROR_TEXT_LIMIT]
-    return ""
-
-
-def _error_lines(body: Any, depth: int = 0) -> Iterator[str]:
-    """Yield the sentences of an error body; its form is not documented, so common keys are read."""
-    if depth > _ERROR_DEPTH:
-        return
-    if isinstance(body, str):
-        yield _one_line(body)
-    elif isinstance(body, list):
-        for entry in body:
-            yield from _error_lines(entry, depth + 1)
-    elif isinstance(body, Mapping):
-        lines = [
-            line
-            for key in ("message", "detail", "error_description", "title", "error", "errors", "causes")
-            if body.get(key)
-            for line in _error_lines(body[key], depth + 1)
-        ]
-        yield from dict.fromkeys(lines)
-
-
 def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnapshot:
-    raw = _object(response)
-    execution_id, word = _identifier(raw), _status_word(raw)
+    raw = object_of(response)
+    execution_id, word = identifier(raw), _status_word(raw)
     if not execution_id or not word:
-        raise _unreadable(response, "lacks 'id' or 'status'")
+        raise unreadable(response, "lacks 'id' or 'status'")
     status = read_status(word)
     phase = _PHASES.get(status, RunPhase.UNKNOWN)
     form = {key: raw[key] for key in ("schema", "form", "model") if raw.get(key)}
@@ -694,7 +576,7 @@ def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnap
         status=status,
         phase=phase,
         percentage=_percentage(raw.get("percentage")),
-        message=_told(raw, "message"),
+        message=told(raw, "message"),
         form=form if phase is RunPhase.NEEDS_PERSON else {},
         hold_refused=hold_refused,
     )
@@ -706,10 +588,10 @@ def _percentage(value: Any) -> int | None:
 
 
 def _read_execution(response: Response) -> Execution:
-    raw = _object(response)
+    raw = object_of(response)
     word = _status_word(raw)
-    if not word or not _identifier(raw):
-        raise _unreadable(response, "lacks 'id' or 'status'")
+    if not word or not identifier(raw):
+        raise unreadable(response, "lacks 'id' or 'status'")
     return _execution(raw, word=word)
 
 
@@ -722,45 +604,22 @@ def _status_word(raw: Mapping[str, Any]) -> str:
 def _execution(raw: Mapping[str, Any], *, word: str) -> Execution:
     """Return an object that has an id as an execution in a status."""
     return Execution(
-        id=_identifier(raw),
+        id=identifier(raw),
         status=read_status(word),
         phase=phase_of(word),
         flow=_reference(raw.get("flow")) or Reference(id=""),
-        created_at=_told(raw, "createdAt"),
-        modified_at=_told(raw, "modifiedAt"),
+        created_at=told(raw, "createdAt"),
+        modified_at=told(raw, "modifiedAt"),
         created_by=_reference(raw.get("createdBy")),
         raw=raw,
     )
 
 
 def _reference(raw: Any) -> Reference | None:
-    found = _identifier(raw)
+    found = identifier(raw)
     if not found:
         return None
-    return Reference(id=found, name=_told(raw, "displayName") or _told(raw, "name"))
-
-
-def _identifier(raw: Any) -> str:
-    """
-    Return the ``id`` of an object, a text or a number; empty where there is none.
-
-    It is kept as it is, so that it can be asked for; one with half a character never can.
-    """
-    value = raw.get("id") if isinstance(raw, Mapping) else None
-    return whole_text(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _told(raw: Mapping[str, Any], key: str) -> str:
-    """Return a text of an object; empty where there is none."""
-    return clean_text(str(raw.get(key) or ""))
-
-
-def _object(response: Response) -> Mapping[str, Any]:
-    raise_for_status(response)
-    raw = response.json()
-    if not isinstance(raw, Mapping):
-        raise _unreadable(response, f"is not an object but {type(raw).__name__}")
-    return raw
+    return Reference(id=found, name=told(raw, "displayName") or told(raw, "name"))
 
 
 def _entries(response: Response) -> list[Mapping[str, Any]]:
@@ -769,15 +628,11 @@ def _entries(response: Response) -> list[Mapping[str, Any]]:
     raw = response.json()
     entries = raw.get("content") if isinstance(raw, Mapping) else raw
     if not isinstance(entries, list):
-        raise _unreadable(response, "is neither an array nor a page with 'content'")
-    if not all(map(_identifier, entries)):
+        raise unreadable(response, "is neither an array nor a page with 'content'")
+    if not all(map(identifier, entries)):
         # Left out, they would be missing where it counts that a list is whole.
-        raise _unreadable(response, "has an entry without an 'id'")
+        raise unreadable(response, "has an entry without an 'id'")
     return entries
-
-
-def _unreadable(response: Response, what: str) -> UnreadableAnswer:
-    return UnreadableAnswer(f"the answer to {response.request.label} {what}", status=response.status)
 
 
 def _all_pages(
@@ -804,27 +659,16 @@ def _all_pages(
     for number in range(MAX_PAGES):
         response = yield page(number, size)
         entries = _entries(response)
-        fresh = {key: entry for entry in entries if (key := _identifier(entry)) not in found}
+        fresh = {key: entry for entry in entries if (key := identifier(entry)) not in found}
         found.update(fresh)
         enough = limit is not None and len(found) >= limit
         if len(entries) < full or not fresh or enough or is_last(entries):
             return list(found.values())[:limit]
         full = max(full, len(entries))
-    raise _unreadable(
+    raise unreadable(
         response,
         f"still goes on after {MAX_PAGES:,} pages with {len(found):,} entries; narrow it, or limit it",
     )
-
-
-def _query(**pairs: str | None) -> tuple[tuple[str, str], ...]:
-    given = tuple((key, value) for key, value in pairs.items() if value is not None)
-    for key, value in given:
-        _utf8(value, key)
-    return given
-
-
-def _content_type(content_type: str) -> tuple[tuple[str, str], ...]:
-    return (("Content-Type", content_type),)
 
 
 def _input_headers(body: Body | None, content_type: str | None) -> tuple[tuple[str, str], ...]:
@@ -832,19 +676,4 @@ def _input_headers(body: Body | None, content_type: str | None) -> tuple[tuple[s
         return ()
     if not content_type:
         raise ValueError("a body needs a content_type")
-    return _content_type(content_type)
-
-
-def _json(value: Mapping[str, Any], what: str) -> bytes:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-    except (TypeError, RecursionError, ValueError) as error:
-        raise UnsendableValue(f"{what} cannot be sent as JSON: {error}") from None
-    return _utf8(text, what)
-
-
-def _utf8(text: str, what: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise UnsendableValue(f"{what} cannot be sent: half a character at position {error.start}") from None
+    return content_type_header(content_type)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from smartflows_provider.wire.smart_flows import Execution, Reference, phase_of
+from smartflows_provider.wire.run import Execution, Reference
+from smartflows_provider.wire.smart_flows import phase_of
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()
 ME = Reference(id="me", name="Me")

@@ -8,7 +8,8 @@ import pytest
 from cli_executions import NOW, execution
 
 from smartflows_provider.cli.selection import Selected, Selection, age_of, select, unwanted_statuses
-from smartflows_provider.wire.smart_flows import Execution, ExecutionStatus, Reference
+from smartflows_provider.wire.run import Execution, Reference
+from smartflows_provider.wire.smart_flows import ExecutionStatus
 
 
 def picked(*found: Execution, flow_id: str | None = None, user_id: str = "me", **choices: Any) -> Selected:

@@ -9,7 +9,7 @@ from cli_executions import NOW, execution
 
 from smartflows_provider.cli.table import as_object, table
 from smartflows_provider.cli.text import cells
-from smartflows_provider.wire.smart_flows import Reference
+from smartflows_provider.wire.run import Reference
 
 GUID = "5fb8061a-b953-41bc-a065-0d0188ff2767"
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from smartflows_provider.wire.answers import error_text
 from smartflows_provider.wire.messages import Request, Response
-from smartflows_provider.wire.smart_flows import error_text
 
 
 @pytest.mark.parametrize(

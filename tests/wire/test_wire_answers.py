@@ -8,6 +8,7 @@ import pytest
 from wire_driving import FLOW_ID, ID, Reply, drive, execution_of, progress_of, reply
 
 from smartflows_provider.wire import smart_flows as wire
+from smartflows_provider.wire.answers import read_moment
 from smartflows_provider.wire.errors import NotFound, RequestRefused, UnreadableAnswer
 from smartflows_provider.wire.messages import Response
 from smartflows_provider.wire.run import RunPhase
@@ -248,4 +249,4 @@ def test_a_cancel_that_no_address_offers_is_refused() -> None:
     ],
 )
 def test_a_time_is_read_as_utc_where_it_names_no_zone(text: str, seconds: float | None) -> None:
-    assert wire.read_moment(text) == seconds
+    assert read_moment(text) == seconds
