@@ -46,6 +46,8 @@ _CONNECTION_ADVICE: dict[FailureKind, str] = {
     "timeout": "Nothing answered in time: check host and port, and firewalls on the way from this machine.",
     "proxy": "The proxy did not let the request through: check the extra 'proxy' or the environment's proxy.",
     "unreachable": "There is no way to the host from this machine: check host, port and network.",
+    "token": "The service itself was not asked: look at the server that gives access tokens, and at the "
+    "connection's extra 'token_url'.",
     "reset": "The connection broke: look at the service and at proxies on the way.",
     "too_large": "The answer is over the size limit for API answers.",
     "packed": "Something on the way packs answers in its own way: switch that off for this service.",

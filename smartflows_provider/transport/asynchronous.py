@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,8 +39,11 @@ from smartflows_provider.transport.packing import (
     Unpacker,
 )
 from smartflows_provider.transport.redirects import MAX_HOPS, REDIRECTS, next_hop
-from smartflows_provider.transport.repetition import Repetition
-from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
+from smartflows_provider.transport.repetition import NO_REPETITION, Repetition
+from smartflows_provider.transport.settings import USER_AGENT, ClientSettings, HiddenHeaders
+from smartflows_provider.transport.tokens import no_token
+from smartflows_provider.wire.errors import WireError
+from smartflows_provider.wire.grants import Grant, Token, ask_for_token
 from smartflows_provider.wire.messages import Exchange, Request, Response
 
 T = TypeVar("T")
@@ -65,6 +68,7 @@ class AsyncClient:
         self.repetition = repetition or Repetition()
         self._tls: ssl.SSLContext | None = None
         self._loading_tls = asyncio.Lock()
+        self._asking: asyncio.Task[str | WireError | TransportError] | None = None
         self._connector: aiohttp.TCPConnector | None = None
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._proxies: dict[str, str | None] = {}
@@ -79,6 +83,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._asking is not None:
+            self._asking.cancel()
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
@@ -121,7 +127,8 @@ class AsyncClient:
         Redirects are followed without the key. An answer other than 2xx comes with its body read.
         """
         url = full_address(self.settings.url(request.path), request.query)
-        headers = self.settings.auth_headers
+        grant = self.settings.grant
+        headers = self.settings.auth_headers if grant is None else self._bearing(await self._token(grant))
         for _ in range(MAX_HOPS):
             async with self._open(request, url=url, headers=headers) as answer:
                 hop = (
@@ -137,17 +144,64 @@ class AsyncClient:
         raise too_many_hops(request, MAX_HOPS)
 
     async def _send_once(self, request: Request) -> Response:
+        request = self.settings.with_access(request)
         url = full_address(self.settings.url(request.path), request.query)
+        if self.settings.grant is None:
+            return await self._answer(request, url, self.settings.auth_headers)
+        token = await self._token(self.settings.grant)
+        response = await self._answer(request, url, self._bearing(token))
+        if response.status == 401:
+            # It may have been revoked before its time; what is refused was not taken.
+            self.settings.tokens.drop(token)
+            token = await self._token(self.settings.grant)
+            response = await self._answer(request, url, self._bearing(token))
+        return response
+
+    def _bearing(self, token: str) -> Mapping[str, str]:
+        """Return the headers that let a call in with an access token."""
+        return HiddenHeaders({**self.settings.auth_headers, "Authorization": f"Bearer {token}"})
+
+    async def _token(self, grant: Grant) -> str:
+        """Return the access token, a new one where it is time for that; one question is asked for all."""
+        tokens = self.settings.tokens
+        if (token := tokens.usable()) is not None:
+            return token
+        if self._asking is None:
+            # A task of its own: whoever has begun it may leave, and what comes of it holds for all who wait.
+            self._asking = asyncio.get_running_loop().create_task(self._renew_token(grant), context=Context())
+            self._asking.add_done_callback(self._asked)
+        found = await asyncio.shield(self._asking)
+        if isinstance(found, str):
+            return found
+        raise found.with_traceback(None)
+
+    def _asked(self, _: asyncio.Task[str | WireError | TransportError]) -> None:
+        self._asking = None
+
+    async def _renew_token(self, grant: Grant) -> str | WireError | TransportError:
+        asked = self.settings.tokens.now()
+        found = await self._ask_for_token(grant)
+        return self.settings.tokens.keep(found, asked=asked) if isinstance(found, Token) else found
+
+    async def _ask_for_token(self, grant: Grant) -> Token | WireError | TransportError:
+        """Return a new token or why there is none; as a value, so that no frame of a traceback holds it."""
+        async with AsyncClient(self.settings.for_tokens(grant), repetition=NO_REPETITION) as client:
+            try:
+                return await client.run(ask_for_token(grant))
+            except (WireError, TransportError) as error:
+                return no_token(error.with_traceback(None))
+
+    async def _answer(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
         if request.repeatable and request.body is None:
             # What waits ask all the time, without what only others need.
-            asked = await self._ask(self._shared_session(), request, url, self.settings.auth_headers, None)
+            asked = await self._ask(self._shared_session(), request, url, headers, None)
             if isinstance(asked, TransportError):
                 raise asked
             try:
                 return await self._whole(asked, request)
             finally:
                 asked.close()
-        async with self._open(request, url=url, headers=self.settings.auth_headers) as answer:
+        async with self._open(request, url=url, headers=headers) as answer:
             return await self._whole(answer, request)
 
     @asynccontextmanager

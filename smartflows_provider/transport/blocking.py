@@ -35,8 +35,11 @@ from smartflows_provider.transport.packing import (
     Unpacker,
 )
 from smartflows_provider.transport.redirects import MAX_HOPS, REDIRECTS, next_hop
-from smartflows_provider.transport.repetition import Repetition
-from smartflows_provider.transport.settings import USER_AGENT, ClientSettings
+from smartflows_provider.transport.repetition import NO_REPETITION, Repetition
+from smartflows_provider.transport.settings import USER_AGENT, ClientSettings, HiddenHeaders
+from smartflows_provider.transport.tokens import no_token
+from smartflows_provider.wire.errors import WireError
+from smartflows_provider.wire.grants import Grant, Token, ask_for_token
 from smartflows_provider.wire.messages import Exchange, Request, Response
 
 T = TypeVar("T")
@@ -111,7 +114,7 @@ class BlockingClient:
         Redirects are followed without the key. An answer other than 2xx comes with its body read.
         """
         url = full_address(self.settings.url(request.path), request.query)
-        headers = self.settings.auth_headers
+        headers, _ = self._access()
         for _ in range(MAX_HOPS):
             with self._open(request, url=url, headers=headers) as answer:
                 hop = (
@@ -129,9 +132,43 @@ class BlockingClient:
         raise too_many_hops(request, MAX_HOPS)
 
     def _send_once(self, request: Request) -> Response:
+        request = self.settings.with_access(request)
         url = full_address(self.settings.url(request.path), request.query)
-        with self._open(request, url=url, headers=self.settings.auth_headers) as answer:
+        headers, token = self._access()
+        response = self._answer(request, url, headers)
+        if response.status == 401 and token is not None:
+            # It may have been revoked before its time; what is refused was not taken.
+            self.settings.tokens.drop(token)
+            headers, token = self._access()
+            response = self._answer(request, url, headers)
+        return response
+
+    def _answer(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
+        with self._open(request, url=url, headers=headers) as answer:
             return self._whole(answer, request)
+
+    def _access(self) -> tuple[Mapping[str, str], str | None]:
+        """Return the headers that let a call in, and the access token among them."""
+        settings = self.settings
+        grant, tokens = settings.grant, settings.tokens
+        if grant is None:
+            return settings.auth_headers, None
+        token = tokens.usable()
+        if token is None:
+            asked = tokens.now()
+            found = self._ask_for_token(grant)
+            if not isinstance(found, Token):
+                raise found
+            token = tokens.keep(found, asked=asked)
+        return HiddenHeaders({**settings.auth_headers, "Authorization": f"Bearer {token}"}), token
+
+    def _ask_for_token(self, grant: Grant) -> Token | WireError | TransportError:
+        """Return a new token or why there is none; as a value, so that no frame of a traceback holds it."""
+        with BlockingClient(self.settings.for_tokens(grant), repetition=NO_REPETITION) as client:
+            try:
+                return client.run(ask_for_token(grant))
+            except (WireError, TransportError) as error:
+                return no_token(error.with_traceback(None))
 
     @contextmanager
     def _open(self, request: Request, *, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:

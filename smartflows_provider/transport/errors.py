@@ -12,7 +12,7 @@ from typing import Literal
 from smartflows_provider.wire.messages import Request
 
 FailureKind = Literal[
-    "dns", "refused", "tls", "timeout", "proxy", "unreachable", "reset", "too_large", "packed"
+    "dns", "refused", "tls", "timeout", "proxy", "unreachable", "reset", "too_large", "packed", "token"
 ]
 
 

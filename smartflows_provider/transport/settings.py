@@ -7,19 +7,27 @@ verified unless somebody switched that off by name.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import certifi
 
 from smartflows_provider import __version__
-from smartflows_provider.wire.messages import Response
+from smartflows_provider.transport.tokens import TokenCache
+from smartflows_provider.wire.grants import Grant
+from smartflows_provider.wire.messages import JSON_TYPE, Request, Response, content_type_header
 
 USER_AGENT = f"airflow-provider-smartflows/{__version__}"
 DEFAULT_CONNECTIONS = 32
 """Questions about runs that are under way at once, at most, unless a connection says otherwise."""
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def answered_badly(response: Response) -> bool:
+    """Tell of an answer whether its HTTP status is one of a refusal."""
+    return not 200 <= response.status < 300
 
 
 class HiddenHeaders(dict[str, str]):
@@ -45,6 +53,16 @@ class ClientSettings:
     """PEM file with trusted authorities; None takes the usual environment variables, then certifi."""
     client_cert: str | None = None
     """Path of a PEM file with the client's certificate and key."""
+    auth_fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with every API call as fields of its JSON body, for services that take a key only there."""
+    grant: Grant | None = field(default=None, repr=False)
+    """What access tokens are asked for with; None where the service takes a key as it is."""
+    tokens: TokenCache = field(default_factory=TokenCache, repr=False, compare=False)
+    """The present access token, shared by all clients with these settings."""
+    tells_failure: Callable[[Response], bool] = answered_badly
+    """Tells of an answer whether it is a refusal; some services refuse with 200."""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Further texts that no message may show."""
     proxy: str | None = field(default=None, repr=False)
     """URL of a proxy, possibly with credentials; None takes the usual environment variables."""
     connect_timeout: float = 10.0
@@ -62,6 +80,7 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth_headers", HiddenHeaders(self.auth_headers))
+        object.__setattr__(self, "auth_fields", HiddenHeaders(self.auth_fields))
 
     def url(self, path: str) -> str:
         """Return the address of a quoted API path."""
@@ -73,14 +92,59 @@ class ClientSettings:
 
         Some services repeat a key that they refuse; their words get into messages.
 
-        :param response: any answer; only those other than 2xx are changed.
+        :param response: any answer; only refusals are changed.
         """
-        if 200 <= response.status < 300:
+        if not self.tells_failure(response):
             return response
         body = response.body
-        for secret in self.auth_headers.values():
+        for secret in self._secrets():
             body = body.replace(secret.encode(), b"***")
         return replace(response, body=body)
+
+    def with_access(self, request: Request) -> Request:
+        """
+        Return a request with the fields that let it in; a question without a body becomes a POST for that.
+
+        :param request: its body is none, or a JSON object.
+        """
+        if not self.auth_fields:
+            return request
+        body = request.body if isinstance(request.body, bytes) and request.body else b"{}"
+        fields = HiddenHeaders({**json.loads(body), **self.auth_fields})
+        headers = dict(request.headers) | dict(content_type_header(JSON_TYPE))
+        return replace(
+            request,
+            method="POST" if request.method == "GET" else request.method,
+            headers=tuple(headers.items()),
+            body=json.dumps(fields, ensure_ascii=False).encode(),
+        )
+
+    def for_tokens(self, grant: Grant) -> ClientSettings:
+        """Return how to reach the server that gives tokens; nothing that lets calls in is sent there."""
+        return replace(
+            self,
+            base_url=grant.origin,
+            api_prefix="",
+            auth_headers={},
+            auth_fields={},
+            grant=None,
+            tells_failure=answered_badly,
+            hidden=(*self.hidden, *grant.secrets),
+        )
+
+    def _secrets(self) -> Iterator[str]:
+        """Yield what no message may show, the longest forms first."""
+        for value in self.auth_headers.values():
+            yield value
+            _, _, word = value.partition(" ")
+            if word:
+                yield word
+        yield from self.auth_fields.values()
+        yield from self.hidden
+        if self.grant is not None:
+            yield from self.grant.secrets
+            if self.tokens.value:
+                yield self.tokens.value
 
     @property
     def ca_file(self) -> str:
