@@ -10,7 +10,7 @@ payload; an error is the same after it was copied or pickled.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -31,6 +31,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SystemHints:
+    """What people do about an error where that depends on the flow system; mostly sentences."""
+
+    key: str = "Put the key into the connection's password."
+    """Where a key that is missing goes, and where it is made."""
+    denied: str = "Have the right granted to the user or client that the key belongs to."
+    """A 403."""
+    unknown_flow: str = "Check the name or id of the flow, and the connection."
+    """No flow has the given name."""
+    ambiguous_flow: str = "Name the flow by its id."
+    """Several flows have the given name."""
+    not_found: str = "Check the id, and the connection's API prefix."
+    """A 404 about anything."""
+    refused_start: str = "Mend what the service names."
+    """The service does not start a run."""
+    flow_gone: str = "Check the name or id of the flow; they may differ between environments."
+    """The service knows no flow of the id that was to be run."""
+    clean_up: str = "the service's clean-up settings"
+    """What removes ended runs; a plural within a sentence."""
+    person: str = "Let it wait with on_user_input='wait'."
+    """A run needs a person."""
+    cancel_off: str = "as cancel_on_kill=False asks"
+    """Why a run is not stopped with its task; a part of a sentence."""
+    timeout_off: str = "as cancel_on_timeout=False asks"
+    """Why a run is not stopped at its time limit; a part of a sentence."""
+    wait: str = "Wait for it with a sensor; a retry looks again."
+    """A run that is not finished was to be."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunIdentity:
     """Which run of which flow an error is about, as far as that is known."""
 
@@ -44,6 +74,8 @@ class RunIdentity:
     """The service's id of the run."""
     url: str | None = None
     """Where a person looks at it; without secrets."""
+    hints: SystemHints = field(default=SystemHints(), repr=False, compare=False)
+    """What people do about errors of the system."""
 
     def __str__(self) -> str:
         parts = [f"{self.system}, connection {self.conn_id!r}"]

@@ -6,44 +6,50 @@ the distribution's name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from smartflows_provider import __version__
 from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_LABEL
 
 
+@dataclass(frozen=True, kw_only=True)
+class _System:
+    """What one flow system has in Airflow."""
+
+    label: str
+    """Its name for people."""
+    doc_url: str
+    module: str
+    """Name of its modules in the packages of operators, sensors and hooks."""
+    has_sensors: bool
+    connection: Mapping[str, Any]
+    """The connection type with its form."""
+
+    def modules(self, room: str) -> dict[str, Any]:
+        """Return the entry of the system's module in a room."""
+        return {
+            "integration-name": self.label,
+            "python-modules": [f"smartflows_provider.{room}.{self.module}"],
+        }
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's entry for Airflow's providers manager."""
+    systems = _systems()
     return {
         "package-name": "airflow-provider-smartflows",
         "name": SMART_FLOWS_LABEL,
-        "description": "Runs Smart Flows executions as dependable steps of a DAG.",
+        "description": "Runs flows of Smart Flows and further systems as dependable steps of a DAG.",
         "versions": [__version__],
         "integrations": [
-            {
-                "integration-name": SMART_FLOWS_LABEL,
-                "external-doc-url": "https://support.experlogix.com/",
-                "tags": ["service"],
-            }
+            {"integration-name": one.label, "external-doc-url": one.doc_url, "tags": ["service"]}
+            for one in systems
         ],
-        "operators": [
-            {
-                "integration-name": SMART_FLOWS_LABEL,
-                "python-modules": ["smartflows_provider.operators.smart_flows"],
-            }
-        ],
-        "sensors": [
-            {
-                "integration-name": SMART_FLOWS_LABEL,
-                "python-modules": ["smartflows_provider.sensors.smart_flows"],
-            }
-        ],
-        "hooks": [
-            {
-                "integration-name": SMART_FLOWS_LABEL,
-                "python-modules": ["smartflows_provider.hooks.smart_flows"],
-            }
-        ],
+        "operators": [one.modules("operators") for one in systems],
+        "sensors": [one.modules("sensors") for one in systems if one.has_sensors],
+        "hooks": [one.modules("hooks") for one in systems],
         "triggers": [
             {
                 "integration-name": SMART_FLOWS_LABEL,
@@ -60,12 +66,21 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": ["smartflows_provider.links.FlowExecutionLink"],
-        "connection-types": [_smart_flows_connection()],
+        "connection-types": [dict(one.connection) for one in systems],
     }
 
 
-def _modules(*names: str) -> list[dict[str, Any]]:
-    return [{"integration-name": SMART_FLOWS_LABEL, "python-modules": list(names)}]
+def _systems() -> tuple[_System, ...]:
+    """Return the flow systems, the main one first."""
+    return (
+        _System(
+            label=SMART_FLOWS_LABEL,
+            doc_url="https://support.experlogix.com/",
+            module="smart_flows",
+            has_sensors=True,
+            connection=_smart_flows_connection(),
+        ),
+    )
 
 
 def _smart_flows_connection() -> dict[str, Any]:
@@ -83,33 +98,7 @@ def _smart_flows_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            "verify": _field(
-                "Verify TLS", "boolean", "Check the server's certificate. Leave on.", default=True
-            ),
-            "ca_bundle": _field(
-                "CA bundle", "string", "PEM file with trusted authorities, on workers and triggerers."
-            ),
-            "client_cert": _field(
-                "Client certificate",
-                "string",
-                "PEM file with certificate and key, on workers and triggerers.",
-            ),
-            "proxy": _field(
-                "Proxy",
-                "string",
-                "http://proxy.example.com:3128; empty takes the environment's.",
-                secret=True,
-            ),
-            "connect_timeout": _field(
-                "Connect timeout", "number", "Seconds until a connection must stand.", default=10
-            ),
-            "read_timeout": _field(
-                "Read timeout", "number", "Seconds without a byte until an answer counts as lost.", default=60
-            ),
-            "api_prefix": _field("API prefix", "string", "Path before every call.", default="/api/v1"),
-            "max_connections": _field(
-                "Max connections", "integer", "Executions that are asked for at once, at most.", default=32
-            ),
+            **_common_fields(api_prefix="/api/v1"),
             "long_poll_seconds": _field(
                 "Long poll", "number", "Seconds the server may hold a progress answer; 0: never.", default=30
             ),
@@ -125,6 +114,44 @@ def _smart_flows_connection() -> dict[str, Any]:
                 "Where people look at one execution, with {execution_id} in it; empty: the panel.",
             ),
         },
+    }
+
+
+def _common_fields(*, api_prefix: str) -> dict[str, Any]:
+    """
+    Return the fields that the connections of all systems have, as ConnectionReader.settings reads them.
+
+    :param api_prefix: of the system, where the field is left empty.
+    """
+    return {
+        "verify": _field("Verify TLS", "boolean", "Check the server's certificate. Leave on.", default=True),
+        "ca_bundle": _field(
+            "CA bundle", "string", "PEM file with trusted authorities, on workers and triggerers."
+        ),
+        "client_cert": _field(
+            "Client certificate",
+            "string",
+            "PEM file with certificate and key, on workers and triggerers.",
+        ),
+        "proxy": _field(
+            "Proxy",
+            "string",
+            "http://proxy.example.com:3128; empty takes the environment's.",
+            secret=True,
+        ),
+        "connect_timeout": _field(
+            "Connect timeout", "number", "Seconds until a connection must stand.", default=10
+        ),
+        "read_timeout": _field(
+            "Read timeout", "number", "Seconds without a byte until an answer counts as lost.", default=60
+        ),
+        "api_prefix": _field("API prefix", "string", "Path before every call.", default=api_prefix),
+        "max_connections": _field(
+            "Max connections", "integer", "Runs that are asked for at once, at most.", default=32
+        ),
+        "execution_url": _field(
+            "Run URL", "string", "Where people look at one run, with {execution_id} in it; empty: nowhere."
+        ),
     }
 
 

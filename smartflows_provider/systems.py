@@ -6,9 +6,7 @@ every DAG parse, so it holds names and nothing else.
 
 from __future__ import annotations
 
-from typing import Final, Literal
-
-FlowSystem = Literal["smartflows"]
+from typing import Final
 
 SMART_FLOWS: Final = "smartflows"
 SMART_FLOWS_LABEL: Final = "Smart Flows"

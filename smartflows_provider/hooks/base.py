@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from urllib.parse import quote
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -23,6 +24,7 @@ from smartflows_provider.exceptions import (
     FlowConnectionMissingError,
     FlowException,
     RunIdentity,
+    SystemHints,
 )
 from smartflows_provider.hooks.connection import ConnectionReader
 from smartflows_provider.hooks.translation import NOTHING_SENT, NOTHING_TAKEN, translate, without_words
@@ -31,10 +33,12 @@ from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.settings import ClientSettings
 from smartflows_provider.wire.errors import WireError
+from smartflows_provider.wire.run import NO_TERMS, Terms
 
 if TYPE_CHECKING:
+    from smartflows_provider.output.extractor import Output
     from smartflows_provider.wire.messages import Exchange
-    from smartflows_provider.wire.run import RunSnapshot
+    from smartflows_provider.wire.run import Execution, RunSnapshot
 
 T = TypeVar("T")
 _LOOK_UP_ERRORS = (AirflowNotFoundException, AirflowRuntimeError, PermissionError)
@@ -45,14 +49,20 @@ class FlowSystemHook(BaseHook):
     One connection to one flow system.
 
     :param conn_id: the Airflow connection.
+    :param terms: of the run that the hook is for, where it is for one.
     """
 
     system: ClassVar[str]
     """The vendor's name of the system, for people."""
+    hints: ClassVar[SystemHints] = SystemHints()
+    """What people do about errors of the system."""
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, *, terms: Terms = NO_TERMS) -> None:
         super().__init__()
         self.conn_id = conn_id
+        self.terms = terms
+        """On what terms the run is watched and stopped that a task has this hook for."""
+        self._url_template: str | None = None
         self._settings: ClientSettings | None = None
         self._client: BlockingClient | None = None
         self._aclient: AsyncClient | None = None
@@ -64,26 +74,73 @@ class FlowSystemHook(BaseHook):
         """Return how to reach the service, from the connection's fields."""
 
     @abstractmethod
-    def look_exchange(self, execution_id: str, *, hold_seconds: float | None) -> Exchange[RunSnapshot]:
+    def look_exchange(
+        self, execution_id: str, *, hold_seconds: float | None, terms: Terms = NO_TERMS
+    ) -> Exchange[RunSnapshot]:
         """
         Return the call that asks for a run's status.
 
         :param hold_seconds: how long the service may keep its answer back; None to wish for nothing.
+        :param terms: of the run.
         """
 
     def look_all_exchange(self, execution_ids: Sequence[str]) -> Exchange[dict[str, RunSnapshot]]:
         """
         Return the call that asks for the statuses of many runs at once, by id.
 
-        It is made where the connection says ``batch_status``.
+        It is made where the connection says ``batch_status``, for runs without terms.
 
         :raises NotImplementedError: where the system has no such call.
         """
         raise NotImplementedError(f"{self.system} has no call for many runs at once")
 
     @abstractmethod
-    def cancel_exchange(self, execution_id: str) -> Exchange[RunSnapshot | None]:
-        """Return the call that asks the service to stop a run; harmless to repeat."""
+    def cancel_exchange(self, execution_id: str, *, terms: Terms = NO_TERMS) -> Exchange[RunSnapshot | None]:
+        """
+        Return the call that asks the service to stop a run; harmless to repeat.
+
+        Where there is no way to stop it, the call raises RequestRefused and sends nothing.
+
+        :param terms: of the run.
+        """
+
+    @abstractmethod
+    def execution_exchange(self, execution_id: str, *, terms: Terms = NO_TERMS) -> Exchange[Execution]:
+        """
+        Return the call that reads all there is of a run, its output included.
+
+        :param terms: of the run.
+        """
+
+    @abstractmethod
+    def output_of(self, execution: Execution, *, values_by_title: bool = False) -> Output:
+        """
+        Return what a run left behind; it asks nobody.
+
+        :param execution: as :meth:`execution_exchange` brings it.
+        :param values_by_title: replace keys that are GUIDs by titles, in systems that have such.
+        :raises OutputError: if it cannot be taken; no retry helps.
+        """
+
+    def execution_url(self, execution_id: str) -> str:
+        """
+        Return where a person looks at a run; empty where that is not known.
+
+        The connection's extra ``execution_url`` gives it, with ``{execution_id}`` in its place.
+        """
+        self.settings  # noqa: B018 - reads the connection
+        return self._url_from_template(execution_id) or ""
+
+    async def aexecution_url(self, execution_id: str) -> str:
+        """Return where a person looks at a run, as :meth:`execution_url` does."""
+        await self.asettings()
+        return self._url_from_template(execution_id) or ""
+
+    def _url_from_template(self, execution_id: str) -> str | None:
+        """Return a run's address by the connection's extra; None where there is none."""
+        if self._url_template is None:
+            return None
+        return self._url_template.replace("{execution_id}", quote(execution_id, safe=""))
 
     # --- clients ---
 
@@ -170,7 +227,12 @@ class FlowSystemHook(BaseHook):
     ) -> RunIdentity:
         """Return which run an error or a log line is about."""
         return RunIdentity(
-            system=self.system, conn_id=self.conn_id, flow=flow, execution_id=execution_id, url=url
+            system=self.system,
+            conn_id=self.conn_id,
+            flow=flow,
+            execution_id=execution_id,
+            url=url,
+            hints=self.hints,
         )
 
     def get_conn(self) -> BlockingClient:
@@ -223,7 +285,9 @@ class FlowSystemHook(BaseHook):
 
     def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings | FlowException:
         try:
-            return self.read_settings(ConnectionReader(connection, extra=extra, system=self.system))
+            reader = ConnectionReader(connection, extra=extra, system=self.system, hints=self.hints)
+            self._url_template = reader.address("execution_url")
+            return self.read_settings(reader)
         except FlowConfigurationError as error:
             error.__context__ = None
             return error.with_traceback(None)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity
+from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity, SystemHints
 from smartflows_provider.hooks.translation import NOTHING_SENT
+from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS, ClientSettings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+
+W = TypeVar("W", bound=str)
 
 
 class ConnectionReader:
@@ -28,13 +32,21 @@ class ConnectionReader:
     :param connection: as Airflow holds it.
     :param extra: its extras, decoded; Airflow decodes what is no JSON to nothing.
     :param system: the vendor's name, for messages.
+    :param hints: what people do about errors of the system.
     :raises FlowConfigurationError: if the extras are no JSON object.
     """
 
-    def __init__(self, connection: Connection, *, extra: Mapping[str, Any], system: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        extra: Mapping[str, Any],
+        system: str,
+        hints: SystemHints,
+    ) -> None:
         self._connection = connection
         self._extra = extra
-        self.where = RunIdentity(system=system, conn_id=connection.conn_id)
+        self.where = RunIdentity(system=system, conn_id=connection.conn_id, hints=hints)
         if not isinstance(extra, Mapping) or not _is_json(connection.extra):
             raise self.error(
                 "The connection's extra is not a JSON object.",
@@ -54,17 +66,43 @@ class ConnectionReader:
         """
         key = (self._connection.password or "").strip()
         if not key:
-            raise self.error(
-                "The connection has no API key.",
-                "Put the key into the connection's password; it is made in the project console under "
-                "Users > Security.",
-            )
+            raise self.error("The connection has no API key.", self.where.hints.key)
         if not key.isascii() or not key.isprintable():
             raise self.error(
                 "The connection's API key holds characters that no HTTP header can carry.",
                 "Copy the key again, without line breaks or quotes.",
             )
         return key
+
+    @property
+    def secret(self) -> str:
+        """The password as it is, for what is no header: empty where there is none."""
+        return self._connection.password or ""
+
+    @property
+    def login(self) -> str:
+        """The user's name, empty where there is none."""
+        return (self._connection.login or "").strip()
+
+    def settings(self, *, api_prefix: str, **more: Any) -> ClientSettings:
+        """
+        Return how to reach a service, from the fields that every system's connection has.
+
+        :param api_prefix: what the extra of that name is where it is empty.
+        :param more: what the system adds, such as ``auth_headers``.
+        """
+        return ClientSettings(
+            base_url=self.base_url(),
+            api_prefix=self.path("api_prefix", api_prefix),
+            verify=self.flag("verify", default=True),
+            ca_bundle=self.file("ca_bundle"),
+            client_cert=self.file("client_cert"),
+            proxy=self.address("proxy"),
+            connect_timeout=self.number("connect_timeout", 10.0, least=0.1),
+            read_timeout=self.number("read_timeout", 60.0, least=0.1),
+            max_connections=int(self.number("max_connections", DEFAULT_CONNECTIONS, least=1)),
+            **more,
+        )
 
     def base_url(self) -> str:
         """
@@ -103,6 +141,16 @@ class ConnectionReader:
         """Return an extra as text; the default where it is missing or empty."""
         value = self._extra.get(name)
         return default if value is None or not str(value).strip() else str(value).strip()
+
+    def word(self, name: str, words: Sequence[W]) -> W:
+        """Return an extra that is one of a few words; the first where it is missing or empty."""
+        value = self.text(name) or words[0]
+        for word in words:
+            if value.lower() == word.lower():
+                return word
+        raise self.error(
+            f"The connection's extra {name!r} is {value!r}.", f"Set it to one of {', '.join(words)}."
+        )
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return an extra as a yes or no."""

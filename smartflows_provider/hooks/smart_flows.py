@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
-from urllib.parse import quote
 
-from smartflows_provider.exceptions import FlowException
+from smartflows_provider.exceptions import FlowException, SystemHints
 from smartflows_provider.hooks.base import FlowSystemHook
 from smartflows_provider.hooks.payload import (
     InputOptions,
@@ -21,17 +20,18 @@ from smartflows_provider.hooks.payload import (
     read_options,
 )
 from smartflows_provider.hooks.translation import NOTHING_SENT, translate
+from smartflows_provider.output.extractor import Output, extract
 from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_CONN_ID, SMART_FLOWS_LABEL
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
-from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS, ClientSettings
+from smartflows_provider.transport.settings import ClientSettings
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.errors import WireError
+from smartflows_provider.wire.run import NO_TERMS, Execution, Reference, RunSnapshot, Terms
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.connection import ConnectionReader
     from smartflows_provider.wire.messages import Body, Exchange
-    from smartflows_provider.wire.run import Execution, Reference, RunSnapshot
 
 
 class SmartFlowsHook(FlowSystemHook):
@@ -47,43 +47,65 @@ class SmartFlowsHook(FlowSystemHook):
     conn_type = SMART_FLOWS
     hook_name = SMART_FLOWS_LABEL
     system = SMART_FLOWS_LABEL
+    hints = SystemHints(
+        key="Put the key into the connection's password; it is made in the project console under "
+        "Users > Security.",
+        denied="Two reasons are usual: the licence does not include the API (it takes Smart Flows Connect "
+        "or a like edition), or the role of the key's user lacks the right.",
+        unknown_flow="Name the flow as the project console does, or by its id; ids differ between "
+        "environments.",
+        ambiguous_flow="Take the id from the project console.",
+        not_found="Check the id, and the connection's API prefix; the project's clean-up settings may have "
+        "removed it.",
+        refused_start="Mend what the service names: usually the input, which must be what the flow starts "
+        "from (none, XML that fits its XSD, or plug-in records).",
+        flow_gone="Ids differ between environments: check the id, or give the flow's name, which is "
+        "looked up.",
+        clean_up="the project's clean-up settings",
+        person="Start it with unattended=True, give answers with on_user_input='answer', or let it wait with "
+        "on_user_input='wait'.",
+        wait="Wait for it with SmartFlowsExecutionSensor; a retry looks again.",
+    )
 
     def __init__(self, smart_flows_conn_id: str = default_conn_name) -> None:
         super().__init__(smart_flows_conn_id)
         self.smart_flows_conn_id = smart_flows_conn_id
         self._panel_url: str | None = None
-        self._execution_url_template: str | None = None
 
     def read_settings(self, reader: ConnectionReader) -> ClientSettings:
         """Return how to reach the project, from the connection's fields."""
-        self._execution_url_template = reader.address("execution_url")
         self._panel_url = None
-        return ClientSettings(
-            base_url=reader.base_url(),
-            api_prefix=reader.path("api_prefix", wire.API_PREFIX),
+        return reader.settings(
+            api_prefix=wire.API_PREFIX,
             auth_headers={wire.KEY_HEADER: reader.password},
-            verify=reader.flag("verify", default=True),
-            ca_bundle=reader.file("ca_bundle"),
-            client_cert=reader.file("client_cert"),
-            proxy=reader.address("proxy"),
-            connect_timeout=reader.number("connect_timeout", 10.0, least=0.1),
-            read_timeout=reader.number("read_timeout", 60.0, least=0.1),
-            max_connections=int(reader.number("max_connections", DEFAULT_CONNECTIONS, least=1)),
             long_poll_seconds=reader.number("long_poll_seconds", 30.0, least=0),
             batch_status=reader.flag("batch_status", default=False),
         )
 
-    def look_exchange(self, execution_id: str, *, hold_seconds: float | None) -> Exchange[RunSnapshot]:
-        """Return the call that asks for an execution's progress."""
+    def look_exchange(
+        self, execution_id: str, *, hold_seconds: float | None, terms: Terms = NO_TERMS
+    ) -> Exchange[RunSnapshot]:
+        """Return the call that asks for an execution's progress; there are no terms."""
+        del terms
         return wire.progress(execution_id, hold_seconds=hold_seconds)
 
     def look_all_exchange(self, execution_ids: Sequence[str]) -> Exchange[dict[str, RunSnapshot]]:
         """Return the call that asks for many executions at once."""
         return wire.find_progress(execution_ids)
 
-    def cancel_exchange(self, execution_id: str) -> Exchange[RunSnapshot | None]:
-        """Return the call that cancels an execution."""
+    def cancel_exchange(self, execution_id: str, *, terms: Terms = NO_TERMS) -> Exchange[RunSnapshot | None]:
+        """Return the call that cancels an execution; there are no terms."""
+        del terms
         return wire.cancel(execution_id)
+
+    def execution_exchange(self, execution_id: str, *, terms: Terms = NO_TERMS) -> Exchange[Execution]:
+        """Return the call that reads an execution with its ``state``; there are no terms."""
+        del terms
+        return wire.get_execution(execution_id)
+
+    def output_of(self, execution: Execution, *, values_by_title: bool = False) -> Output:
+        """Return an execution's output: its values, references to its documents, warnings and errors."""
+        return extract(execution.raw, values_by_title=values_by_title)
 
     # --- starting ---
 
@@ -333,7 +355,7 @@ class SmartFlowsHook(FlowSystemHook):
         does not tell, or cannot be asked just now).
         """
         settings = self.settings
-        if self._execution_url_template is None and self._panel_url is None:
+        if self._url_template is None and self._panel_url is None:
             try:
                 found = self.client.run(wire.public_settings(), repetition=NO_REPETITION)
             except (WireError, TransportError):
@@ -344,7 +366,7 @@ class SmartFlowsHook(FlowSystemHook):
     async def aexecution_url(self, execution_id: str) -> str:
         """Return where a person looks at an execution, as :meth:`execution_url` does."""
         settings = await self.asettings()
-        if self._execution_url_template is None and self._panel_url is None:
+        if self._url_template is None and self._panel_url is None:
             try:
                 client = await self.aclient()
                 found = await client.run(wire.public_settings(), repetition=NO_REPETITION)
@@ -355,9 +377,7 @@ class SmartFlowsHook(FlowSystemHook):
 
     def _known_url(self, execution_id: str) -> str:
         """Return an execution's address, without asking."""
-        if self._execution_url_template is not None:
-            return self._execution_url_template.replace("{execution_id}", quote(execution_id, safe=""))
-        return self._panel_url or ""
+        return self._url_from_template(execution_id) or self._panel_url or ""
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether host and key work: who the key's user is, and the server's version."""

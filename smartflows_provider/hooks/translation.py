@@ -17,6 +17,7 @@ from smartflows_provider.exceptions import (
     FlowRequestRefusedError,
     FlowServiceError,
     RunIdentity,
+    SystemHints,
 )
 from smartflows_provider.transport.errors import FailureKind, NotSent, TransportError
 from smartflows_provider.wire.errors import (
@@ -65,7 +66,7 @@ def translate(
     :param fate: what became of the remote run, where the caller knows better than the error tells.
     :param about: what of the run the call was about, a document say; begins the message.
     """
-    kind, default_fate, advice = _meaning(error)
+    kind, default_fate, advice = _meaning(error, where.hints)
     return kind(
         f"{about}: {error}" if about else str(error),
         where=where,
@@ -85,7 +86,7 @@ def seconds_asked(error: WireError | TransportError) -> float | None:
     return error.retry_after if isinstance(error, WireError) else None
 
 
-def _meaning(error: WireError | TransportError) -> tuple[type[FlowException], str, str]:
+def _meaning(error: WireError | TransportError, hints: SystemHints) -> tuple[type[FlowException], str, str]:
     """Return the class, what became of the call, and what to do."""
     match error:
         case NotSent():
@@ -102,24 +103,13 @@ def _meaning(error: WireError | TransportError) -> tuple[type[FlowException], st
             advice = "The key is wrong, revoked or expired: put a valid one into the connection's password."
             return FlowAuthenticationError, NOTHING_DONE, advice
         case AccessDenied():
-            advice = (
-                "Two reasons are usual: the licence does not include the API (it takes Smart Flows Connect "
-                "or a like edition), or the role of the key's user lacks the right."
-            )
-            return FlowPermissionError, NOTHING_DONE, advice
+            return FlowPermissionError, NOTHING_DONE, hints.denied
         case FlowNotFound():
-            advice = (
-                "Name the flow as the project console does, or by its id; ids differ between environments."
-            )
-            return FlowNotFoundError, NOTHING_DONE, advice
+            return FlowNotFoundError, NOTHING_DONE, hints.unknown_flow
         case FlowAmbiguous():
-            return FlowAmbiguousError, NOTHING_DONE, "Take the id from the project console."
+            return FlowAmbiguousError, NOTHING_DONE, hints.ambiguous_flow
         case NotFound():
-            advice = (
-                "Check the id, and the connection's API prefix; the project's clean-up settings may have "
-                "removed it."
-            )
-            return FlowNotFoundError, NOTHING_DONE, advice
+            return FlowNotFoundError, NOTHING_DONE, hints.not_found
         case RedirectAnswered():
             advice = (
                 "Calls with a key do not follow redirects: set the connection's host to the address that "

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from smartflows_provider.exceptions import FlowExecutionFailedError, FlowExecutionInterruptedError
 from smartflows_provider.lifecycle.record import RunRecord, attempt_of, store_for
 from smartflows_provider.lifecycle.xcom_keys import (
     EXECUTION_ID_KEY,
@@ -98,7 +99,14 @@ class TaskAttempt:
         record = None if isinstance(error, AirflowFailException) else self.recorded()
         if record is not None and not self.identity.was_cleared(record):
             identity = self.identity
-            self._write(replace(record, ended_try=identity.number, retries=identity.retries))
+            self._write(
+                replace(
+                    record,
+                    ended_try=identity.number,
+                    retries=identity.retries,
+                    ended_badly=isinstance(error, FlowExecutionFailedError | FlowExecutionInterruptedError),
+                )
+            )
         if left is None:
             return
         push = partial(self._task_instance.xcom_push, key=EXECUTION_LEFT_KEY, value=left)

@@ -9,9 +9,9 @@ the one, instead of starting a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -33,6 +33,7 @@ from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import FirstStep, after_look, first_step
 from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, RunRecord, RunStore
+from smartflows_provider.lifecycle.run_request import BegunRun, Candidate, RunRequest, Submission
 from smartflows_provider.lifecycle.stop import cancel_and_settle
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
 from smartflows_provider.waiting.event import WaitEvent
@@ -42,6 +43,7 @@ from smartflows_provider.wire.errors import (
     NotFound,
     RequestRefused,
     ServiceFault,
+    Throttled,
     UnreadableAnswer,
     WireError,
 )
@@ -49,7 +51,6 @@ from smartflows_provider.wire.errors import (
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.wire.run import RunPhase, RunSnapshot
-
 
 NOTHING_STARTED = "Nothing was started."
 LOOK_UP_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -66,49 +67,6 @@ UNREADABLE = (
 
 MOST_LISTED = 20
 """How many candidates a message lists."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A run that may be the one whose start was not answered."""
-
-    text: str
-    """Its id, status and time, for people."""
-    phase: RunPhase
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRequest:
-    """What is to be run, and how the service is asked for it."""
-
-    flow: str
-    """Id or name as given, for people."""
-    fingerprint: str
-    """Of the input."""
-    prepare: Callable[[], Callable[[], RunSnapshot]]
-    """Does what harms nobody (looks the flow up) and returns what sends the one request that starts a run.
-    Preparing raises errors of the error tree, sending raises errors of the wire and the transport."""
-    candidates: Callable[[float], list[Candidate]]
-    """Finds the runs that the service has started since an epoch second, the likeliest first."""
-    correlation: str | None = None
-    """A value of ours in the input; None where the author has named no place for one."""
-    proven: Callable[[float, str], list[RunSnapshot]] | None = None
-    """Finds the runs since an epoch second that echo a value of ours."""
-    hide_words: bool = False
-    """Whether the service's own words, which may quote the input, are left out of messages."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BegunRun:
-    """The run that an attempt is to wait for."""
-
-    execution_id: str
-    deadline: float
-    """Epoch seconds."""
-    phase: RunPhase
-    """As it was seen last."""
-    started_here: bool
-    """Whether this attempt has started it."""
 
 
 class RunBeginning:
@@ -206,6 +164,9 @@ class RunBeginning:
         if step == "unclear" and self._may_begin_anew(record, request):
             self._log.info("The task was cleared, and no execution of the flow since then goes on.")
             return self._submit(request)
+        if step == "unclear" and request.repeatable and record.correlation is not None:
+            self._log.info("An earlier attempt ended while it was starting a run: it is started as the same.")
+            return self._submit(request)
         if step == "unclear" or record.execution_id is None:
             raise self._unclear(
                 request, record.submitted_at, "An earlier attempt ended while it was starting it."
@@ -271,7 +232,9 @@ class RunBeginning:
         """Ask for the status of an earlier attempt's run."""
         where = self._where(flow, execution_id)
         try:
-            return self._hook.client.run(self._hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED))
+            hook = self._hook
+            exchange = hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED, terms=hook.terms)
+            return hook.client.run(exchange)
         except NotFound as error:
             self._run_known(None)
             raise FlowExecutionGoneError(
@@ -313,7 +276,8 @@ class RunBeginning:
         """Return the record, with the id of the run whose start an attempt did not live to see answered."""
         if record is None or record.execution_id is not None or record.correlation is None:
             return record
-        started = self._look_up(request, record.submitted_at, record.correlation)
+        pauses = () if request.repeatable else LOOK_UP_PAUSES
+        started = self._look_up(request, record.submitted_at, record.correlation, pauses=pauses)
         if started is None:
             return record
         self._run_known(started.execution_id)
@@ -321,11 +285,18 @@ class RunBeginning:
         self._store.save(found)
         return found
 
-    def _look_up(self, request: RunRequest, since: float, correlation: str) -> RunSnapshot | None:
+    def _look_up(
+        self,
+        request: RunRequest,
+        since: float,
+        correlation: str,
+        *,
+        pauses: Sequence[float] = LOOK_UP_PAUSES,
+    ) -> RunSnapshot | None:
         """Return the one run that proves to be ours, None where there is none or it cannot be told."""
         if self._options.on_ambiguous_submission != "look_up" or request.proven is None:
             return None
-        for pause in (*LOOK_UP_PAUSES, None):
+        for pause in (*pauses, None):
             try:
                 found = request.proven(since, correlation)
             except (WireError, TransportError) as error:
@@ -340,7 +311,7 @@ class RunBeginning:
         return None
 
     def _submit(self, request: RunRequest) -> BegunRun:
-        send = request.prepare()
+        submission = request.prepare(self._record)
         now = self._clock()
         intent = RunRecord(
             execution_id=None,
@@ -349,9 +320,11 @@ class RunBeginning:
             epoch=self._attempt.epoch,
             submitted_at=now,
             deadline=now + self._options.timeout,
-            correlation=request.correlation,
+            correlation=submission.correlation,
             started_try=self._attempt.number,
         )
+        if submission.adopted is not None:
+            return self._adopt(submission.adopted, intent)
         self._store.save(intent)
         self._record = intent
         try:
@@ -360,7 +333,7 @@ class RunBeginning:
             self._store.discard()
             raise
         self._log.info("Starting flow %r.", request.flow)
-        snapshot = self._send(send, request, now)
+        snapshot = self._send(submission, request, now)
         execution_id = snapshot.execution_id
         self._run_known(execution_id)
         try:
@@ -373,6 +346,20 @@ class RunBeginning:
         self._log.info("Started execution %s of flow %r.", execution_id, request.flow)
         return BegunRun(
             execution_id=execution_id, deadline=intent.deadline, phase=snapshot.phase, started_here=True
+        )
+
+    def _adopt(self, found: RunSnapshot, intent: RunRecord) -> BegunRun:
+        """Go on with a run that an earlier attempt has started, which is not on record."""
+        self._run_known(found.execution_id)
+        self._log.info(
+            "Attached to execution %s, which an earlier attempt has started. It is %s.",
+            found.execution_id,
+            found.status,
+        )
+        # Which attempt has started it is not known, so it was not this one.
+        self._store.save(replace(intent, execution_id=found.execution_id, started_try=0))
+        return BegunRun(
+            execution_id=found.execution_id, deadline=intent.deadline, phase=found.phase, started_here=False
         )
 
     def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> RunPhase:
@@ -396,15 +383,19 @@ class RunBeginning:
             advice=advice,
         ) from error
 
-    def _send(self, send: Callable[[], RunSnapshot], request: RunRequest, since: float) -> RunSnapshot:
+    def _send(self, submission: Submission, request: RunRequest, since: float) -> RunSnapshot:
         """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
+        send = submission.send
         try:
             return send()
         except (WireError, TransportError, AirflowTaskTimeout) as caught:
             error = _failure(caught, hide_words=request.hide_words)
+            timed_out = isinstance(caught, AirflowTaskTimeout)
         if not _may_have_started(error):
             self._store.discard()
             raise self._refusal(error, request) from None
+        if request.repeatable and submission.correlation is not None and not timed_out:
+            return self._send_as_the_same(submission, request, since, error)
         if self._options.on_ambiguous_submission == "resubmit":
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
             try:
@@ -412,17 +403,45 @@ class RunBeginning:
             except (WireError, TransportError, AirflowTaskTimeout) as caught:
                 second = _failure(caught, hide_words=request.hide_words)
             raise self._unclear(request, since, f"{error}. It was sent once more: {second}.") from None
-        found = self._look_up_in_time(request, since)
+        found = self._look_up_in_time(request, since, submission.correlation)
         if found is None:
             raise self._unclear(request, since, f"{error}.") from None
         return found
 
-    def _look_up_in_time(self, request: RunRequest, since: float) -> RunSnapshot | None:
+    def _send_as_the_same(
+        self, submission: Submission, request: RunRequest, since: float, error: WireError | TransportError
+    ) -> RunSnapshot:
+        """
+        Start a run whose start was not answered once more, under the id that it has: twice is once.
+
+        A service that has the run already may refuse to start it, so it is looked for before and after.
+        """
+        correlation = submission.correlation or ""
+        for pause in LOOK_UP_PAUSES:
+            self._sleep(pause)
+            if (found := self._look_up(request, since, correlation, pauses=())) is not None:
+                return found
+            self._log.warning("The start was not answered; it is sent again as the same run: %s.", error)
+            try:
+                return submission.send()
+            except (WireError, TransportError, AirflowTaskTimeout) as caught:
+                error = _failure(caught, hide_words=request.hide_words)
+            is_open = _may_have_started(error) or isinstance(error, NotSent | Throttled)
+            if not is_open and (found := self._look_up(request, since, correlation, pauses=())) is not None:
+                return found
+            if not is_open:
+                # It says nothing of the request before, which may have been taken.
+                break
+        raise self._unclear(request, since, f"{error}.") from None
+
+    def _look_up_in_time(
+        self, request: RunRequest, since: float, correlation: str | None
+    ) -> RunSnapshot | None:
         """Look up the run whose start was not answered; what interrupts that leaves it open."""
-        if request.correlation is None:
+        if correlation is None:
             return None
         try:
-            return self._look_up(request, since, request.correlation)
+            return self._look_up(request, since, correlation)
         except AirflowTaskTimeout:
             return None
         except FlowKilledError:
@@ -439,16 +458,14 @@ class RunBeginning:
                 f"The service does not start the flow: {error}.",
                 where=where,
                 fate=NOTHING_STARTED,
-                advice="Mend what the service names: usually the input, which must be what the flow starts "
-                "from (none, XML that fits its XSD, or plug-in records).",
+                advice=where.hints.refused_start,
             )
         if isinstance(error, NotFound):
             return FlowNotFoundError(
                 f"The service knows no such flow: {error}.",
                 where=where,
                 fate=NOTHING_STARTED,
-                advice="Ids differ between environments: check the id, or give the flow's name, which is "
-                "looked up.",
+                advice=where.hints.flow_gone,
             )
         return translate(error, where=where, fate=NOTHING_STARTED)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from smartflows_provider.lifecycle.begin import Candidate
+from smartflows_provider.lifecycle.run_request import Candidate
 from smartflows_provider.wire.answers import read_moment
 from smartflows_provider.wire.errors import NotFound
 from smartflows_provider.wire.run import Execution, RunSnapshot

@@ -32,7 +32,7 @@ from smartflows_provider.waiting.event import FormAnswer, WaitEvent, read_resump
 from smartflows_provider.wire.run import RunPhase
 
 if TYPE_CHECKING:
-    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+    from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.lifecycle.options import OnWarning
 
 KEPT = "The execution was kept."
@@ -57,7 +57,7 @@ def read_event(event: Mapping[str, Any] | None, *, where: RunIdentity) -> WaitEv
         ) from None
 
 
-def with_address(hook: SmartFlowsHook, ended: WaitEvent) -> tuple[WaitEvent, str | None]:
+def with_address(hook: FlowSystemHook, ended: WaitEvent) -> tuple[WaitEvent, str | None]:
     """
     Return how a wait ended, and where a person looks at the run.
 
@@ -161,6 +161,7 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
     go_on = "clear the task with on_clear='resume', or see to the execution at the service" if own else (
         "clear the sensor"
     )  # fmt: skip
+    clean_up = where.hints.clean_up
     if event.reason == "refused":
         return FlowAuthenticationError(
             f"The service refused the key during the wait: {event.detail}",
@@ -187,15 +188,15 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
         return FlowExecutionGoneError(
             f"The execution disappeared during the wait: {event.detail}",
             where=where,
-            fate="The project's clean-up settings may have purged it; how it ended is not known.",
-            advice="Look into the project's clean-up settings; clear the task to start a new execution.",
+            fate=f"{_begin(clean_up)} may have purged it; how it ended is not known.",
+            advice=f"Look into {clean_up}; clear the task to start a new execution.",
         )
     if event.reason == "gone":
         return FlowExecutionGoneError(
             f"The service has no such execution: {event.detail}",
             where=where,
-            fate="It never was, or the project's clean-up settings have purged it; its end is not known.",
-            advice="Check execution_id, the connection, and the project's clean-up settings.",
+            fate=f"It never was, or {clean_up} have purged it; its end is not known.",
+            advice=f"Check execution_id, the connection, and {clean_up}.",
         )
     return FlowStateUnknownError(
         f"The execution's status could not be found out: {event.detail}",
@@ -218,7 +219,7 @@ def purged_error(status: str, detail: str, *, where: RunIdentity) -> FlowExecuti
     return FlowExecutionGoneError(
         f"The execution ended in {status}, but was gone when its output was to be read: {detail}.",
         where=where,
-        fate="The project's clean-up settings have purged it; what it had made may be gone with it.",
+        fate=f"{_begin(where.hints.clean_up)} have purged it; what it had made may be gone with it.",
         advice="Let the clean-up settings keep executions for longer; clear the task to start a new one.",
     )
 
@@ -239,9 +240,13 @@ def person_needed_error(*, where: RunIdentity, status: str, fate: str) -> FlowUs
         f"The execution is in {status} and needs a person, and on_user_input='fail'.",
         where=where,
         fate=fate,
-        advice="Start it with unattended=True, give answers with on_user_input='answer', or let it wait with "
-        "on_user_input='wait'.",
+        advice=where.hints.person,
     )
+
+
+def _begin(part: str) -> str:
+    """Return a part of a sentence as its beginning."""
+    return part[:1].upper() + part[1:]
 
 
 def _listed(sentences: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ from smartflows_provider.lifecycle.ownership import Ownership, ownership
 from smartflows_provider.lifecycle.pulse import pulse
 from smartflows_provider.lifecycle.stop import cancel_now, look
 from smartflows_provider.lifecycle.systems import hook_for
+from smartflows_provider.wire.run import Terms
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,8 @@ class WaitedRun:
     """Whether the trigger has sent its event, so that the task is to go on elsewhere."""
     ending: bool = False
     """Whether the triggerer may be ending, and Airflow not be there to be asked."""
+    terms: Terms = field(default_factory=dict)
+    """On what terms it is watched and stopped."""
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
@@ -223,13 +226,13 @@ def _ownership_of(run: WaitedRun, since: float) -> Ownership:
 
 def _stop(run: WaitedRun, why: Ownership) -> None:
     reason = _REASONS[why]
-    hook = hook_for(run.system, run.conn_id)
+    hook = hook_for(run.system, run.conn_id, terms=run.terms)
     if why == "succeeded" and look(hook, run.execution_id).is_over:
         return
     if not run.cancel:
-        log.info("%s: %s was not cancelled, as cancel_on_kill=False asks.", reason, run)
+        log.info("%s: %s was not cancelled, %s.", reason, run, hook.hints.cancel_off)
         return
-    reply = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id))
+    reply = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id, terms=run.terms))
     if reply.problem is not None:
         log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, reply.problem)
     elif reply.ended_in is not None:

@@ -64,7 +64,7 @@ def look_once(
     hold = wait.next_hold(asked, longest=longest_hold)
     seen: RunSnapshot | PollFailure
     try:
-        exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
+        exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold, terms=wait.policy.terms)
         seen = hook.client.run(exchange, repetition=NO_REPETITION)
     except LOOK_ERRORS as error:
         seen = failure_of(error)

@@ -62,7 +62,7 @@ class StatusPoller:
     """
     The waits on one connection and event loop.
 
-    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
+    :param system: a connection type of this package.
     :param conn_id: the Airflow connection.
     :param clock: gives the present moment.
     """
@@ -236,7 +236,7 @@ class StatusPoller:
             async with self.connection.use() as hook:
                 asked = self._clock()
                 hold = wait.next_hold(asked, longest=self._longest_hold)
-                exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold)
+                exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold, terms=wait.policy.terms)
                 seen = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
             self._shared.answered_alone()
         except LOOK_ERRORS as error:
@@ -324,7 +324,7 @@ async def shared_poller(system: str, conn_id: str) -> AsyncIterator[StatusPoller
     """
     Lend the poller of a connection on the running event loop; the last one to give it back closes it.
 
-    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
+    :param system: a connection type of this package.
     :param conn_id: the Airflow connection.
     """
     pollers = _shared.setdefault(asyncio.get_running_loop(), {})

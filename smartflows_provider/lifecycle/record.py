@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 
-RECORD_SCHEMA = 2
-"""1 had none of the optional fields; it is read as if they had their defaults."""
-_READABLE = frozenset({1, RECORD_SCHEMA})
+RECORD_SCHEMA = 3
+"""1 had none of the optional fields, 2 no ``ended_badly``; they are read as if these had their defaults."""
+_READABLE = frozenset({1, 2, RECORD_SCHEMA})
 RECORD_KEY = "flow_run"
 
 
@@ -94,6 +94,8 @@ class RunRecord:
     """Whether a task has failed with the word that it is open whether its run was started."""
     stopped: bool = False
     """Whether an attempt that gave the run up has asked the service to cancel it."""
+    ended_badly: bool = False
+    """Whether an attempt has seen the run end badly, so that nothing is left of it to attach to."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""
@@ -124,6 +126,7 @@ class RunRecord:
                 retries=None if raw.get("retries") is None else int(raw["retries"]),
                 told=raw.get("told") is True,
                 stopped=raw.get("stopped") is True,
+                ended_badly=raw.get("ended_badly") is True,
             )
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"not a run record: {error!r}") from None

@@ -34,7 +34,7 @@ from smartflows_provider.lifecycle.conclude import error_of_ended_run, purged_er
 from smartflows_provider.lifecycle.side_by_side import Halt, side_by_side
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import DocumentIncomplete, OutputError
-from smartflows_provider.output.extractor import DocumentRef, Output, extract
+from smartflows_provider.output.extractor import DocumentRef, Output
 from smartflows_provider.output.file_names import FileNames
 from smartflows_provider.output.lineage import Landing
 from smartflows_provider.output.manifest import DocumentEntry, Manifest, build_manifest, fit, landed
@@ -46,12 +46,11 @@ from smartflows_provider.wire.errors import NotFound, ServiceFault, Throttled, W
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
-    get_execution,
     read_document_head,
 )
 
 if TYPE_CHECKING:
-    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+    from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.output.storage import StoragePath
     from smartflows_provider.wire.run import Execution
@@ -137,7 +136,7 @@ def wire_errors(where: RunIdentity, *, about: str = "") -> Iterator[None]:
 
 
 def judge(
-    hook: SmartFlowsHook,
+    hook: FlowSystemHook,
     execution_id: str,
     *,
     on_warning: OnWarning,
@@ -162,12 +161,12 @@ def judge(
     """
     with output_errors(where), wire_errors(where):
         try:
-            execution = hook.client.run(get_execution(execution_id))
+            execution = hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
         except NotFound as missing:
             if ended is None:
                 raise
             raise purged_error(ended, str(missing), where=where) from None
-        output = extract(execution.raw, values_by_title=values_by_title)
+        output = hook.output_of(execution, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
         status=execution.status,
@@ -231,7 +230,7 @@ def manifest_of(
 
 
 def take_output(
-    hook: SmartFlowsHook,
+    hook: FlowSystemHook,
     execution_id: str,
     *,
     options: ResultOptions,
@@ -260,7 +259,7 @@ def take_output(
 
 
 def documents_of(
-    hook: SmartFlowsHook, execution_id: str, *, where: RunIdentity
+    hook: FlowSystemHook, execution_id: str, *, where: RunIdentity
 ) -> tuple[Execution, Sequence[DocumentRef]]:
     """
     Return a finished execution, and the documents that its output points at.
@@ -268,19 +267,19 @@ def documents_of(
     :raises FlowStateUnknownError: if the execution is not finished; a retry looks again.
     """
     with output_errors(where), wire_errors(where):
-        execution = hook.client.run(get_execution(execution_id))
+        execution = hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
         if execution.phase.is_stable:
-            return execution, extract(execution.raw).documents
+            return execution, hook.output_of(execution).documents
     raise FlowStateUnknownError(
         f"The execution is not finished, its status is {execution.status}.",
         where=where,
         fate="Nothing was fetched; the execution was left as it is.",
-        advice="Wait for it with SmartFlowsExecutionSensor; a retry looks again.",
+        advice=where.hints.wait,
     )
 
 
 def collect(
-    hook: SmartFlowsHook,
+    hook: FlowSystemHook,
     execution: Execution,
     output: Output,
     *,
@@ -324,7 +323,7 @@ def collect(
 
 
 def land_documents(
-    hook: SmartFlowsHook,
+    hook: FlowSystemHook,
     documents: Sequence[DocumentRef],
     *,
     target: StoragePath,

@@ -53,7 +53,7 @@ class SharedConnection:
     """
     A connection on one event loop.
 
-    :param system: a :data:`smartflows_provider.systems.FlowSystem`.
+    :param system: a connection type of this package.
     :param conn_id: the Airflow connection.
     :param clock: seconds that never go back.
     """

@@ -55,7 +55,7 @@ def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
     A service may refuse to cancel what is over; then the run's own status counts.
     """
     try:
-        snapshot = hook.client.run(hook.cancel_exchange(execution_id))
+        snapshot = hook.client.run(hook.cancel_exchange(execution_id, terms=hook.terms))
     except NotFound:
         return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
     except (WireError, TransportError) as error:
@@ -78,7 +78,8 @@ def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False)
     :param after_cancel: whether the service was asked to cancel it before.
     """
     try:
-        snapshot = hook.client.run(hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED))
+        exchange = hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED, terms=hook.terms)
+        snapshot = hook.client.run(exchange)
     except NotFound:
         return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
     except (WireError, TransportError) as error:

@@ -11,24 +11,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow.sdk.bases.xcom import BaseXCom
 
 from smartflows_provider.lifecycle.conclude import ends_well
 from smartflows_provider.lifecycle.results import ResultOptions, manifest_of, say_end, status_of
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY, EXECUTION_URL_KEY
-from smartflows_provider.output.extractor import Output, extract
-from smartflows_provider.wire.smart_flows import get_execution, phase_of
 
 if TYPE_CHECKING:
-    from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+    from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.lifecycle.shared_connection import SharedConnection
+    from smartflows_provider.output.extractor import Output
     from smartflows_provider.waiting.event import WaitEvent
     from smartflows_provider.wire.messages import Exchange, Response
-    from smartflows_provider.wire.run import Execution
+    from smartflows_provider.wire.run import Execution, RunPhase, Terms
 
 T = TypeVar("T")
 
@@ -65,6 +64,8 @@ async def ended_here(
     ending: Ending | None,
     ended: WaitEvent,
     *,
+    phase: RunPhase | None,
+    terms: Terms,
     connection: SharedConnection,
     task: TaskIdentity | None,
     owns_run: bool,
@@ -75,6 +76,8 @@ async def ended_here(
 
     :param ending: what a success comes to; None leaves it to a worker.
     :param ended: how the wait ended.
+    :param phase: what the run's last status means; None where none was seen.
+    :param terms: of the run.
     :param connection: the run's.
     :param task: the trigger's task; None where the trigger has none, as in ``dag.test()``.
     :param owns_run: whether the task has started the run; a later attempt may have started another.
@@ -83,16 +86,21 @@ async def ended_here(
     """
     if ending is None or task is None or ended.reason != "finished":
         return False
-    if not ends_well(phase_of(ended.status or ""), on_warning=ending.on_warning):
+    if phase is None or not ends_well(phase, on_warning=ending.on_warning):
         return False
     try:
-        async with connection.use() as found:
-            hook = cast("SmartFlowsHook", found)
+        async with connection.use() as hook:
             url = await hook.aexecution_url(ended.execution_id)
-            exchange = get_execution(ended.execution_id)
+            exchange = hook.execution_exchange(ended.execution_id, terms=terms)
             answer = await (await hook.aclient()).send(next(exchange))
         conclusion = _Conclusion(
-            ending=ending, execution_id=ended.execution_id, url=url, task=task, owns_run=owns_run, log=log
+            ending=ending,
+            execution_id=ended.execution_id,
+            hook=hook,
+            url=url,
+            task=task,
+            owns_run=owns_run,
+            log=log,
         )
         await asyncio.to_thread(conclusion.push, exchange, answer)
     except Exception as error:  # noqa: BLE001 - a worker meets it again, and tells it as it should be told
@@ -115,6 +123,7 @@ class _Conclusion:
 
     ending: Ending
     execution_id: str
+    hook: FlowSystemHook
     url: str
     task: TaskIdentity
     owns_run: bool
@@ -126,7 +135,7 @@ class _Conclusion:
         execution = _result(exchange, answer)
         if not ends_well(execution.phase, on_warning=ending.on_warning):
             raise _NotGoodError
-        output = extract(execution.raw, values_by_title=ending.values_by_title)
+        output = self.hook.output_of(execution, values_by_title=ending.values_by_title)
         returned = self._returned(execution, output)
         mark, ours = (EXECUTION_ID_KEY, self.execution_id) if self.owns_run else (EXECUTION_URL_KEY, self.url)
         if self.task.xcom(mark) != ours:

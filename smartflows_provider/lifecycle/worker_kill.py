@@ -125,9 +125,8 @@ class WorkerKill:
         self._asked_for = run
         level = logging.INFO
         if not self._cancels:
-            text = (
-                f"The task is being stopped: execution {run} is left running, as cancel_on_kill=False asks."
-            )
+            why = self._where().hints.cancel_off
+            text = f"The task is being stopped: execution {run} is left running, {why}."
         else:
             self._reply = reply = cancel_now(self.settings, self._cancel_call(run))
             if reply.problem is not None:
@@ -145,7 +144,7 @@ class WorkerKill:
                 return "It is open whether an execution was started: the request was not answered in time."
             return "No execution was started."
         if not self._cancels:
-            return "The execution was not cancelled, as cancel_on_kill=False asks."
+            return f"The execution was not cancelled, {self._where().hints.cancel_off}."
         if self._reply.problem is not None:
             return f"The execution may still be running: it could not be cancelled ({self._reply.problem})."
         if self._reply.ended_in is not None:

@@ -24,7 +24,8 @@ from openlineage.client.facet_v2 import (
     output_statistics_output_dataset,
 )
 
-from smartflows_provider.operators.smart_flows import LandingOperator, SmartFlowsRunFlowOperator
+from smartflows_provider.operators.base import LandingOperator
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.output.lineage import Landing, dataset_address
 from smartflows_provider.output.storage import uri_of
 from smartflows_provider.payload.options import is_address
@@ -37,7 +38,7 @@ Lineage: TypeAlias = OperatorLineage[Any, Any]
 
 def lineage_of(operator: LandingOperator) -> Lineage:
     """Return what an operator has read and written by the end of its task."""
-    written = landed_lineage(operator.landing)
+    written = landed_lineage(operator.landing, system=operator.system)
     if not isinstance(operator, SmartFlowsRunFlowOperator):
         return written
     dag = operator.get_dag()
@@ -45,11 +46,12 @@ def lineage_of(operator: LandingOperator) -> Lineage:
     return _joined(payload_lineage(operator, folder=folder), written)
 
 
-def landed_lineage(landing: Landing | None) -> Lineage:
+def landed_lineage(landing: Landing | None, *, system: str) -> Lineage:
     """
     Return what a task has written, and which run of the flow did it.
 
     :param landing: what the task has brought; None where it has not come so far.
+    :param system: its flow system, named where the run has no address.
     """
     if landing is None:
         return OperatorLineage()
@@ -58,7 +60,7 @@ def landed_lineage(landing: Landing | None) -> Lineage:
         page = urlsplit(landing.url or "")
         run_facets["externalQuery"] = external_query_run.ExternalQueryRunFacet(
             externalQueryId=landing.execution_id,
-            source=f"{page.scheme}://{page.netloc}" if page.netloc else "Smart Flows",
+            source=f"{page.scheme}://{page.netloc}" if page.netloc else system,
         )
     return OperatorLineage(outputs=list(_outputs(landing)), run_facets=run_facets)
 

@@ -10,27 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
-from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
+from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT
 from smartflows_provider.links import FlowExecutionLink
+from smartflows_provider.operators.base import (
+    DEFAULT_MAX_XCOM_BYTES,
+    FlowOperator,
+    LandingOperator,
+    RunOperator,
+)
 from smartflows_provider.operators.rows_function import RowsFunction
 from smartflows_provider.payload.options import Style, is_address
-from smartflows_provider.systems import SMART_FLOWS_CONN_ID
-
-try:
-    from airflow.sdk.exceptions import TaskDeferralError
-except ImportError:  # Airflow 3.1
-    from airflow.exceptions import TaskDeferralError  # type: ignore[no-redef]
+from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_CONN_ID
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from airflow.providers.common.compat.sdk import Context
-    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.options import (
@@ -40,73 +39,27 @@ if TYPE_CHECKING:
         OnUserInput,
         OnWarning,
     )
-    from smartflows_provider.lifecycle.results import Results
     from smartflows_provider.operators.run_flow import FlowRun
-    from smartflows_provider.output.lineage import Landing
     from smartflows_provider.output.manifest import DocumentEntry, Manifest
     from smartflows_provider.payload.arguments import InputArguments
     from smartflows_provider.payload.options import BadCharacters, NoneAs
 
-DEFAULT_MAX_XCOM_BYTES = 48 * 1024
 HIDDEN = "hidden by hide_payload"
 
-_Options = TypeVar("_Options", RunOptions, Style)
 
+class _SmartFlowsOperator(FlowOperator):
+    """What the operators share: the connection."""
 
-class _SmartFlowsOperator(BaseOperator):
-    """What the operators share: the connection and the place of results."""
-
-    ui_color = "#e8f3ee"
+    system = SMART_FLOWS
+    conn_id_field = "smart_flows_conn_id"
+    hook: SmartFlowsHook
 
     def __init__(self, *, smart_flows_conn_id: str = SMART_FLOWS_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.smart_flows_conn_id = smart_flows_conn_id
 
-    @cached_property
-    def hook(self) -> SmartFlowsHook:
-        """The hook for the connection."""
-        from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 
-        return SmartFlowsHook(self.smart_flows_conn_id)
-
-
-class LandingOperator(_SmartFlowsOperator):
-    """What the operators share that bring a run's documents along: they say where these went."""
-
-    landing: Landing | None = None
-    """What the task has brought; None as long as it has not."""
-
-    def _landed(self, landing: Landing, context: Context) -> None:
-        """Describe the events of the task's outlets, and keep for OpenLineage what was brought."""
-        self.landing = landing
-        if self.outlets:
-            from smartflows_provider.operators.assets import describe_events
-
-            describe_events(self.outlets, context=context, landing=landing, log=self.log)
-
-    def _taken(self, results: Results, context: Context) -> Manifest:
-        """Do the same with the results of a run, and return the manifest."""
-        self._landed(results.landing, context)
-        return results.manifest
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """
-        Return what the task has read and written, also where it has failed.
-
-        :param task_instance: not needed.
-        :returns: what the provider for OpenLineage, which asks at the task's end, makes an event of; None
-            where it is not installed.
-        """
-        del task_instance
-        try:
-            from smartflows_provider.operators.openlineage import lineage_of
-        except ImportError:
-            self.log.debug("The provider for OpenLineage is not installed.")
-            return None
-        return lineage_of(self)
-
-
-class SmartFlowsRunFlowOperator(LandingOperator):
+class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
     """
     Runs a flow and takes its output along.
 
@@ -225,8 +178,6 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         "answers": "json",
         "outputs": "json",
     }
-    operator_extra_links = (FlowExecutionLink(),)
-
     INPUTS: ClassVar[Sequence[str]] = ("xml", "data", "rows", "sql", "records")
     PAYLOAD_FIELDS: ClassVar[Sequence[str]] = (*INPUTS, "header", "answers")
 
@@ -275,7 +226,29 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         max_xcom_bytes: int = DEFAULT_MAX_XCOM_BYTES,
         **kwargs: Any,
     ) -> None:
-        super().__init__(smart_flows_conn_id=smart_flows_conn_id, **kwargs)
+        super().__init__(
+            smart_flows_conn_id=smart_flows_conn_id,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            timeout=timeout,
+            poll_interval=poll_interval,
+            max_outage=max_outage,
+            resume_on_worker=resume_on_worker,
+            on_clear=on_clear,
+            on_input_changed=on_input_changed,
+            durable=durable,
+            cancel_on_kill=cancel_on_kill,
+            cancel_on_timeout=cancel_on_timeout,
+            outputs=outputs,
+            documents_path=documents_path,
+            max_xcom_bytes=max_xcom_bytes,
+            options={
+                "on_user_input": on_user_input,
+                "on_warning": on_warning,
+                "on_ambiguous_submission": on_ambiguous_submission,
+            },
+            **kwargs,
+        )
         self.flow = flow
         self.unattended = unattended
         self.dataset_id = dataset_id
@@ -294,70 +267,21 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         self.bad_characters = bad_characters
         self.xsd = xsd
         self.hide_payload = hide_payload
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.resume_on_worker = resume_on_worker
         self.answers = answers
         self.correlation_path = correlation_path
-        self.durable = durable
-        self.outputs = outputs
         self.values_by_title = values_by_title
-        self.documents_path = documents_path
         self.max_document_bytes = max_document_bytes
-        self.max_xcom_bytes = max_xcom_bytes
         self._checked(Style, none_as=none_as, bad_characters=bad_characters)
-        self.options = self._checked(
-            RunOptions,
-            timeout=timeout,
-            poll_interval=poll_interval,
-            max_outage=max_outage,
-            on_user_input=on_user_input,
-            on_warning=on_warning,
-            on_clear=on_clear,
-            on_input_changed=on_input_changed,
-            on_ambiguous_submission=on_ambiguous_submission,
-            cancel_on_kill=cancel_on_kill,
-            cancel_on_timeout=cancel_on_timeout,
-        )
         self._hidden: dict[str, Any] = {}
-        self._run: FlowRun | None = None
         self._declared = self._given()
         self._check_input()
         self._check_arguments()
 
-    def execute(self, context: Context) -> Manifest:
-        """Start the flow or attach to its execution, wait, and return the manifest."""
-        with self._new_run(context) as run:
-            run.begin()
-            results = self._conclude(run) if self.wait_for_completion else run.results_at_start()
-        return self._taken(results, context)
+    def make_run(self, context: Context) -> FlowRun:
+        """Return one attempt of the task."""
+        from smartflows_provider.operators.run_flow import FlowRun
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Manifest:
-        """
-        Go on after the triggerer's event.
-
-        :param context: the task's context.
-        :param event: a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or the answer to a
-            form of Airflow's, after which the wait goes on.
-        :raises FlowEventError: if it is neither; the remote run is kept.
-        """
-        with self._new_run(context) as run:
-            run.resume(event)
-            results = self._conclude(run)
-        return self._taken(results, context)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral; a trigger that failed fails the task with an error that names the run."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError as error:
-            with self._new_run(context) as run:
-                run.trigger_failed(error)
-
-    def on_kill(self) -> None:
-        """Ask the service to cancel, once and within three seconds, when the task is being stopped."""
-        if self._run is not None:
-            self._run.kill()
+        return FlowRun(self, context)
 
     def payload_argument(self, name: str) -> Any:
         """Return an argument that holds input, also where ``hide_payload`` has taken it out of sight."""
@@ -384,21 +308,6 @@ class SmartFlowsRunFlowOperator(LandingOperator):
                 )
         del given["sql"]
         return replace(arguments, **given)
-
-    def _conclude(self, run: FlowRun) -> Results:
-        """Return the results; wait for the end first, and once more after each answered form."""
-        while True:
-            if self.deferrable and run.must_wait:
-                self.defer(trigger=run.trigger(), method_name="execute_complete")
-            results = run.conclude()
-            if results is not None:
-                return results
-
-    def _new_run(self, context: Context) -> FlowRun:
-        from smartflows_provider.operators.run_flow import FlowRun
-
-        self._run = FlowRun(self, context)
-        return self._run
 
     def resolve_template_files(self) -> None:
         """Load template files as Airflow does; an address is none."""
@@ -436,13 +345,6 @@ class SmartFlowsRunFlowOperator(LandingOperator):
         """Return what stands for a hidden argument."""
         del name, value
         return HIDDEN
-
-    def _checked(self, kind: type[_Options], **options: Any) -> _Options:
-        """Return options, which check themselves; an error names the task."""
-        try:
-            return kind(**options)
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
 
     def _given(self) -> list[str]:
         """Name the inputs that are given."""
@@ -489,7 +391,7 @@ def _is_hidden(value: Any) -> bool:
     return isinstance(value, str) and value == HIDDEN
 
 
-class _FetchingOperator(LandingOperator):
+class _FetchingOperator(_SmartFlowsOperator, LandingOperator):
     """What the operators share that bring documents of an execution that is not theirs."""
 
     def __init__(self, **kwargs: Any) -> None:

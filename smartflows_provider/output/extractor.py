@@ -130,6 +130,19 @@ def extract(raw: Mapping[str, Any], *, values_by_title: bool = False) -> Output:
     )
 
 
+def plain_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """
+    Return values as strict JSON with clean text, for systems whose outputs point at no documents.
+
+    :param values: decoded JSON.
+    :returns: the values, and what had to be replaced for that, as sentences.
+    :raises OutputTooDeep: if they are nested deeper than 100 levels; a retry does not help.
+    """
+    lift = _Lift(finds_documents=False)
+    read = lift.read(_Part(name="", model=values), Place(), titles={})
+    return _as_object(read), tuple(lift.notes)
+
+
 # --- where the output stands -------------------------------------------------------------------------
 
 
@@ -294,7 +307,8 @@ _LIFTED = _Lifted()
 class _Lift:
     """Copies models as strict JSON and takes the document references out on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, finds_documents: bool = True) -> None:
+        self._finds_documents = finds_documents
         self.documents: dict[str, DocumentRef] = {}
         self._notes: list[str] = []
         self._replaced = 0
@@ -337,7 +351,7 @@ class _Lift:
         *,
         layout: frozenset[str] = frozenset(),
     ) -> dict[str, Any] | _Lifted:
-        document_id = _document_id(node)
+        document_id = _document_id(node) if self._finds_documents else ""
         if document_id and document_id not in self.documents:
             name = _text(node.get("displayName")) or _text(node.get("name")) or document_id
             self.documents[document_id] = DocumentRef(id=document_id, name=name, path=str(path))

@@ -1,9 +1,9 @@
 """One attempt of a sensor at seeing an execution's end.
 
-What :class:`SmartFlowsExecutionSensor` does on a worker, apart from its arguments, so that a DAG parse does
-not load it. Invariant: every mode decides through the same :class:`Wait`. In ``poke`` mode and in the
-triggerer a wait lives as long as the process and counts an outage; in ``reschedule`` mode each look is a new
-process, so there an outage is bounded by the sensor's ``timeout`` alone.
+What a :class:`smartflows_provider.sensors.base.FlowSensor` does on a worker, apart from its arguments, so
+that a DAG parse does not load it. Invariant: every mode decides through the same :class:`Wait`. In ``poke``
+mode and in the triggerer a wait lives as long as the process and counts an outage; in ``reschedule`` mode
+each look is a new process, so there an outage is bounded by the sensor's ``timeout`` alone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
 
-from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.conclude import (
     error_of_unfinished_wait,
     person_needed_error,
@@ -29,20 +29,20 @@ from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.looking import write_notes
 from smartflows_provider.lifecycle.loops import look_once
 from smartflows_provider.lifecycle.results import judge, status_of
+from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.lifecycle.trigger_end import Ending
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_URL_KEY
-from smartflows_provider.operators.arguments import text_argument
 from smartflows_provider.sensors.start_in_triggerer import ends_in_triggerer, time_limit
-from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting.clock import read_clocks
 from smartflows_provider.waiting.event import FormAnswer, WaitEvent
 from smartflows_provider.waiting.wait import AskAgain, Decision, Wait, WaitPolicy
+from smartflows_provider.wire.run import NO_TERMS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+    from smartflows_provider.sensors.base import FlowSensor
 
 NOT_OURS = "The sensor did not start the execution and left it as it is."
 
@@ -54,17 +54,35 @@ class SensorRun:
     :param sensor: the task, its templates rendered.
     """
 
-    def __init__(self, sensor: SmartFlowsExecutionSensor) -> None:
+    def __init__(self, sensor: FlowSensor) -> None:
         self._sensor = sensor
-        self._hook = SmartFlowsHook(sensor.smart_flows_conn_id)
-        text_argument(sensor.execution_id, "execution_id", where=self._hook.identity())
+        self._terms = sensor.run_terms()
+        terms = NO_TERMS if self._terms is None else self._terms
+        self._hook = hook_for(sensor.system, sensor.conn_id, terms=terms)
+
+    @cached_property
+    def _execution_id(self) -> str:
+        return self._sensor.find_execution_id(self._hook)
+
+    @cached_property
+    def _wait(self) -> Wait:
+        sensor = self._sensor
         policy = WaitPolicy(
             deadline=math.inf,
             poll_interval=sensor.poke_interval,
             max_outage=sensor.max_outage,
             stop_for_person=sensor.on_user_input == "fail",
+            terms=self._hook.terms,
         )
-        self._wait = Wait(policy, execution_id=sensor.execution_id, began=read_clocks())
+        return Wait(policy, execution_id=self._execution_id, began=read_clocks())
+
+    def identify(self) -> None:
+        """
+        Find out which run is meant.
+
+        :raises FlowException: if that cannot be told.
+        """
+        _ = self._wait
 
     def close(self) -> None:
         """Close the connection."""
@@ -72,7 +90,7 @@ class SensorRun:
 
     def announce(self, context: Context) -> None:
         """Push the address for the link."""
-        url = self._hook.execution_url(self._sensor.execution_id)
+        url = self._hook.execution_url(self._execution_id)
         context["ti"].xcom_push(key=EXECUTION_URL_KEY, value=url)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
@@ -83,7 +101,7 @@ class SensorRun:
 
     def complete_at_time_limit(self) -> dict[str, Any]:
         """Judge what is seen now that the sensor's time is up."""
-        late = WaitEvent(reason="deadline", execution_id=self._sensor.execution_id)
+        late = WaitEvent(reason="deadline", execution_id=self._execution_id)
         ended = self._seen_end() or replace(late, status=self._wait.last_status)
         return self._judge(ended)
 
@@ -115,7 +133,7 @@ class SensorRun:
             yield
         except AirflowSensorTimeout:
             ended = WaitEvent(
-                reason="deadline", execution_id=self._sensor.execution_id, status=self._wait.last_status
+                reason="deadline", execution_id=self._execution_id, status=self._wait.last_status
             )
             error = self._timed_out(ended)
         else:
@@ -127,9 +145,9 @@ class SensorRun:
         sensor = self._sensor
         began = getattr(context["ti"], "start_date", None)
         return FlowExecutionTrigger(
-            system=SMART_FLOWS,
-            conn_id=sensor.smart_flows_conn_id,
-            execution_id=sensor.execution_id,
+            system=sensor.system,
+            conn_id=sensor.conn_id,
+            execution_id=self._execution_id,
             deadline=(time.time() if began is None else began.timestamp()) + time_limit(sensor),
             poll_interval=sensor.poke_interval,
             max_outage=sensor.max_outage,
@@ -138,6 +156,7 @@ class SensorRun:
             cancel_on_timeout=False,
             owns_run=False,
             ending=self._ending(),
+            terms=self._terms,
         )
 
     def _ending(self) -> dict[str, Any] | None:
@@ -149,7 +168,7 @@ class SensorRun:
 
     def complete(self, event: dict[str, Any] | None) -> dict[str, Any] | None:
         """Judge the triggerer's event; None where a form was answered and the wait goes on."""
-        found = read_event(event, where=self._hook.identity(execution_id=self._sensor.execution_id))
+        found = read_event(event, where=self._hook.identity(execution_id=self._sensor.named_run))
         return None if isinstance(found, FormAnswer) else self._judge(found)
 
     def _timed_out(self, ended: WaitEvent) -> AirflowSensorTimeout:

@@ -17,18 +17,17 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg
 from jinja2 import StrictUndefined
 
 from smartflows_provider.lifecycle.worker_needs import end_needs_worker, start_needs_worker
-from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-    from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+    from smartflows_provider.sensors.base import FlowSensor
 
 T = TypeVar("T")
 
-START_SCHEMA: Final = 1
-"""Version of the arguments of the trigger that a sensor starts with."""
+START_SCHEMA: Final = 2
+"""Version of the arguments of the trigger that a sensor starts with; 1 had no ``terms``."""
 _XCOMS: Final = "airflow.sdk.execution_time.xcom.BaseXCom"
 """The XCom backend that Airflow has by default."""
 _TRIGGER: Final = "smartflows_provider.triggers.sensor_start.SensorStartTrigger"
@@ -65,17 +64,17 @@ class StartArguments:
     next_kwargs: dict[str, Any] | None = None
 
 
-def ends_in_triggerer(sensor: SmartFlowsExecutionSensor) -> bool:
+def ends_in_triggerer(sensor: FlowSensor) -> bool:
     """Tell whether the sensor may succeed without a worker, if nobody listens."""
     return AIRFLOW_V_3_3_PLUS and not sensor.resume_on_worker and not end_needs_worker(sensor)
 
 
-def starts_in_triggerer(sensor: SmartFlowsExecutionSensor) -> bool:
+def starts_in_triggerer(sensor: FlowSensor) -> bool:
     """Tell whether Airflow starts the sensor in the triggerer."""
     return start_arguments(sensor) is not None
 
 
-def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
+def start_arguments(sensor: FlowSensor) -> StartArguments | None:
     """Return what the sensor starts with in the triggerer; None where it starts on a worker."""
     if not AIRFLOW_V_3_3_PLUS or not sensor.deferrable or sensor.resume_on_worker:
         return None
@@ -86,7 +85,7 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
         # A start in the triggerer has no queue, so that perhaps no triggerer would take it.
         return None
     dag = sensor.get_dag()
-    execution_id, conn_id = _template(sensor.execution_id, dag), _template(sensor.smart_flows_conn_id, dag)
+    execution_id, conn_id = _template(sensor.run_id_argument, dag), _template(sensor.conn_id, dag)
     limit = time_limit(sensor)
     if execution_id is None or conn_id is None or not 0 < limit <= _LONGEST or start_needs_worker(sensor):
         return None
@@ -96,7 +95,7 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
         trigger_cls=_TRIGGER,
         next_method="execute_complete",
         trigger_kwargs={
-            "system": SMART_FLOWS,
+            "system": sensor.system,
             "conn_id": conn_id,
             "execution_id": execution_id,
             "time_limit": limit,
@@ -107,6 +106,7 @@ def start_arguments(sensor: SmartFlowsExecutionSensor) -> StartArguments | None:
             "stop_for_person": sensor.on_user_input == "fail",
             "on_warning": sensor.on_warning,
             "ends_here": ends_in_triggerer(sensor),
+            "terms": sensor.run_terms(),
             "schema_version": START_SCHEMA,
         },
         timeout=timedelta(seconds=airflow_limit),
@@ -131,14 +131,14 @@ def _xcoms_are_airflows() -> bool:
     return bool(conf.get("core", "xcom_backend", fallback=_XCOMS) == _XCOMS)
 
 
-def time_limit(sensor: SmartFlowsExecutionSensor) -> float:
+def time_limit(sensor: FlowSensor) -> float:
     """Return the seconds of an attempt; of a deferred task Airflow does not watch ``execution_timeout``."""
     timeout = float(sensor.timeout)
     limit = _execution_timeout(sensor)
     return timeout if limit is None else min(timeout, limit)
 
 
-def _execution_timeout(sensor: SmartFlowsExecutionSensor) -> float | None:
+def _execution_timeout(sensor: FlowSensor) -> float | None:
     limit = sensor.execution_timeout
     return None if limit is None else limit.total_seconds()
 

@@ -23,9 +23,11 @@ from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
 from smartflows_provider.waiting.schedule import LONGEST_POLL_INTERVAL, SHORTEST_POLL_INTERVAL
 from smartflows_provider.waiting.wait import WaitPolicy
+from smartflows_provider.wire.run import NO_TERMS, RunPhase, Terms
 
-TRIGGER_SCHEMA = 3
-"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``; the defaults do."""
+TRIGGER_SCHEMA = 4
+"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``, 3 no ``terms``; the
+defaults do."""
 
 
 class FlowExecutionTrigger(BaseTrigger):
@@ -35,7 +37,7 @@ class FlowExecutionTrigger(BaseTrigger):
     Yields one event, a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or, where nothing is
     left to do for a worker, the one that lets the task succeed.
 
-    :param system: which flow system, a connection type: ``smartflows``.
+    :param system: which flow system, a connection type, ``smartflows`` say.
     :param conn_id: the Airflow connection.
     :param execution_id: the service's id of the run.
     :param deadline: epoch seconds by the wall clock.
@@ -49,6 +51,7 @@ class FlowExecutionTrigger(BaseTrigger):
     :param owns_run: whether the task has started the run; one that it has not is never its to stop.
     :param ending: what a success comes to, a :class:`smartflows_provider.lifecycle.trigger_end.Ending` as a
         dict. None leaves every end to a worker.
+    :param terms: on what terms the run is watched and stopped, as its system reads them; None for no terms.
     :param schema_version: of these arguments.
     """
 
@@ -68,6 +71,7 @@ class FlowExecutionTrigger(BaseTrigger):
         keep_on_clear: bool = False,
         owns_run: bool = True,
         ending: dict[str, Any] | None = None,
+        terms: dict[str, Any] | None = None,
         schema_version: int = TRIGGER_SCHEMA,
     ) -> None:
         super().__init__()
@@ -84,6 +88,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.keep_on_clear = keep_on_clear
         self.owns_run = owns_run
         self.ending = ending
+        self.terms = terms
         self.schema_version = schema_version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -104,6 +109,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 "keep_on_clear": self.keep_on_clear,
                 "owns_run": self.owns_run,
                 "ending": self.ending,
+                "terms": self.terms,
                 "schema_version": self.schema_version,
             },
         )
@@ -127,11 +133,19 @@ class FlowExecutionTrigger(BaseTrigger):
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render nothing: the arguments are those of a task whose templates were rendered already."""
 
-    async def _ends_here(self, event: WaitEvent, connection: SharedConnection) -> bool:
+    @property
+    def _terms(self) -> Terms:
+        return NO_TERMS if self.terms is None else self.terms
+
+    async def _ends_here(
+        self, event: WaitEvent, phase: RunPhase | None, connection: SharedConnection
+    ) -> bool:
         """Conclude a success here where that is all there is to do; tell whether it was."""
         return await ended_here(
             Ending.from_dict(self.ending),
             event,
+            phase=phase,
+            terms=self._terms,
             connection=connection,
             task=TaskIdentity.of(self.task_instance),
             owns_run=self.owns_run,
@@ -145,6 +159,7 @@ class FlowExecutionTrigger(BaseTrigger):
             poll_interval=min(max(self.poll_interval, SHORTEST_POLL_INTERVAL), LONGEST_POLL_INTERVAL),
             max_outage=self.max_outage,
             stop_for_person=self.stop_for_person,
+            terms=self._terms,
         )
         async with shared_poller(self.system, self.conn_id) as poller:
             end = await poller.wait_for(policy, execution_id=self.execution_id, log=self.log)
@@ -153,7 +168,7 @@ class FlowExecutionTrigger(BaseTrigger):
             )
             canceled = gives_up and await self._cancel(poller.connection)
             event = self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
-            return event, await self._ends_here(event, poller.connection)
+            return event, await self._ends_here(event, end.phase, poller.connection)
 
     async def on_kill(self) -> None:
         """Cancel the remote run if nobody answers for it any more (Airflow 3.3 and later call this)."""
@@ -175,6 +190,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 keep_on_clear=self.keep_on_clear,
                 handing_over=handing_over,
                 ending=ending,
+                terms=self._terms,
             )
         )
 
@@ -182,7 +198,7 @@ class FlowExecutionTrigger(BaseTrigger):
         """Ask the service to cancel; whether it took that is the worker's to verify."""
         try:
             async with connection.use() as hook:
-                await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id))
+                await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id, terms=self._terms))
         except LOOK_ERRORS as error:
             self.log.warning("Execution %s could not be cancelled: %s", self.execution_id, error)
             return False

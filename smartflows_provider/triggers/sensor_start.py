@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -49,6 +49,7 @@ class SensorStartTrigger(BaseTrigger):
     :param stop_for_person: whether the wait ends where a person is needed.
     :param on_warning: whether warnings are a failure.
     :param ends_here: whether the sensor may succeed without a worker.
+    :param terms: on what terms the run is watched, as its system reads them; None for no terms.
     :param schema_version: of these arguments.
     """
 
@@ -68,6 +69,7 @@ class SensorStartTrigger(BaseTrigger):
         stop_for_person: bool = False,
         on_warning: OnWarning = "succeed",
         ends_here: bool = False,
+        terms: dict[str, Any] | None = None,
         schema_version: int = START_SCHEMA,
     ) -> None:
         super().__init__()
@@ -81,6 +83,7 @@ class SensorStartTrigger(BaseTrigger):
         self.stop_for_person = stop_for_person
         self.on_warning = on_warning
         self.ends_here = ends_here
+        self.terms = terms
         self.schema_version = schema_version
         self._context: Mapping[str, Any] | None = None
 
@@ -99,6 +102,7 @@ class SensorStartTrigger(BaseTrigger):
                 "stop_for_person": self.stop_for_person,
                 "on_warning": self.on_warning,
                 "ends_here": self.ends_here,
+                "terms": self.terms,
                 "schema_version": self.schema_version,
             },
         )
@@ -133,7 +137,7 @@ class SensorStartTrigger(BaseTrigger):
         conn_id, execution_id = render(self.conn_id, context), render(self.execution_id, context)
         async with shared_poller(self.system, conn_id) as poller, poller.connection.use() as hook:
             text_argument(execution_id, "execution_id", where=hook.identity())
-            url = await cast("Any", hook).aexecution_url(execution_id)
+            url = await hook.aexecution_url(execution_id)
         await asyncio.to_thread(task.push, EXECUTION_URL_KEY, url)
         waiting = FlowExecutionTrigger(
             system=self.system,
@@ -146,6 +150,7 @@ class SensorStartTrigger(BaseTrigger):
             cancel_on_kill=False,
             cancel_on_timeout=False,
             owns_run=False,
+            terms=self.terms,
             ending=Ending(returns="status", on_warning=self.on_warning).as_dict() if self.ends_here else None,
         )
         waiting.task_instance = task_instance

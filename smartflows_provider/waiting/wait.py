@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smartflows_provider.waiting.clock import Moment
@@ -27,7 +27,7 @@ from smartflows_provider.waiting.schedule import (
     pause_after_answer,
     pause_after_failure,
 )
-from smartflows_provider.wire.run import RunPhase, RunSnapshot
+from smartflows_provider.wire.run import RunPhase, RunSnapshot, Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class WaitPolicy:
     """Seconds for which the service may be out of reach before the wait ends as unreachable."""
     stop_for_person: bool = True
     """Whether the wait ends where a person is needed."""
+    terms: Terms = field(default_factory=dict)
+    """On what terms the run is watched."""
 
 
 @dataclass(frozen=True, kw_only=True)

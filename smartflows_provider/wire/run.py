@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+Terms: TypeAlias = Mapping[str, Any]
+"""On what terms one run is watched and stopped, as its system reads them: small, JSON, no secrets. They
+travel in a trigger's row, so a system also reads those that an earlier version of it has written."""
+NO_TERMS: Final[Terms] = MappingProxyType({})
+"""For systems whose statuses mean the same for every run."""
 
 
 class RunPhase(StrEnum):

@@ -16,7 +16,6 @@ from jsonschema import validate
 
 from smartflows_provider.exceptions import FlowConfigurationError
 from smartflows_provider.get_provider_info import get_provider_info
-from smartflows_provider.hooks.connection import ConnectionReader
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.transport.settings import ClientSettings
 
@@ -400,7 +399,7 @@ class Recording(dict[str, Any]):
 
 
 def declared_fields() -> dict[str, Any]:
-    (connection,) = get_provider_info()["connection-types"]
+    connection = get_provider_info()["connection-types"][0]
     return dict(connection["conn-fields"])
 
 
@@ -408,7 +407,7 @@ def test_the_form_declares_exactly_the_extras_that_are_read(monkeypatch: pytest.
     hook = connect(monkeypatch)
     extra = Recording()
     connection = hook.get_connection("smartflows_default")
-    hook.read_settings(ConnectionReader(connection, extra=extra, system="Smart Flows"))
+    hook._read(connection, extra)
     assert extra.asked == set(declared_fields())
 
 

@@ -28,11 +28,12 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle.begin import BegunRun, RunBeginning, RunRequest
+from smartflows_provider.lifecycle.begin import RunBeginning
 from smartflows_provider.lifecycle.candidates import candidates, executions_since, proven
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, Epoch, RunRecord, TaskStateStore
-from smartflows_provider.wire.run import RunPhase, RunSnapshot
+from smartflows_provider.lifecycle.run_request import BegunRun, RunRequest, Submission
+from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import start_flow
 
 log = logging.getLogger("tests.begin")
@@ -81,9 +82,11 @@ class Task:
         self.epoch = Epoch(max_tries=self.epoch.max_tries + 1, clear_number=self.epoch.clear_number + 1)
 
     def attempt(self, *, fingerprint: str = "same", **options: Any) -> BegunRun:
-        def prepare() -> Callable[[], RunSnapshot]:
+        def prepare(_: RunRecord | None) -> Submission:
             flow_id = self.hook.find_flow("Letter").id
-            return lambda: self.hook.client.run(start_flow(flow_id))
+            return Submission(
+                send=lambda: self.hook.client.run(start_flow(flow_id)), correlation=self.correlation
+            )
 
         self.number += 1
         clock = {} if self.now is None else {"clock": self.now, "steady": self.now}
@@ -106,7 +109,6 @@ class Task:
             proven=lambda since, value: proven(
                 self.hook, executions_since(self.hook, self.flow.id, since), value
             ),
-            correlation=self.correlation,
         )
         beginning.recall()
         return beginning.attach("Letter") or beginning.begin(request)

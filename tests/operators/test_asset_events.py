@@ -164,7 +164,7 @@ def test_a_retry_that_attaches_describes_the_event_of_the_run_that_an_earlier_at
         def fail(*_: Any, **__: Any) -> Any:
             raise FlowDocumentError("The storage is down.")
 
-        patched.setattr("smartflows_provider.operators.run_flow.take_output", fail)
+        patched.setattr("smartflows_provider.operators.remote_run.take_output", fail)
         with pytest.raises(FlowDocumentError):
             run_task(run_operator(mode, tmp_path, outlets=[LETTERS]), first)
     assert len(first.outlet_events) == 0

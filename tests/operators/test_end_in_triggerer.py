@@ -14,7 +14,7 @@ from support.tasks import Attempt
 
 from smartflows_provider.decorators.smart_flows import smart_flow_task
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.operators import run_flow
+from smartflows_provider.operators import remote_run
 from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors import execution_watch
@@ -97,7 +97,7 @@ def test_a_path_that_renders_to_nothing_lands_nothing() -> None:
 def test_before_airflow_3_3_and_where_somebody_listens_a_worker_is_needed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Any
 ) -> None:
-    monkeypatch.setattr(run_flow, name, value)
+    monkeypatch.setattr(remote_run, name, value)
     assert row(operator())["ending"] is None
 
 

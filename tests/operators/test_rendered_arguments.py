@@ -244,7 +244,7 @@ def test_a_kill_uses_the_key_that_the_wait_has_read_last(
             operator.on_kill()
         pause(min(seconds, 0.02))
 
-    monkeypatch.setattr("smartflows_provider.operators.run_flow.time.sleep", rotate_then_kill)
+    monkeypatch.setattr("smartflows_provider.operators.remote_run.time.sleep", rotate_then_kill)
     with pytest.raises(FlowKilledError, match="The service was asked to cancel it"):
         run_task(operator)
     assert [one["status"] for one in server.executions()] == ["Canceled"]

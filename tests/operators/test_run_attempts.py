@@ -39,7 +39,7 @@ def unlandable(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise FlowDocumentError("The storage is down.")
 
-    monkeypatch.setattr("smartflows_provider.operators.run_flow.take_output", fail)
+    monkeypatch.setattr("smartflows_provider.operators.remote_run.take_output", fail)
 
 
 @pytest.mark.parametrize("mode", MODES)

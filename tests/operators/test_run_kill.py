@@ -20,7 +20,7 @@ from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import FlowKilledError
-from smartflows_provider.operators import run_flow
+from smartflows_provider.operators import remote_run, run_flow
 from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
@@ -260,13 +260,13 @@ def test_a_kill_after_the_run_has_ended_cancels_nothing_and_lets_the_output_be_t
 ) -> None:
     panel_flow(server, {"id": "work", "kind": "work", "duration": 0.1})
     operator = operator_for(mode)
-    real = run_flow.take_output
+    real = remote_run.take_output
 
     def be_killed_and_take(*args: Any, **kwargs: Any) -> Any:
         operator.on_kill()
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(run_flow, "take_output", be_killed_and_take)
+    monkeypatch.setattr(remote_run, "take_output", be_killed_and_take)
     assert run_task(operator)["status"] == "Success"
     assert cancels(server) == []
 

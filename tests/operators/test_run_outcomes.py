@@ -490,7 +490,7 @@ def test_a_run_that_is_finished_when_airflows_execution_timeout_passes_counts_as
         server.advance(3600)
         raise AirflowTaskTimeout
 
-    monkeypatch.setattr("smartflows_provider.operators.run_flow.wait_on_worker", late)
+    monkeypatch.setattr("smartflows_provider.operators.remote_run.wait_on_worker", late)
     value = as_airflow_limits(operator_for("sync", execution_timeout=timedelta(seconds=60)), Attempt())
     assert value["status"] == "Success"
 
@@ -677,7 +677,8 @@ def test_the_trigger_gets_what_the_author_set(server: DevServer) -> None:
             "values_by_title": False,
             "max_xcom_bytes": 48 * 1024,
         },
-        "schema_version": 3,
+        "terms": None,
+        "schema_version": 4,
     }
 
 

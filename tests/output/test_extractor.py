@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartflows_provider.output.errors import OutputError, OutputTooDeep, TitlesCollide
-from smartflows_provider.output.extractor import MAX_DEPTH, DocumentRef, FlowError, Output, extract
+from smartflows_provider.output.extractor import (
+    MAX_DEPTH,
+    DocumentRef,
+    FlowError,
+    Output,
+    extract,
+    plain_values,
+)
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 
 EXECUTION_ID = "85f8fe94-6f61-4216-af6c-4889e2547b72"
@@ -417,3 +424,19 @@ class TestHostileAnswers:
         "".join(texts).encode()
         for document in found.documents:
             f"{document.id}{document.name}{document.path}".encode()
+
+
+def test_plain_values_are_strict_json_and_keep_what_looks_like_a_document() -> None:
+    given = {"d": {"type": "document", "id": "7"}, "n": float("nan"), "t": "a\x00\ud800", "e": {}, "l": []}
+    values, notes = plain_values(given)
+    assert values == {"d": {"type": "document", "id": "7"}, "n": None, "t": "a\ufffd\ufffd", "e": {}, "l": []}
+    assert len(notes) == 2
+    assert notes[0] == "n held a number that JSON cannot carry; None stands for it"
+
+
+def test_plain_values_that_are_nested_too_deeply_are_refused() -> None:
+    deep: object = 1
+    for _ in range(101):
+        deep = {"a": deep}
+    with pytest.raises(OutputTooDeep):
+        plain_values(deep)

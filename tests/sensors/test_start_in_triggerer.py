@@ -78,7 +78,8 @@ def test_the_scheduler_reads_what_it_needs_to_start_a_trigger() -> None:
         "stop_for_person": False,
         "on_warning": "fail",
         "ends_here": True,
-        "schema_version": 1,
+        "terms": None,
+        "schema_version": 2,
     }
 
 

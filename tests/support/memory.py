@@ -24,7 +24,7 @@ from airflow.sdk.bases import sensor as sensor_base
 from smartflows_provider.lifecycle import deferred_kill, poller, stop
 from smartflows_provider.lifecycle.begin import RunBeginning
 from smartflows_provider.lifecycle.stop import cancel_and_settle
-from smartflows_provider.operators import run_flow
+from smartflows_provider.operators import remote_run
 from smartflows_provider.sensors import execution_watch
 from smartflows_provider.transport import repetition
 from smartflows_provider.transport.asynchronous import AsyncClient
@@ -249,7 +249,7 @@ class Memory:
         async def sleep_in_loop(seconds: float) -> None:
             self.clock.sleep(seconds)
 
-        modules = (clock_module, run_flow, deferred_kill, execution_watch, retry_after, sensor_base)
+        modules = (clock_module, remote_run, deferred_kill, execution_watch, retry_after, sensor_base)
         for module in modules:
             monkeypatch.setattr(module, "time", stopped)
         monkeypatch.setattr(sensor_base, "timezone", SimpleNamespace(utcnow=self.clock.utcnow))

@@ -76,7 +76,8 @@ def test_every_argument_is_in_the_row_and_comes_back_out_of_it() -> None:
         "stop_for_person": True,
         "on_warning": "fail",
         "ends_here": True,
-        "schema_version": 1,
+        "terms": {"target": "started"},
+        "schema_version": 2,
     }
     assert set(inspect.signature(SensorStartTrigger.__init__).parameters) - {"self"} == set(given)
     made = SensorStartTrigger(**given)
