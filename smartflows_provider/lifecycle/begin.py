@@ -119,8 +119,9 @@ class RunBeginning:
             self._record = self._store.load()
         except ValueError as error:
             self._unreadable = error
-        if self._record is not None and self._record.execution_id is not None:
-            self._run_known(self._record.execution_id)
+        record = self._record
+        if record is not None and record.execution_id is not None and not record.ended_badly:
+            self._run_known(record.execution_id)
 
     def attach(self, flow: str) -> BegunRun | None:
         """

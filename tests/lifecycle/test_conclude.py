@@ -22,6 +22,7 @@ from smartflows_provider.exceptions import (
     FlowUserInputRequiredError,
     RunIdentity,
 )
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.conclude import (
     error_of_ended_run,
     error_of_unfinished_wait,
@@ -39,6 +40,7 @@ WHERE = RunIdentity(
     flow="Letter",
     execution_id="e1",
     url="https://flows.example/client",
+    hints=SmartFlowsHook.hints,
 )
 SHOWN = (
     "[Smart Flows, connection 'flows', flow 'Letter', execution e1, https://flows.example/client]"

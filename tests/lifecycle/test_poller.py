@@ -418,10 +418,10 @@ async def test_an_unforeseen_error_ends_the_wait_that_it_is_about_and_no_other(
     broken, sound = started(hook, working(server, 0.3), 2)
     look = SmartFlowsHook.look_exchange
 
-    def breaks(self: SmartFlowsHook, execution_id: str, *, hold_seconds: float | None) -> Any:
+    def breaks(self: SmartFlowsHook, execution_id: str, **more: Any) -> Any:
         if execution_id == broken:
             raise ZeroDivisionError("unforeseen")
-        return look(self, execution_id, hold_seconds=hold_seconds)
+        return look(self, execution_id, **more)
 
     monkeypatch.setattr(SmartFlowsHook, "look_exchange", breaks)
     async with waiting([broken, sound]) as tasks:

@@ -35,8 +35,9 @@ RECORD = RunRecord(
     retries=2,
     told=True,
     stopped=True,
+    ended_badly=True,
 )
-OPTIONAL = {"correlation", "started_try", "ended_try", "retries", "told", "stopped"}
+OPTIONAL = {"correlation", "started_try", "ended_try", "retries", "told", "stopped", "ended_badly"}
 """Keys that version 1 did not have."""
 
 
@@ -58,7 +59,7 @@ def test_a_record_survives_the_store_and_never_expires(execution_id: str | None)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 3}, "schema version 3 is not known"),
+        ({"schema_version": 4}, "schema version 4 is not known"),
         ({"epoch": None}, "not a run record"),
         ({"epoch": {"max_tries": 1}}, "not a run record"),
         ({"epoch": {"max_tries": 1, "clear_number": 1, "more": 1}}, "not a run record"),

@@ -15,12 +15,14 @@ from support.service import panel_flow
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.hooks import smart_flows
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle import deferred_kill, trigger_end
+from smartflows_provider.lifecycle import deferred_kill
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity
 from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.wire.smart_flows import phase_of
 
 TASK = TaskIdentity(dag_id="d", run_id="r", task_id="t", map_index=2)
 ENDING = Ending(returns="manifest", on_warning="succeed", max_xcom_bytes=48 * 1024)
@@ -54,7 +56,14 @@ def conclude(
         connection = SharedConnection("smartflows", "smartflows_default")
         try:
             return await ended_here(
-                ending, event, connection=connection, task=task, owns_run=owns_run, log=log
+                ending,
+                event,
+                phase=phase_of(event.status) if event.status else None,
+                terms={},
+                connection=connection,
+                task=task,
+                owns_run=owns_run,
+                log=log,
             )
         finally:
             await connection.close()
@@ -110,13 +119,13 @@ def test_what_takes_time_is_done_in_a_thread(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
-    extract = trigger_end.extract
+    extract = smart_flows.extract
 
     def noting(*given: Any, **more: Any) -> Any:
         threads.append(threading.current_thread())
         return extract(*given, **more)
 
-    monkeypatch.setattr(trigger_end, "extract", noting)
+    monkeypatch.setattr(smart_flows, "extract", noting)
     here, _ = conclude(
         over(server, hook, OUTPUT), push=lambda **_: threads.append(threading.current_thread())
     )

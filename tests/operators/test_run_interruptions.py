@@ -183,13 +183,13 @@ def test_a_kill_of_a_task_that_does_not_wait_is_no_success(
 ) -> None:
     panel_flow(server, LONG)
     operator = operator_for("sync", wait_for_completion=False)
-    real = SmartFlowsHook.get_execution
+    real = SmartFlowsHook.execution_exchange
 
-    def be_killed(hook: SmartFlowsHook, execution_id: str) -> Any:
+    def be_killed(hook: SmartFlowsHook, execution_id: str, **more: Any) -> Any:
         operator.on_kill()
-        return real(hook, execution_id)
+        return real(hook, execution_id, **more)
 
-    monkeypatch.setattr(SmartFlowsHook, "get_execution", be_killed)
+    monkeypatch.setattr(SmartFlowsHook, "execution_exchange", be_killed)
     with pytest.raises(FlowKilledError):
         run_task(operator)
     assert statuses(server) == ["Canceled"]

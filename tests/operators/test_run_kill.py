@@ -279,12 +279,13 @@ def test_a_kill_while_the_start_is_not_answered_says_that_it_is_open(
     server.inject(Fault(action="reset", path=START, method="POST", taken=True))
     server.inject(Fault(action="status", status=503, path=r"/flows/[^/]+/executions$", count=None))
     operator = operator_for("sync")
-    request = FlowRun._request
+    request_of = FlowRun._request_of
 
     def with_value(run: Any, payload: Any, *, unattended: bool) -> Any:
-        return replace(request(run, payload, unattended=unattended), correlation="c0ffee")
+        request = request_of(run, payload, unattended=unattended)
+        return replace(request, prepare=lambda record: replace(request.prepare(record), correlation="c0ffee"))
 
-    monkeypatch.setattr(FlowRun, "_request", with_value)
+    monkeypatch.setattr(FlowRun, "_request_of", with_value)
     timer = threading.Timer(1.0, stop, [operator.on_kill])
     timer.start()
     with pytest.raises(FlowKilledError, match="It is open whether an execution was started"):

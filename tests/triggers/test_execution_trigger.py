@@ -88,6 +88,7 @@ def test_every_argument_comes_back_out_of_the_row() -> None:
         "keep_on_clear": True,
         "owns_run": False,
         "ending": {"returns": "status", "on_warning": "fail"},
+        "terms": {"success_states": ["Done"]},
         "schema_version": 1,
     }
     made = FlowExecutionTrigger(**given)
