@@ -1,0 +1,124 @@
+"""Runs a task of any system, and says what a DAG author sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from support.outcomes import logged
+from support.tasks import Attempt, revive, run_task
+
+from conformance.systems import Case
+from smartflows_provider.lifecycle import deferred_kill
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
+PATIENCE = 30.0
+"""Seconds after which a test stops to wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a DAG author sees of one run of a task."""
+
+    value: Any
+    error: Exception | None
+    attempt: Attempt
+    log: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """What the task failed with; empty for none."""
+        return "" if self.error is None else str(self.error)
+
+    def plain(self, case: Case) -> str:
+        """Return value and XComs without what is different in every run."""
+        text = json.dumps([self.value, self.attempt.xcoms], sort_keys=True)
+        for number, run_id in enumerate(case.started()):
+            del number
+            text = text.replace(f'"{run_id}"', '"<id>"').replace(f"/{run_id}", "/<id>")
+        return _MOMENT.sub("<moment>", _GUID.sub("<id>", text))
+
+
+def run(
+    operator: Any,
+    attempt: Attempt | None = None,
+    *,
+    meanwhile: tuple[Case, Callable[[str], object]] | None = None,
+) -> Seen:
+    """
+    Run a task to its end.
+
+    :param meanwhile: what is called with the run's id once the service was asked about it.
+    """
+    attempt = attempt or Attempt()
+    value, error = None, None
+    with logged() as log, _acting(meanwhile):
+        try:
+            value = run_task(operator, attempt)
+        except Exception as raised:  # noqa: BLE001 - that it fails, and how, is what is observed
+            error = raised
+    return Seen(value=value, error=error, attempt=attempt, log=tuple(log))
+
+
+def while_waiting(operator: Any, attempt: Attempt) -> Any:
+    """Bring a deferrable task to where it waits, as if its worker had ended then; return its trigger."""
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(attempt.context())
+    return revive(deferred.value.trigger)
+
+
+def killed_while_deferred(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a person mark a deferred task as failed."""
+    attempt = Attempt()
+    trigger = while_waiting(operator, attempt)
+    states = {"run": {"task": "failed"}}
+    airflow = SimpleNamespace(get_task_states=lambda **_: states)
+    monkeypatch.setattr(deferred_kill, "RuntimeTaskInstance", airflow)
+    monkeypatch.setattr(deferred_kill.XCom, "get_one", lambda key, **_: attempt.xcoms.get(key))
+    trigger.task_instance = attempt.context()["ti"]
+
+    async def kill() -> None:
+        await asyncio.wait_for(trigger.on_kill(), PATIENCE)
+
+    asyncio.run(kill())
+
+
+@contextmanager
+def _acting(meanwhile: tuple[Case, Callable[[str], object]] | None) -> Iterator[None]:
+    """Act on the run that the block starts once the service was asked about it."""
+    if meanwhile is None:
+        yield
+        return
+    case, act = meanwhile
+    known, over, failures = len(case.server.requests), threading.Event(), []
+    look = re.compile(case.look_path)
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            asked = [one for one in case.server.requests[known:] if look.search(one.path) and one.status]
+            if asked:
+                try:
+                    act(asked[-1].path)
+                except Exception as error:  # noqa: BLE001 - raised by the test's own thread
+                    failures.append(error)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(PATIENCE)
+    if failures:
+        raise failures[0]

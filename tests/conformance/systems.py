@@ -1,0 +1,233 @@
+"""The flow systems as the conformance suite drives them: one face over all.
+
+A case says how a run comes about at the service and what is seen of it there; what must hold for every system
+is in the tests.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import pytest
+from support.service import panel_flow, starts
+from support.tasks import Mode
+
+from conformance import toy_system
+from conformance.toy_system import ToyJobSensor, ToyRunJobOperator, ToySection
+from smartflows_provider.devserver.profiles import PROFILES
+from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.get_provider_info import get_provider_info
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle.systems import hook_for
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+
+Ends = Literal["well", "badly"]
+CANARY = "canary-credential-5d81"
+"""The secret that must not show anywhere."""
+
+
+class Case(ABC):
+    """
+    One system.
+
+    :param server: serves it.
+    :param monkeypatch: sets the connection.
+    """
+
+    name: ClassVar[str]
+    """The connection type."""
+    label: ClassVar[str]
+    conn_id: ClassVar[str]
+    start_path: ClassVar[str] = ""
+    """Regular expression over the path of the request that starts a run."""
+    look_path: ClassVar[str]
+    """Regular expression over the paths of the requests that ask about a run."""
+    runs: ClassVar[bool] = True
+    """Whether there is an operator that starts runs."""
+    senses: ClassVar[bool] = True
+    """Whether there is a sensor."""
+    stops: ClassVar[bool] = True
+    """Whether a run can be stopped."""
+    leaves_alone: ClassVar[Mapping[str, Any]] = {"cancel_on_kill": False, "cancel_on_timeout": False}
+    """Arguments of an operator that never stops its run."""
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    """What the vendor leaves open, as choices of the devserver, each with what the connection says of it."""
+
+    def __init__(self, server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server = server
+        self._monkeypatch = monkeypatch
+        self.prepare()
+        self.connect()
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Set the service up, with :data:`CANARY` as the credential."""
+
+    def connect(self, **changes: Any) -> None:
+        """Let the Airflow connection lead to the service."""
+        given = {**self.connection(), **changes}
+        self._monkeypatch.setenv(f"AIRFLOW_CONN_{self.conn_id.upper()}", json.dumps(given))
+
+    @abstractmethod
+    def connection(self) -> dict[str, Any]:
+        """Return the connection as it is right now."""
+
+    @property
+    def hook(self) -> Any:
+        """A new hook for the connection."""
+        return hook_for(self.name, self.conn_id)
+
+    def operator(self, mode: Mode, *, seconds: float, ends: Ends = "well", **more: Any) -> Any:
+        """Return a task that starts a run and waits for it."""
+        given = {"task_id": "t", "poll_interval": 0.05, "deferrable": mode == "deferrable", **more}
+        return self.make_operator(seconds=seconds, ends=ends, **given)
+
+    def make_operator(self, *, seconds: float, ends: Ends, **given: Any) -> Any:
+        """Return the system's operator."""
+        raise NotImplementedError
+
+    def sensor(self, mode: str, run_id: str, **more: Any) -> Any:
+        """Return a sensor for a run, in the mode ``poke``, ``reschedule`` or ``deferrable``."""
+        how = {"deferrable": True} if mode == "deferrable" else {"deferrable": False, "mode": mode}
+        return self.make_sensor(
+            run_id, **{"task_id": "s", "poke_interval": 0.05, "timeout": 30, **how, **more}
+        )
+
+    def make_sensor(self, run_id: str, **given: Any) -> Any:
+        """Return the system's sensor."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def begin(self, *, seconds: float, ends: Ends = "well") -> str:
+        """Start a run without Airflow, and return its id."""
+
+    @abstractmethod
+    def started(self) -> list[str]:
+        """Return the ids of the runs that tasks have started, one for each start that was taken."""
+
+    @abstractmethod
+    def status(self, run_id: str) -> Literal["alive", "over", "stopped"]:
+        """Return how a run stands at the service."""
+
+    @abstractmethod
+    def rotate(self) -> None:
+        """Make another credential valid, and the present one invalid."""
+
+    @abstractmethod
+    def forget(self, run_id: str) -> None:
+        """Have the service clean a run up."""
+
+    def configure(self, profile: str) -> dict[str, Any]:
+        """Choose a profile, and return the arguments that operators then need."""
+        del profile
+        return {}
+
+
+class SmartFlowsCase(Case):
+    name = "smartflows"
+    label = "Smart Flows"
+    conn_id = "smartflows_default"
+    start_path = r"/flows/executions$"
+    look_path = r"/flows/executions/[^/]+(/progress)?$"
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PROFILES}
+
+    def prepare(self) -> None:
+        self.key = CANARY
+        self.server.add_key(CANARY)
+
+    def connection(self) -> dict[str, Any]:
+        return {
+            **json.loads(self.server.connection_json(api_key=self.key)),
+            "extra": {"long_poll_seconds": 0},
+        }
+
+    def _flow(self, seconds: float, ends: Ends) -> str:
+        work = {"id": "work", "kind": "work", "duration": seconds}
+        last = (
+            {"kind": "output", "values": {"total": 7}}
+            if ends == "well"
+            else {"kind": "fail", "message": "No"}
+        )
+        return panel_flow(self.server, work, last, name="Letter").name
+
+    def make_operator(self, *, seconds: float, ends: Ends, **given: Any) -> Any:
+        return SmartFlowsRunFlowOperator(flow=self._flow(seconds, ends), **given)
+
+    def make_sensor(self, run_id: str, **given: Any) -> Any:
+        return SmartFlowsExecutionSensor(execution_id=run_id, **given)
+
+    def begin(self, *, seconds: float, ends: Ends = "well") -> str:
+        with SmartFlowsHook() as hook:
+            return hook.start(self._flow(seconds, ends)).execution_id
+
+    def started(self) -> list[str]:
+        return [one["id"] for one in self.server.executions()][-len(starts(self.server)) :]
+
+    def status(self, run_id: str) -> Literal["alive", "over", "stopped"]:
+        (status,) = [one["status"] for one in self.server.executions() if one["id"] == run_id]
+        if status == "Canceled":
+            return "stopped"
+        return "over" if status in {"Success", "Error", "Warning"} else "alive"
+
+    def rotate(self) -> None:
+        self.server.revoke_key(self.key)
+        self.key = f"{CANARY}-2"
+        self.server.add_key(self.key)
+
+    def forget(self, run_id: str) -> None:
+        self.server.expire(run_id)
+
+    def configure(self, profile: str) -> dict[str, Any]:
+        self.server.profile = PROFILES[profile]
+        return {}
+
+
+class ToyCase(Case):
+    name = toy_system.TOY
+    label = toy_system.TOY_LABEL
+    conn_id = toy_system.TOY_CONN_ID
+    start_path = r"^/toy/jobs/job$"
+    look_path = r"^/toy/jobs/.{36}$"
+
+    def prepare(self) -> None:
+        self.section = self.server.section(ToySection)
+        self.section.key = CANARY
+
+    def connection(self) -> dict[str, Any]:
+        return json.loads(self.server.section_connection_json(ToySection))
+
+    def make_operator(self, *, seconds: float, ends: Ends, **given: Any) -> Any:
+        end = "done" if ends == "well" else "broken"
+        return ToyRunJobOperator(kind="job", seconds=seconds, end=end, **given)
+
+    def make_sensor(self, run_id: str, **given: Any) -> Any:
+        return ToyJobSensor(job_id=run_id, **given)
+
+    def begin(self, *, seconds: float, ends: Ends = "well") -> str:
+        return self.section.begin(seconds=seconds, end="done" if ends == "well" else "broken", kind="other")
+
+    def started(self) -> list[str]:
+        return [job_id for job_id, job in self.section.jobs.items() if job.kind == "job"]
+
+    def status(self, run_id: str) -> Literal["alive", "over", "stopped"]:
+        state = self.section.state_of(run_id)
+        return {"busy": "alive", "stopped": "stopped"}.get(state, "over")
+
+    def rotate(self) -> None:
+        self.section.key = f"{CANARY}-2"
+
+    def forget(self, run_id: str) -> None:
+        del self.section.jobs[run_id]
+
+
+CASES: tuple[type[Case], ...] = (SmartFlowsCase, ToyCase)
+
+
+def info_with_toy() -> dict[str, Any]:
+    """Return the package's provider info with the toy's connection type."""
+    info = get_provider_info()
+    return {**info, "connection-types": [*info["connection-types"], toy_system.CONNECTION_TYPE]}

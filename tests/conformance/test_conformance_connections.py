@@ -1,0 +1,134 @@
+"""What every system's connection keeps to: its form, its test, and what it says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from conformance.systems import CANARY, CASES, Case, info_with_toy
+from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.get_provider_info import get_provider_info
+from smartflows_provider.lifecycle.systems import hook_for
+
+
+class Recording(dict[str, Any]):
+    """Extras that note what is asked of them."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__(given)
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+
+def declared(case: Case) -> dict[str, Any]:
+    (found,) = [one for one in info_with_toy()["connection-types"] if one["connection-type"] == case.name]
+    return found
+
+
+def test_every_system_of_the_provider_info_has_its_case() -> None:
+    systems = {one["connection-type"] for one in get_provider_info()["connection-types"]}
+    assert systems | {"toy"} == {case.name for case in CASES}
+
+
+def test_the_hook_is_the_one_that_the_provider_info_names(case: Case) -> None:
+    hook = case.hook
+    form = declared(case)
+    assert f"{type(hook).__module__}.{type(hook).__qualname__}" == form["hook-class-name"]
+    assert (hook.conn_type, hook.hook_name, hook.system) == (case.name, case.label, case.label)
+    assert (form["hook-name"], type(hook).default_conn_name) == (case.label, case.conn_id)
+    assert type(hook)().conn_id == case.conn_id
+
+
+def test_the_form_declares_the_extras_that_are_read(case: Case) -> None:
+    hook = case.hook
+    connection = hook.get_connection(case.conn_id)
+    extra = Recording(dict(connection.extra_dejson))
+    hook._read(connection, extra)
+    fields = declared(case)["conn-fields"]
+    assert extra.asked <= set(fields)
+    assert {"verify", "ca_bundle", "client_cert", "proxy", "connect_timeout", "read_timeout"} <= extra.asked
+    assert {"api_prefix", "max_connections", "execution_url"} <= extra.asked
+    for name, field in fields.items():
+        assert field["label"], name
+        assert field["description"], name
+        assert "null" in field["schema"]["type"], name
+
+
+def test_the_forms_defaults_are_what_an_empty_connection_means(case: Case) -> None:
+    fields = declared(case)["conn-fields"]
+    defaults = {
+        name: field["schema"]["default"] for name, field in fields.items() if "default" in field["schema"]
+    }
+    empty, full = case.hook, case.hook
+    given = case.connection()
+    extra = {**(given.get("extra") or {})}
+    connection = empty.get_connection(case.conn_id)
+    kept = {name: value for name, value in extra.items() if name not in defaults}
+    assert empty._read(connection, kept) == full._read(connection, {**defaults, **kept})
+
+
+def test_a_connection_that_works_says_to_whom(case: Case) -> None:
+    works, message = case.hook.test_connection()
+    assert works, message
+    assert CANARY not in message
+    assert message.startswith("Connected")
+
+
+def test_a_wrong_credential_is_told_and_not_shown(case: Case) -> None:
+    case.rotate()
+    works, message = case.hook.test_connection()
+    assert not works
+    assert CANARY not in message
+    assert f"[{case.label}, connection '{case.conn_id}'" in message
+
+
+def test_a_host_where_nothing_listens_is_told(case: Case) -> None:
+    case.connect(port=1)
+    works, message = case.hook.test_connection()
+    assert not works
+    assert "Nothing listens there" in message
+
+
+@pytest.mark.parametrize("action", ["html", "truncated"])
+def test_an_answer_that_is_none_of_the_services_is_no_success(case: Case, action: Any) -> None:
+    case.server.inject(Fault(action=action, count=None))
+    works, _ = case.hook.test_connection()
+    assert not works
+
+
+def test_a_connection_without_a_host_says_what_is_missing(case: Case) -> None:
+    case.connect(host="")
+    with pytest.raises(FlowConfigurationError, match="The connection has no host") as caught:
+        _ = case.hook.settings
+    assert isinstance(caught.value, AirflowFailException)
+
+
+def test_a_missing_connection_says_how_to_make_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(f"AIRFLOW_CONN_{case.conn_id.upper()}")
+    with pytest.raises(FlowConfigurationError, match=f"connection '{case.conn_id}' does not exist") as caught:
+        _ = case.hook.settings
+    assert case.label in caught.value.advice
+
+
+def test_a_redirect_is_not_followed_with_the_credential(case: Case) -> None:
+    case.server.inject(Fault(action="redirect", location="https://elsewhere.example/x", count=None))
+    works, message = case.hook.test_connection()
+    assert not works
+    assert "elsewhere.example" in message
+
+
+def test_no_repr_of_the_settings_shows_the_credential(case: Case) -> None:
+    hook = case.hook
+    assert CANARY not in repr(hook.settings)
+    assert CANARY not in repr(vars(hook))
+
+
+def test_a_word_that_names_no_system_is_an_error() -> None:
+    with pytest.raises(ValueError, match="unknown flow system 'telex'; known are "):
+        hook_for("telex", "c")

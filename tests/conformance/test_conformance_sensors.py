@@ -1,0 +1,118 @@
+"""What every sensor keeps to, in each of its modes, on every flow system."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException
+from support.tasks import Attempt
+
+from conformance.observing import Seen, run
+from conformance.systems import CANARY, Case
+from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
+    FlowExecutionFailedError,
+    FlowExecutionGoneError,
+    FlowStateUnknownError,
+)
+
+every_mode = pytest.mark.parametrize("mode", ["poke", "deferrable"])
+
+
+def watch(case: Case, mode: str, run_id: str, **more: Any) -> Seen:
+    return run(case.sensor(mode, run_id, **more))
+
+
+@every_mode
+def test_a_run_that_ends_well_is_told_by_id_and_status(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=0.3)
+    seen = watch(watched, mode, run_id)
+    assert seen.error is None
+    assert set(seen.value) == {"execution_id", "status", "url"}
+    assert seen.value["execution_id"] == run_id
+    assert seen.value["status"]
+
+
+def test_a_rescheduled_sensor_looks_and_comes_again(watched: Case) -> None:
+    run_id = watched.begin(seconds=3600.0)
+    again = watch(watched, "reschedule", run_id)
+    assert isinstance(again.error, AirflowRescheduleException)
+    watched.server.advance(3601)
+    assert watch(watched, "reschedule", run_id).value["execution_id"] == run_id
+
+
+@every_mode
+def test_a_run_that_ends_badly_fails_the_sensor_with_the_reason(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=0.1, ends="badly")
+    seen = watch(watched, mode, run_id)
+    assert type(seen.error) is FlowExecutionFailedError
+    assert f"[{watched.label}, connection '{watched.conn_id}'" in seen.message
+    assert run_id in seen.message
+
+
+@every_mode
+def test_a_run_that_ends_badly_skips_a_soft_sensor(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=0.0, ends="badly")
+    seen = watch(watched, mode, run_id, soft_fail=True)
+    assert isinstance(seen.error, AirflowSkipException)
+
+
+@every_mode
+def test_the_sensors_timeout_leaves_the_run_as_it_is(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=3600.0)
+    seen = watch(watched, mode, run_id, timeout=0.4)
+    assert isinstance(seen.error, AirflowSensorTimeout)
+    assert run_id in seen.message
+    assert "did not start the execution and left it as it is" in seen.message
+    assert watched.status(run_id) == "alive"
+
+
+@every_mode
+def test_a_run_that_never_was_is_an_error_and_no_wait(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=3600.0)
+    watched.forget(run_id)
+    seen = watch(watched, mode, run_id)
+    assert type(seen.error) is FlowExecutionGoneError
+    assert run_id in seen.message
+
+
+@every_mode
+def test_passing_trouble_is_waited_out(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=0.3)
+    for fault in (Fault(action="status", status=503, count=2), Fault(action="html", count=2)):
+        watched.server.inject(Fault(**{**vars(fault), "path": watched.look_path}))
+    assert watch(watched, mode, run_id).value["execution_id"] == run_id
+
+
+@every_mode
+def test_an_outage_that_lasts_is_not_the_runs_failure(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=3600.0)
+    watched.server.inject(Fault(action="status", status=503, path=watched.look_path, count=None))
+    seen = watch(watched, mode, run_id, max_outage=0.3)
+    assert type(seen.error) is FlowStateUnknownError
+
+
+@every_mode
+def test_a_credential_that_does_not_hold_is_said_to_be_refused(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=3600.0)
+    watched.rotate()
+    seen = watch(watched, mode, run_id)
+    assert type(seen.error) is FlowAuthenticationError
+    assert watched.status(run_id) == "alive"
+
+
+@every_mode
+def test_nothing_that_airflow_stores_or_shows_holds_the_credential(
+    watched: Case, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    attempt = Attempt()
+    seen = run(watched.sensor(mode, watched.begin(seconds=0.2)), attempt)
+    stored = [seen.value, attempt.xcoms, attempt.events, [one.serialize() for one in attempt.deferrals]]
+    shown = [json.dumps(stored), *seen.log, caplog.text]
+    shown += [f"{request.path}?{request.query}" for request in watched.server.requests]
+    assert [text for text in shown if CANARY in text] == []
