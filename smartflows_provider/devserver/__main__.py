@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from smartflows_provider.devserver.all_sections import SECTIONS
 from smartflows_provider.devserver.app import Journal, Parts
 from smartflows_provider.devserver.faults import FaultBox
 from smartflows_provider.devserver.flows import FlowDefinitionError, bundled_folder, load_flows
 from smartflows_provider.devserver.keys import KeyRing, read_key
 from smartflows_provider.devserver.profiles import PROFILES, read_profile
-from smartflows_provider.devserver.sections import SECTIONS, Section
+from smartflows_provider.devserver.sections import Section
 from smartflows_provider.devserver.server import (
     DEFAULT_KEY,
     LOOPBACK,

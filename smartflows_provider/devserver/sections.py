@@ -2,7 +2,7 @@
 
 A section is a small stand-in of its own below addresses of its own, with its own credential, memory and
 profile; it shares with the others the socket, the clock, the faults and the journal. Invariant: adding a
-section changes nothing outside of its module and :data:`SECTIONS`.
+section changes nothing outside of its module and :data:`~.all_sections.SECTIONS`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,6 @@ class Section(Protocol):
 
         :raises ValueError: for an unknown name or value; the message lists what there is.
         """
-
-
-SECTIONS: Sequence[type[Section]] = ()
-"""Those that every server has."""
 
 
 def changed(profile: P, choices: Mapping[str, Any]) -> P:

@@ -27,12 +27,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smartflows_provider.devserver import objects
+from smartflows_provider.devserver.all_sections import SECTIONS
 from smartflows_provider.devserver.app import Journal, Parts, RecordedRequest, make_app
 from smartflows_provider.devserver.faults import TRANSPORT, Fault, FaultBox
 from smartflows_provider.devserver.flows import Flow, bundled_folder, load_flows, read_flow
 from smartflows_provider.devserver.keys import KeyRing, Role
 from smartflows_provider.devserver.profiles import Profile
-from smartflows_provider.devserver.sections import SECTIONS, Section
+from smartflows_provider.devserver.sections import Section
 from smartflows_provider.devserver.service import Service
 from smartflows_provider.devserver.store import Store
 

@@ -1,0 +1,12 @@
+"""The sections that every server has.
+
+They stand in a module of their own because each section's module needs :mod:`.sections`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smartflows_provider.devserver.sections import Section
+
+SECTIONS: Sequence[type[Section]] = ()
