@@ -56,6 +56,11 @@ class SystemHints:
     """Why a run is not stopped with its task; a part of a sentence."""
     timeout_off: str = "as cancel_on_timeout=False asks"
     """Why a run is not stopped at its time limit; a part of a sentence."""
+    unclear_start: str = (
+        "Find this task's among them, cancel it or take its output; then clear the task to start a new one, "
+        "which does not look for the old one."
+    )
+    """It is open whether a run was started; the runs that may be it are listed before."""
     wait: str = "Wait for it with a sensor; a retry looks again."
     """A run that is not finished was to be."""
 

@@ -55,10 +55,6 @@ if TYPE_CHECKING:
 NOTHING_STARTED = "Nothing was started."
 LOOK_UP_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks for a run whose start was not answered: it may appear a little later."""
-CHECK = (
-    "Find this task's among them, cancel it or take its output; then clear the task to start a new one, "
-    "which does not look for the old one."
-)
 UNREADABLE = (
     f"Find this task's among them, cancel it or take its output; then delete the task state {RECORD_KEY!r}, "
     "or set durable=False, and clear the task to start a new one."
@@ -471,7 +467,7 @@ class RunBeginning:
         return translate(error, where=where, fate=NOTHING_STARTED)
 
     def _unclear(
-        self, request: RunRequest, since: float, why: str, *, advice: str = CHECK
+        self, request: RunRequest, since: float, why: str, *, advice: str | None = None
     ) -> FlowSubmissionUnclearError:
         try:
             listed = _listed(request.candidates(since))
@@ -485,7 +481,7 @@ class RunBeginning:
             f"It is open whether the service has started an execution. {why}",
             where=self._where(request.flow),
             fate=listed,
-            advice=advice,
+            advice=self._hook.hints.unclear_start if advice is None else advice,
         )
 
     def _where(self, flow: str, execution_id: str | None = None) -> RunIdentity:

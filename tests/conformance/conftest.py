@@ -10,7 +10,7 @@ import pytest
 
 from conformance.systems import CASES, Case, info_with_toy
 from conformance.toy_system import ToySection
-from smartflows_provider.devserver.sections import SECTIONS
+from smartflows_provider.devserver.all_sections import SECTIONS
 from smartflows_provider.devserver.server import DevServer, running_server
 from smartflows_provider.lifecycle import systems
 from smartflows_provider.transport import blocking
