@@ -300,7 +300,7 @@ class RunBeginning:
                 self._log.warning("Could not look for the execution that was started: %s.", error)
                 found = []
             if len(found) == 1:
-                self._log.info("Found execution %s by the value of ours in its input.", found[0].execution_id)
+                self._log.info("Found execution %s by a value of ours.", found[0].execution_id)
                 return found[0]
             if found or pause is None:
                 break

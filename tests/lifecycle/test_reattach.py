@@ -134,3 +134,12 @@ def test_a_run_that_an_attempt_has_cancelled_is_waited_for_until_its_end_is_know
 def test_only_a_run_that_ended_badly_is_started_anew(phase: RunPhase) -> None:
     ended_badly = phase in {RunPhase.FAILED, RunPhase.CANCELED, RunPhase.INTERRUPTED}
     assert after_look(phase) == ("submit" if ended_badly else "attach")
+
+
+def test_a_run_that_is_known_to_have_ended_badly_is_not_asked_about_again() -> None:
+    assert step(replace(record(), ended_badly=True)) == "submit"
+
+
+def test_a_cleared_task_still_stops_what_is_left_of_a_run_that_ended_badly() -> None:
+    cleared = replace(record(epoch=Epoch(max_tries=2, clear_number=1)), ended_badly=True)
+    assert step(cleared, on_clear="restart") == "supersede"

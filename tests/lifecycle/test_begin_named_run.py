@@ -1,0 +1,198 @@
+"""Beginning a run whose id is ours: an unclear start is looked for, and sent again as the same run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from support.tasks import FakeStateStore
+
+from smartflows_provider.exceptions import (
+    FlowRequestRefusedError,
+    FlowSubmissionUnclearError,
+)
+from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.lifecycle.begin import LOOK_UP_PAUSES, RunBeginning
+from smartflows_provider.lifecycle.options import RunOptions
+from smartflows_provider.lifecycle.record import AttemptIdentity, Epoch, RunRecord, TaskStateStore
+from smartflows_provider.lifecycle.run_request import BegunRun, RunRequest, Submission
+from smartflows_provider.transport.errors import AnswerLost, NotSent
+from smartflows_provider.wire.errors import RequestRefused, ServiceFault
+from smartflows_provider.wire.run import RunPhase, RunSnapshot
+
+LOST = AnswerLost("POST /x brought no answer: reset", kind="reset")
+EXISTS = RequestRefused("it exists already", status=200)
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Knows runs by the id that the client gives them."""
+
+    def __init__(self, *answers: Exception | None, takes: bool = True) -> None:
+        self.answers = list(answers)
+        self.takes = takes
+        self.runs: list[str] = []
+        self.sent: list[str] = []
+        self.looks = 0
+
+    def start(self, run_id: str) -> RunSnapshot:
+        self.sent.append(run_id)
+        answer = self.answers.pop(0) if self.answers else None
+        if run_id in self.runs:
+            raise EXISTS
+        if self.takes or answer is None:
+            self.runs.append(run_id)
+        if answer is not None:
+            raise answer
+        return snapshot(run_id)
+
+    def find(self, _: float, run_id: str) -> list[RunSnapshot]:
+        self.looks += 1
+        return [snapshot(run_id)] if run_id in self.runs else []
+
+
+class Hook(SmartFlowsHook):
+    """Finds every run under way."""
+
+    client: Any = SimpleNamespace(run=lambda _: snapshot("first"))
+
+
+def snapshot(run_id: str, phase: RunPhase = RunPhase.ACTIVE) -> RunSnapshot:
+    return RunSnapshot(execution_id=run_id, status="Running", phase=phase)
+
+
+def begin(
+    service: Service,
+    store: FakeStateStore | None = None,
+    *,
+    number: int = 1,
+    prepare: Callable[[RunRecord | None], Submission] | None = None,
+) -> tuple[BegunRun, list[float]]:
+    """Begin a run named ``mine``; return it, and how long was paused."""
+    pauses: list[float] = []
+
+    def named(record: RunRecord | None) -> Submission:
+        run_id = record.correlation if record and record.execution_id is None else None
+        return Submission(send=lambda: service.start(run_id or "mine"), correlation=run_id or "mine")
+
+    beginning = RunBeginning(
+        hook=Hook(),
+        store=TaskStateStore(store or FakeStateStore(), retention=None),
+        attempt=AttemptIdentity(epoch=Epoch(max_tries=1, clear_number=0), number=number),
+        options=RunOptions(),
+        log=log,
+        sleep=pauses.append,
+    )
+    request = RunRequest(
+        flow="Letter",
+        fingerprint="same",
+        prepare=prepare or named,
+        candidates=lambda since: [],
+        proven=service.find,
+        repeatable=True,
+    )
+    beginning.recall()
+    return beginning.attach("Letter") or beginning.begin(request), pauses
+
+
+def test_a_start_that_was_taken_without_an_answer_is_found_and_not_sent_again() -> None:
+    service = Service(LOST)
+    begun, _ = begin(service)
+    assert (begun.execution_id, begun.started_here) == ("mine", True)
+    assert service.sent == ["mine"]
+
+
+@pytest.mark.parametrize("error", [LOST, ServiceFault("503", status=503)])
+def test_a_start_that_was_not_taken_is_sent_again_under_the_same_id(error: Exception) -> None:
+    service = Service(error, takes=False)
+    begun, pauses = begin(service)
+    assert (begun.execution_id, service.sent, service.runs) == ("mine", ["mine", "mine"], ["mine"])
+    assert pauses == [LOOK_UP_PAUSES[0]]
+
+
+def test_a_first_start_that_arrives_late_is_one_run_with_the_second() -> None:
+    service = Service(LOST, takes=False)
+    find = service.find
+
+    def late(since: float, run_id: str) -> list[RunSnapshot]:
+        if service.looks == 0:
+            found = find(since, run_id)
+            service.runs.append(run_id)
+            return found
+        return find(since, run_id)
+
+    service.find = late  # type: ignore[method-assign]
+    begun, _ = begin(service)
+    assert (begun.execution_id, service.runs) == ("mine", ["mine"])
+    assert service.sent == ["mine", "mine"]
+
+
+def test_a_service_that_stays_away_leaves_it_open_and_is_asked_a_few_times_only() -> None:
+    service = Service(*[LOST] * 20, takes=False)
+    with pytest.raises(FlowSubmissionUnclearError, match="brought no answer"):
+        begin(service)
+    assert len(service.sent) == 1 + len(LOOK_UP_PAUSES)
+
+
+def test_what_refuses_the_second_start_says_nothing_of_the_first() -> None:
+    service = Service(LOST, RequestRefused("no such scheme", status=200), takes=False)
+    with pytest.raises(FlowSubmissionUnclearError, match="no such scheme"):
+        begin(service)
+
+
+def test_a_start_that_is_refused_at_once_is_a_refusal() -> None:
+    service = Service(RequestRefused("no such scheme", status=200), takes=False)
+    with pytest.raises(FlowRequestRefusedError, match="no such scheme"):
+        begin(service)
+    assert service.looks == 0
+
+
+def test_a_second_start_that_was_not_sent_is_tried_again() -> None:
+    service = Service(LOST, NotSent("no way", kind="refused"), takes=False)
+    begun, _ = begin(service)
+    assert (begun.execution_id, len(service.sent)) == ("mine", 3)
+
+
+def test_an_execution_timeout_while_the_start_is_not_answered_is_not_answered_with_another_start() -> None:
+    service = Service(AirflowTaskTimeout("Timeout"), takes=False)  # type: ignore[arg-type]
+    with pytest.raises(FlowSubmissionUnclearError):
+        begin(service)
+    assert service.sent == ["mine"]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_retry_of_an_attempt_that_died_while_it_started_the_run_goes_on_with_that_run(taken: bool) -> None:
+    store, service = FakeStateStore(), Service(takes=taken)
+
+    class DiedError(BaseException):
+        pass
+
+    def dies(record: RunRecord | None) -> Submission:
+        def send() -> RunSnapshot:
+            if taken:
+                service.start("first")
+            raise DiedError
+
+        return Submission(send=send, correlation="first")
+
+    with pytest.raises(DiedError):
+        begin(service, store, prepare=dies)
+    begun, pauses = begin(service, store, number=2)
+    assert (begun.execution_id, service.runs) == ("first", ["first"])
+    assert pauses == []
+
+
+def test_a_run_that_is_there_without_a_record_is_attached_to_and_nothing_is_sent() -> None:
+    store, service = FakeStateStore(), Service()
+
+    def prepare(_: RunRecord | None) -> Submission:
+        return Submission(send=lambda: service.start("mine"), correlation="mine", adopted=snapshot("mine"))
+
+    begun, _ = begin(service, store, prepare=prepare)
+    assert (begun.execution_id, begun.started_here, service.sent) == ("mine", False, [])
+    record: Any = TaskStateStore(store, retention=None).load()
+    assert (record.execution_id, record.started_try) == ("mine", 0)
