@@ -1,0 +1,176 @@
+"""What an instance's status means, and the terms it is watched by."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.workflow_server_process import (
+    InstanceStatus,
+    Process,
+    ProcessTerms,
+    check_on_kill,
+    phase_of,
+)
+
+A, S, F, C, U = RunPhase.ACTIVE, RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELED, RunPhase.UNKNOWN
+NONE: dict[str, Any] = {}
+NAMED = {"success_states": ("Approved",), "failure_states": ("Rejected",)}
+ACTIVITY = {"success_activities": ("Approve",)}
+IDLE = {"wait_for": "idle"}
+STOP = {"on_kill": "set_state:Stopped"}
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "terms", "phase"),
+    [
+        (0, "", NONE, A),
+        (1, "Draft", NONE, A),
+        (2, "Draft", NONE, A),
+        (3, "Draft", NONE, S),
+        (4, "Draft", NONE, F),
+        (5, "Draft", NONE, F),
+        (254, "Draft", NONE, U),
+        (255, "Draft", NONE, U),
+        (6, "Draft", NONE, U),
+        (-1, "", NONE, U),
+        # states that mean something, whatever else goes on
+        (0, "Approved", NAMED, S),
+        (1, "Approved", NAMED, S),
+        (2, "Approved", NAMED, S),
+        (3, "Approved", NAMED, S),
+        (1, "Rejected", NAMED, F),
+        (2, "Rejected", NAMED, F),
+        (3, "Rejected", NAMED, F),
+        (254, "Rejected", NAMED, F),
+        # an end by an error, or a word nobody documented, is no success wherever it stands
+        (4, "Approved", NAMED, F),
+        (5, "Approved", NAMED, F),
+        (254, "Approved", NAMED, U),
+        (7, "Approved", NAMED, U),
+        # finished elsewhere
+        (3, "Draft", NAMED, F),
+        (3, "", NAMED, F),
+        (3, "Draft", ACTIVITY, F),
+        (3, "Draft", {"failure_states": ("Rejected",)}, S),
+        # names count as they are written
+        (1, "approved", NAMED, A),
+        (3, "approved", NAMED, F),
+        # at rest
+        (2, "Draft", IDLE, S),
+        (1, "Draft", IDLE, A),
+        (2, "Draft", {**IDLE, **NAMED}, A),
+        (2, "Draft", {**IDLE, "failure_states": ("Rejected",)}, S),
+        # stopped
+        (1, "Stopped", STOP, C),
+        (2, "Stopped", STOP, C),
+        (3, "Stopped", STOP, C),
+        (3, "Stopped", {**STOP, **NAMED}, C),
+        (5, "Stopped", STOP, F),
+        (3, "Stopped", {**STOP, "success_states": ("Stopped",)}, S),
+        (3, "Stopped", {**STOP, "failure_states": ("Stopped",)}, F),
+        (3, "Stopped", {"on_kill": "delete"}, S),
+    ],
+)
+def test_a_status_and_a_state_mean_a_phase(
+    status: int, state: str, terms: dict[str, Any], phase: RunPhase
+) -> None:
+    process = Process(id="p", status=status, state=state, raw={})
+    assert phase_of(process, ProcessTerms(**terms)) is phase
+
+
+@pytest.mark.parametrize(("status", "phase"), [(1, S), (2, S), (3, S), (4, F), (5, F), (254, U)])
+def test_an_activity_means_success_without_any_state(status: int, phase: RunPhase) -> None:
+    process = Process(id="p", status=status, activity="Approve", raw={})
+    assert phase_of(process, ProcessTerms(**ACTIVITY)) is phase
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "shown"),
+    [
+        (0, "", "Initialized"),
+        (1, "", "Running"),
+        (2, "Approval", "Idled (Approval)"),
+        (3, "Rejected", "Finalized (Rejected)"),
+        (4, "", "Terminated"),
+        (5, "Draft", "Error (Draft)"),
+        (254, "", "Unknown"),
+        (255, "", "NotFound"),
+        (6, "Draft", "InstanceStatus 6 (Draft)"),
+        (2, "x" * 300, f"Idled ({'x' * 100})"),
+    ],
+)
+def test_people_are_shown_the_word_and_the_state(status: int, state: str, shown: str) -> None:
+    assert Process(id="p", status=status, state=state, raw={}).shown_status == shown
+
+
+def test_every_documented_status_has_a_word() -> None:
+    words = {status.value: status.word for status in InstanceStatus}
+    assert words == {
+        0: "Initialized",
+        1: "Running",
+        2: "Idled",
+        3: "Finalized",
+        4: "Terminated",
+        5: "Error",
+        254: "Unknown",
+        255: "NotFound",
+    }
+
+
+def test_terms_survive_json() -> None:
+    terms = ProcessTerms(
+        success_states=("Approved", "Booked"),
+        failure_states=("Rejected",),
+        success_activities=("Done",),
+        wait_for="idle",
+        on_kill="set_state:Stopped",
+        on_purged="fail",
+        identity_id="ada",
+        impersonated_identity_id="bob",
+    )
+    assert ProcessTerms.from_dict(json.loads(json.dumps(terms.as_dict()))) == terms
+    assert ProcessTerms.from_dict(ProcessTerms().as_dict()) == ProcessTerms()
+
+
+def test_terms_of_another_release_are_read() -> None:
+    read = ProcessTerms.from_dict({"success_states": ["Approved"], "of_tomorrow": {"a": 1}})
+    assert read == ProcessTerms(success_states=("Approved",))
+    assert ProcessTerms.from_dict({}) == ProcessTerms()
+
+
+@pytest.mark.parametrize("value", ["none", "delete", "set_state:Stopped", "set_state:In review: late"])
+def test_an_on_kill_is_none_delete_or_a_state(value: str) -> None:
+    assert check_on_kill(value) == value
+    assert ProcessTerms(on_kill=value).on_kill == value
+
+
+@pytest.mark.parametrize(
+    "value", ["", "cancel", "set_state", "set_state:", "set_state: ", "Delete", None, 3, ["none"]]
+)
+def test_another_on_kill_is_refused_with_what_there_is(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"it takes 'none', 'delete', or 'set_state:' with the name"):
+        check_on_kill(value)
+
+
+def test_the_state_that_stops_is_what_stands_behind_the_colon() -> None:
+    assert ProcessTerms(on_kill="set_state:A: b").stop_state == "A: b"
+    assert ProcessTerms(on_kill="delete").stop_state is None
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"success_states": "Approved"}, "success_states is 'Approved'; it takes a list of names"),
+        ({"failure_states": (1,)}, r"failure_states is \(1,\); it takes a list of names"),
+        ({"success_activities": ("",)}, r"success_activities is \('',\); it takes a list of names"),
+        ({"wait_for": "ever"}, "wait_for is 'ever'; it takes one of 'finalized', 'idle'"),
+        ({"on_purged": "ignore"}, "on_purged is 'ignore'; it takes one of 'succeed', 'fail'"),
+    ],
+)
+def test_terms_that_mean_nothing_are_refused(terms: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ProcessTerms(**terms)
