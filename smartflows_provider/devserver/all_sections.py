@@ -8,5 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smartflows_provider.devserver.sections import Section
+from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 
-SECTIONS: Sequence[type[Section]] = ()
+SECTIONS: Sequence[type[Section]] = (WorkflowServerSection,)
