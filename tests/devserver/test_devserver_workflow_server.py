@@ -412,7 +412,7 @@ def test_faults_meet_its_calls_and_its_instances_outlive_a_restart(caller: Calle
 def test_the_page_lists_every_choice_with_the_default_first() -> None:
     page = (Path(__file__).parents[2] / "docs" / "devserver.md").read_text(encoding="utf-8")
     table = page.partition("--profile workflowserver.KEY=VALUE")[2].partition("## Faults")[0]
-    rows = {key: text for key, text in re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)}
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE))
     default = WorkflowServerProfile()
     assert list(rows) == [field.name for field in dataclasses.fields(default)]
     for name, hint in get_type_hints(WorkflowServerProfile).items():
