@@ -179,9 +179,8 @@ def look(
     try:
         process = yield from get_process(process_id, dialect=dialect)
     except NotFound:
-        if terms.on_purged == "fail":
-            raise
-        return RunSnapshot(execution_id=process_id, status=PURGED, phase=RunPhase.SUCCEEDED)
+        status, phase = _end_of_gone(process_id, terms)
+        return RunSnapshot(execution_id=process_id, status=status, phase=phase)
     return RunSnapshot(
         execution_id=process_id,
         status=process.shown_status,
@@ -202,11 +201,8 @@ def get_execution(
     try:
         process = yield from get_process(process_id, dialect=dialect)
     except NotFound:
-        if terms.on_purged == "fail":
-            raise
-        return Execution(
-            id=process_id, status=PURGED, phase=RunPhase.SUCCEEDED, flow=Reference(id=""), raw={}
-        )
+        status, phase = _end_of_gone(process_id, terms)
+        return Execution(id=process_id, status=status, phase=phase, flow=Reference(id=""), raw={})
     return Execution(
         id=process_id,
         status=process.shown_status,
@@ -223,14 +219,17 @@ def cancel(
     Stop an instance by what the terms say, unless it has ended already. Harmless to repeat.
 
     The server has no operation for it: a state is set that the scheme has for the purpose, or the instance is
-    deleted. With ``none`` nothing is asked for but how it stands.
+    deleted.
 
     :returns: how it stands, None where that is still to be asked.
     :raises NotFound: if there is no such instance any more.
-    :raises RequestRefused: if the server does not set the state, say.
+    :raises RequestRefused: if the server does not set the state, say; and with ``none``, before anything is
+        sent.
     """
+    if terms.on_kill == "none":
+        raise RequestRefused(f"the process {process_id} is not stopped: on_kill is 'none'")
     before = yield from look(process_id, terms=terms, dialect=dialect)
-    if before.phase.is_stable or terms.on_kill == "none":
+    if before.phase.is_stable:
         return before
     if terms.stop_state is None:
         yield from delete_instance(process_id, dialect=dialect)
@@ -528,6 +527,18 @@ def _refuse_address(response: Response) -> None:
             status=response.status,
             detail=error_text(response),
         )
+
+
+def _end_of_gone(process_id: str, terms: ProcessTerms) -> tuple[str, RunPhase]:
+    """
+    Return status and phase of an instance that was created and is there no more.
+
+    :raises NotFound: if the terms take that for a failure.
+    """
+    phase = terms.gone_means
+    if phase is None:
+        raise _gone(process_id)
+    return (DELETED if phase is RunPhase.CANCELED else PURGED), phase
 
 
 def _there(process: Process) -> Process:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any, Literal
 
-from smartflows_provider.option_words import check_words
+from smartflows_provider.option_words import check_word, check_words
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.text import clean_text
 
@@ -22,7 +22,7 @@ _SET_STATE = "set_state:"
 PURGED = "Purged"
 """Shown for an instance that was created and is there no more."""
 DELETED = "Deleted"
-"""Shown for an instance that was deleted on request."""
+"""Shown for an instance that is there no more where deleting stops it."""
 
 
 class InstanceStatus(IntEnum):
@@ -100,8 +100,11 @@ class ProcessTerms:
     """Whether an instance that waits for a command or a timer counts as done where no success is named."""
     on_kill: str = "none"
     """What stops it: ``none``, ``delete``, or ``set_state:`` with a state's name."""
-    on_purged: Literal["succeed", "fail"] = "succeed"
-    """What it means that an instance is there no more: its scheme may delete what has finished."""
+    on_purged: Literal["succeed", "fail"] | None = None
+    """
+    What it means that an instance is there no more: its scheme may delete what has finished. None takes
+    ``succeed``, but where deleting stops it: then one that is gone counts as stopped.
+    """
     identity_id: str | None = None
     """In whose name a state is set to stop it."""
     impersonated_identity_id: str | None = None
@@ -110,6 +113,14 @@ class ProcessTerms:
     def __post_init__(self) -> None:
         check_words(self)
         check_on_kill(self.on_kill)
+        if self.on_purged is not None:
+            check_word("on_purged", self.on_purged, ("succeed", "fail"))
+        if self.on_purged == "succeed" and self.on_kill == "delete":
+            raise ValueError(
+                "on_kill='delete' and on_purged='succeed' do not go together: an instance that was deleted "
+                "looks like one that was purged; stop it with 'set_state:' and a state's name, or leave "
+                "on_purged out"
+            )
         for name in _NAMES:
             if not all(isinstance(entry, str) and entry for entry in _entries(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it takes a list of names")
@@ -118,6 +129,13 @@ class ProcessTerms:
     def names_success(self) -> bool:
         """Whether it is said which states or activities are a success."""
         return bool(self.success_states or self.success_activities)
+
+    @property
+    def gone_means(self) -> RunPhase | None:
+        """What it means that an instance which was created is there no more; None for a failure."""
+        if self.on_purged == "fail":
+            return None
+        return RunPhase.CANCELED if self.on_kill == "delete" else RunPhase.SUCCEEDED
 
     @property
     def stop_state(self) -> str | None:

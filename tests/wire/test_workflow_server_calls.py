@@ -420,9 +420,20 @@ def test_or_it_is_deleted() -> None:
     assert (driven.result.status, driven.result.phase) == ("Deleted", RunPhase.CANCELED)
 
 
-def test_or_nothing_is_done_to_it() -> None:
-    driven = drive(wire.cancel(PROCESS, terms=TERMS), good(process_info(1)))
-    assert driven.result.phase is RunPhase.ACTIVE
+def test_or_nothing_is_sent_at_all() -> None:
+    with pytest.raises(RequestRefused, match=f"the process {PROCESS} is not stopped: on_kill is 'none'"):
+        drive(wire.cancel(PROCESS, terms=TERMS))
+
+
+def test_where_deleting_stops_it_an_instance_that_is_gone_is_stopped() -> None:
+    for exchange in (wire.look(PROCESS, terms=DELETING), wire.get_execution(PROCESS, terms=DELETING)):
+        gone = drive(exchange, bad(), good(False)).result
+        assert (gone.status, gone.phase) == ("Deleted", RunPhase.CANCELED)
+    driven = drive(wire.cancel(PROCESS, terms=DELETING), bad(), good(False))
+    assert driven.result.phase is RunPhase.CANCELED
+    strict = ProcessTerms(on_kill="delete", on_purged="fail")
+    with pytest.raises(NotFound):
+        drive(wire.look(PROCESS, terms=strict), bad(), good(False))
 
 
 @pytest.mark.parametrize("terms", [STOPPING, DELETING])

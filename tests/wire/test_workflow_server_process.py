@@ -168,6 +168,10 @@ def test_the_state_that_stops_is_what_stands_behind_the_colon() -> None:
         ({"failure_states": (1,)}, r"failure_states is \(1,\); it takes a list of names"),
         ({"success_activities": ("",)}, r"success_activities is \('',\); it takes a list of names"),
         ({"wait_for": "ever"}, "wait_for is 'ever'; it takes one of 'finalized', 'idle'"),
+        (
+            {"on_kill": "delete", "on_purged": "succeed"},
+            "on_kill='delete' and on_purged='succeed' do not go together",
+        ),
         ({"on_purged": "ignore"}, "on_purged is 'ignore'; it takes one of 'succeed', 'fail'"),
     ],
 )
