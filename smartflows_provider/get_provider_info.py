@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartflows_provider import __version__
-from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_LABEL
+from smartflows_provider.systems import (
+    SMART_FLOWS,
+    SMART_FLOWS_LABEL,
+    WORKFLOW_SERVER,
+    WORKFLOW_SERVER_LABEL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,13 @@ def _systems() -> tuple[_System, ...]:
             has_sensors=True,
             connection=_smart_flows_connection(),
         ),
+        _System(
+            label=WORKFLOW_SERVER_LABEL,
+            doc_url="https://workflowserver.io/documentation/",
+            module="workflow_server",
+            has_sensors=True,
+            connection=_workflow_server_connection(),
+        ),
     )
 
 
@@ -112,6 +124,50 @@ def _smart_flows_connection() -> dict[str, Any]:
                 "Execution URL",
                 "string",
                 "Where people look at one execution, with {execution_id} in it; empty: the panel.",
+            ),
+        },
+    }
+
+
+def _workflow_server_connection() -> dict[str, Any]:
+    return {
+        "connection-type": WORKFLOW_SERVER,
+        "hook-class-name": "smartflows_provider.hooks.workflow_server.WorkflowServerHook",
+        "hook-name": WORKFLOW_SERVER_LABEL,
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "login"],
+            "relabeling": {"password": "Api access token"},
+            "placeholders": {
+                "host": "http://workflow.example.com",
+                "port": "8077",
+                "password": "from the admin panel's dashboard; empty where access is none",
+            },
+        },
+        "conn-fields": {
+            **_common_fields(api_prefix="/workflowapi"),
+            "access": _field(
+                "Access",
+                "string",
+                "none; token: the Api access token in each request's body; openid: OpenID Connect.",
+                default="none",
+            ),
+            "arguments_in": _field(
+                "Arguments in",
+                "string",
+                "query, or body: where the server reads the arguments of its operations.",
+                default="query",
+            ),
+            "tenant_id": _field("Tenant", "string", "Sent with every operation; empty: none."),
+            "client_id": _field(
+                "Client id",
+                "string",
+                "For OpenID Connect; free to choose from server 9 on.",
+                default="workflowapi",
+            ),
+            "token_url": _field(
+                "Token URL",
+                "string",
+                "Where tokens are asked for; empty: what the server names, if that is on its own host.",
             ),
         },
     }

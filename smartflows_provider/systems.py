@@ -11,3 +11,7 @@ from typing import Final
 SMART_FLOWS: Final = "smartflows"
 SMART_FLOWS_LABEL: Final = "Smart Flows"
 SMART_FLOWS_CONN_ID: Final = "smartflows_default"
+
+WORKFLOW_SERVER: Final = "workflowserver"
+WORKFLOW_SERVER_LABEL: Final = "Workflow Server"
+WORKFLOW_SERVER_CONN_ID: Final = "workflowserver_default"

@@ -38,9 +38,12 @@ from smartflows_provider.wire.workflow_server_process import (
     Process,
     ProcessTerms,
     phase_of,
+    read_process,
 )
 
 API_PREFIX = "/workflowapi"
+TOKEN_FIELD = "token"  # noqa: S105 - the name of a field
+"""Where the Api access token stands in a request's body."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -561,34 +564,10 @@ def _known(refusal: NotFound | RequestRefused) -> RequestRefused:
 
 
 def _process(response: Response, raw: Any, *, process_id: str) -> Process:
-    status = raw.get("InstanceStatus") if isinstance(raw, Mapping) else None
-    if not isinstance(raw, Mapping) or not isinstance(status, int) or isinstance(status, bool):
+    found = read_process(raw, process_id=process_id)
+    if found is None:
         raise unreadable(response, "lacks 'InstanceStatus', a whole number")
-    parameters, transitions, history = (
-        raw.get(key) for key in ("ProcessParameters", "Transitions", "History")
-    )
-    return Process(
-        id=process_id,
-        status=status,
-        state=_name(raw, "StateName"),
-        activity=_name(raw, "ActivityName"),
-        scheme_code=told(raw, "SchemeCode"),
-        scheme_id=told(raw, "SchemeId"),
-        parent_id=told(raw, "ParentProcessId"),
-        root_id=told(raw, "RootProcessId"),
-        parameters=parameters if isinstance(parameters, Mapping) else {},
-        transitions=tuple(entry for entry in transitions if isinstance(entry, Mapping))
-        if isinstance(transitions, list)
-        else (),
-        history=tuple(history) if isinstance(history, list) else (),
-        raw=raw,
-    )
-
-
-def _name(raw: Mapping[str, Any], key: str) -> str:
-    """Return a name that decides; what is no text is none, so that nothing is taken for one."""
-    value = raw.get(key)
-    return clean_text(value) if isinstance(value, str) else ""
+    return found
 
 
 def _entries(response: Response, *, key: str) -> list[Mapping[str, Any]]:

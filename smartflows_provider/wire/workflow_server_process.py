@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Literal
 
 from smartflows_provider.option_words import check_word, check_words
+from smartflows_provider.wire.answers import told
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.text import clean_text
 
@@ -84,6 +85,42 @@ class Process:
         except ValueError:
             word = f"InstanceStatus {self.status}"[:_WORD_LENGTH]
         return f"{word} ({clean_text(self.state)[:_WORD_LENGTH]})" if self.state else word
+
+
+def read_process(raw: Any, *, process_id: str) -> Process | None:
+    """
+    Return the instance that an object of the server shows; None where it shows none.
+
+    :param raw: as the server answers it.
+    :param process_id: that it was asked for by.
+    """
+    status = raw.get("InstanceStatus") if isinstance(raw, Mapping) else None
+    if not isinstance(raw, Mapping) or not isinstance(status, int) or isinstance(status, bool):
+        return None
+    parameters, transitions, history = (
+        raw.get(key) for key in ("ProcessParameters", "Transitions", "History")
+    )
+    ways = transitions if isinstance(transitions, list) else []
+    return Process(
+        id=process_id,
+        status=status,
+        state=_name(raw, "StateName"),
+        activity=_name(raw, "ActivityName"),
+        scheme_code=told(raw, "SchemeCode"),
+        scheme_id=told(raw, "SchemeId"),
+        parent_id=told(raw, "ParentProcessId"),
+        root_id=told(raw, "RootProcessId"),
+        parameters=parameters if isinstance(parameters, Mapping) else {},
+        transitions=tuple(way for way in ways if isinstance(way, Mapping)),
+        history=tuple(history) if isinstance(history, list) else (),
+        raw=raw,
+    )
+
+
+def _name(raw: Mapping[str, Any], key: str) -> str:
+    """Return a name that decides; what is no text is none, so that nothing is taken for one."""
+    value = raw.get(key)
+    return clean_text(value) if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,3 +256,18 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
     if process.status == InstanceStatus.IDLED and terms.wait_for == "idle" and not terms.names_success:
         return RunPhase.SUCCEEDED
     return RunPhase.ACTIVE
+
+
+def why_failed(process: Process, terms: ProcessTerms) -> str:
+    """Return why an instance counts as failed, in a sentence; empty where it does not."""
+    if phase_of(process, terms) is not RunPhase.FAILED:
+        return ""
+    if process.state and process.state in terms.failure_states:
+        return f"It is in the state {process.state!r}, which is one of failure_states"
+    if process.status == InstanceStatus.TERMINATED:
+        return "The server has ended it because of an error; the server's log tells more"
+    if process.status == InstanceStatus.ERROR:
+        return "An error has stopped it; the server's log tells more, and it can be revived there"
+    place = f"the state {process.state!r}" if process.state else f"the activity {process.activity!r}"
+    wanted = ", ".join(map(repr, (*terms.success_states, *terms.success_activities)))
+    return f"It has finished in {place}, and success was to be {wanted}"
