@@ -137,7 +137,7 @@ class WorkflowServerRunProcessOperator(RunOperator):
             if isinstance(value := getattr(self, name), list | tuple)
         }
         for name in ("success_states", "failure_states", "success_activities", "persist"):
-            if isinstance(value := getattr(self, name), str) and "{" not in value:
+            if isinstance(value := getattr(self, name), str) and not set(value) & set("[{"):
                 raise ValueError(f"{self.task_id}: {name} is {value!r}; it takes a list of names.")
         try:
             ProcessTerms(wait_for=self.wait_for, on_kill=self.stopped_by, on_purged=self.on_purged, **given)
