@@ -10,7 +10,9 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
+from uuid import uuid4
 
+import jmespath
 import pytest
 from support.service import panel_flow, starts
 from support.tasks import Mode
@@ -19,11 +21,17 @@ from conformance import toy_system
 from conformance.toy_system import ToyJobSensor, ToyRunJobOperator, ToySection
 from smartflows_provider.devserver.profiles import PROFILES
 from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.devserver.workflow_server import PROFILES as WORKFLOW_SERVER_PROFILES
+from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.operators.workflow_server import WorkflowServerRunProcessOperator
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+from smartflows_provider.sensors.workflow_server import WorkflowServerProcessSensor
+from smartflows_provider.wire.workflow_server_process import InstanceStatus
 
 Ends = Literal["well", "badly"]
 CANARY = "canary-credential-5d81"
@@ -46,6 +54,8 @@ class Case(ABC):
     """Regular expression over the path of the request that starts a run."""
     look_path: ClassVar[str]
     """Regular expression over the paths of the requests that ask about a run."""
+    total_path: ClassVar[str] = "total"
+    """JMESPath to the 7 that a run which ends well brings."""
     runs: ClassVar[bool] = True
     """Whether there is an operator that starts runs."""
     senses: ClassVar[bool] = True
@@ -100,6 +110,10 @@ class Case(ABC):
     def make_sensor(self, run_id: str, **given: Any) -> Any:
         """Return the system's sensor."""
         raise NotImplementedError
+
+    def total(self, manifest: Mapping[str, Any]) -> Any:
+        """Return the 7 of a manifest."""
+        return jmespath.search(self.total_path, manifest["values"])
 
     @abstractmethod
     def begin(self, *, seconds: float, ends: Ends = "well") -> str:
@@ -186,6 +200,73 @@ class SmartFlowsCase(Case):
         return {}
 
 
+class WorkflowServerCase(Case):
+    name = "workflowserver"
+    label = "Workflow Server"
+    conn_id = "workflowserver_default"
+    start_path = r"^/workflowapi/createinstance/"
+    look_path = r"^/workflowapi/getinstanceinfo/"
+    total_path = "parameters.total"
+    leaves_alone: ClassVar[Mapping[str, Any]] = {"on_kill": "none"}
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {"token_url": True} if profile.discovery != "own" else {}
+        for name, profile in WORKFLOW_SERVER_PROFILES.items()
+    }
+
+    def prepare(self) -> None:
+        self.section = self.server.section(WorkflowServerSection)
+        self.section.configure(access="token")
+        self.section.rotate(CANARY)
+        self.token_url = False
+
+    def connection(self) -> dict[str, Any]:
+        found = json.loads(self.server.section_connection_json(WorkflowServerSection))
+        if self.token_url:
+            found["extra"]["token_url"] = f"{self.server.url}/connect/token"
+        return found
+
+    def _scheme(self, seconds: float, ends: Ends) -> str:
+        end = InstanceStatus.FINALIZED if ends == "well" else InstanceStatus.TERMINATED
+        done = {"name": "Done", "state": "Done", "sets": {"total": 7}, "ends": end}
+        withdrawn = {"name": "Out", "state": "Withdrawn", "ends": InstanceStatus.FINALIZED}
+        work = {"name": "Work", "state": "Working", "seconds": seconds}
+        return self.section.add_scheme(f"Job {seconds} {ends}", work, done, withdrawn).code
+
+    def make_operator(self, *, seconds: float, ends: Ends, **given: Any) -> Any:
+        arguments = {"on_kill": "set_state:Withdrawn", **given}
+        return WorkflowServerRunProcessOperator(scheme_code=self._scheme(seconds, ends), **arguments)
+
+    def make_sensor(self, run_id: str, **given: Any) -> Any:
+        return WorkflowServerProcessSensor(process_id=run_id, **given)
+
+    def begin(self, *, seconds: float, ends: Ends = "well") -> str:
+        run_id = str(uuid4())
+        with WorkflowServerHook() as hook:
+            hook.create_instance(run_id, scheme_code=self._scheme(seconds, ends))
+        return run_id
+
+    def started(self) -> list[str]:
+        return list(self.section.created)
+
+    def status(self, run_id: str) -> Literal["alive", "over", "stopped"]:
+        shown = self.section.process(run_id)
+        if shown.get("StateName") == "Withdrawn":
+            return "stopped"
+        return "alive" if shown["InstanceStatus"] in {0, 1, 2} else "over"
+
+    def rotate(self) -> None:
+        self.section.rotate(f"{CANARY}-2")
+
+    def forget(self, run_id: str) -> None:
+        self.section.purge(run_id)
+
+    def configure(self, profile: str) -> dict[str, Any]:
+        self.section.profile = WORKFLOW_SERVER_PROFILES[profile]
+        self.token_url = bool(self.profiles[profile])
+        self.connect()
+        return {}
+
+
 class ToyCase(Case):
     name = toy_system.TOY
     label = toy_system.TOY_LABEL
@@ -224,7 +305,7 @@ class ToyCase(Case):
         del self.section.jobs[run_id]
 
 
-CASES: tuple[type[Case], ...] = (SmartFlowsCase, ToyCase)
+CASES: tuple[type[Case], ...] = (SmartFlowsCase, WorkflowServerCase, ToyCase)
 
 
 def info_with_toy() -> dict[str, Any]:

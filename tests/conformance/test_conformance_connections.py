@@ -69,8 +69,7 @@ def test_the_forms_defaults_are_what_an_empty_connection_means(case: Case) -> No
     given = case.connection()
     extra = {**(given.get("extra") or {})}
     connection = empty.get_connection(case.conn_id)
-    kept = {name: value for name, value in extra.items() if name not in defaults}
-    assert empty._read(connection, kept) == full._read(connection, {**defaults, **kept})
+    assert empty._read(connection, extra) == full._read(connection, {**defaults, **extra})
 
 
 def test_a_connection_that_works_says_to_whom(case: Case) -> None:
