@@ -12,6 +12,8 @@ from typing import Any
 
 from smartflows_provider import __version__
 from smartflows_provider.systems import (
+    PHIXFLOW,
+    PHIXFLOW_LABEL,
     SMART_FLOWS,
     SMART_FLOWS_LABEL,
     WORKFLOW_SERVER,
@@ -92,6 +94,13 @@ def _systems() -> tuple[_System, ...]:
             has_sensors=True,
             connection=_workflow_server_connection(),
         ),
+        _System(
+            label=PHIXFLOW_LABEL,
+            doc_url="https://www.phixflow.com/",
+            module="phixflow",
+            has_sensors=False,
+            connection=_phixflow_connection(),
+        ),
     )
 
 
@@ -168,6 +177,35 @@ def _workflow_server_connection() -> dict[str, Any]:
                 "Token URL",
                 "string",
                 "Where tokens are asked for; empty: what the server names, if that is on its own host.",
+            ),
+        },
+    }
+
+
+def _phixflow_connection() -> dict[str, Any]:
+    return {
+        "connection-type": PHIXFLOW,
+        "hook-class-name": "smartflows_provider.hooks.phixflow.PhixFlowHook",
+        "hook-name": PHIXFLOW_LABEL,
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "login"],
+            "relabeling": {"password": "API key"},
+            "placeholders": {
+                "host": "https://app.example.com",
+                "port": "443",
+                "password": "empty for endpoints that allow anonymous connections",
+            },
+        },
+        "conn-fields": {
+            **_common_fields(api_prefix="/phixflow/api/1"),
+            "key_header": _field("Key header", "string", "Header of the API key.", default="Authorization"),
+            "key_value": _field(
+                "Key value", "string", "Value of that header, with {key} in it.", default="Bearer {key}"
+            ),
+            "test_path": _field(
+                "Test path",
+                "string",
+                "What Test asks with GET, below the API prefix; empty: only whether the server answers.",
             ),
         },
     }

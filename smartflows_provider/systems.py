@@ -15,3 +15,7 @@ SMART_FLOWS_CONN_ID: Final = "smartflows_default"
 WORKFLOW_SERVER: Final = "workflowserver"
 WORKFLOW_SERVER_LABEL: Final = "Workflow Server"
 WORKFLOW_SERVER_CONN_ID: Final = "workflowserver_default"
+
+PHIXFLOW: Final = "phixflow"
+PHIXFLOW_LABEL: Final = "PhixFlow"
+PHIXFLOW_CONN_ID: Final = "phixflow_default"

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from smartflows_provider.wire.answers import raise_for_status
 from smartflows_provider.wire.errors import RequestRefused, UnsendableValue
 from smartflows_provider.wire.messages import (
     JSON_TYPE,
@@ -39,6 +40,7 @@ from smartflows_provider.wire.phixflow_paths import status_address
 from smartflows_provider.wire.phixflow_terms import ActionflowTerms
 from smartflows_provider.wire.run import Execution, Reference, RunPhase, RunSnapshot
 
+T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 DEFAULT_LIMIT_SECONDS = 60.0
 """How long *Wait for result* lasts before the server aborts the work, unless its author chose otherwise."""
@@ -109,8 +111,8 @@ def trigger_and_wait(
     Call an endpoint in the mode *Wait for result*; its answer comes at the end of the run.
 
     :param hold_seconds: how long the answer may take; None is the trigger's own limit.
-    :returns: a run that has ended. ``raw`` has ``body`` (what JSON says, else the text), ``code`` (HTTP) and
-        ``message``; the id is empty where the answer has none.
+    :returns: a run that has ended. ``raw`` has ``body`` (what JSON says, else the text), ``code`` (HTTP),
+        ``message`` and ``terms``; the id is empty where the answer has none.
     :raises UnsendableValue: if an input cannot be sent; nothing was.
     :raises UnreadableAnswer: if the answer is not what the terms say; a retry runs the actionflow again.
     :raises WireError: of the kind that the HTTP code means, if the answer does not speak of the actionflow.
@@ -119,7 +121,7 @@ def trigger_and_wait(
     response = yield trigger.request(hold_seconds=hold)
     answer = read_body(response)
     outcome = judge_final(response, answer, terms)
-    return _execution(known_id(answer, terms), outcome, answer, response.status)
+    return _execution(known_id(answer, terms), outcome, answer, response.status, terms)
 
 
 def trigger_and_poll(trigger: Trigger, *, terms: ActionflowTerms) -> Exchange[RunSnapshot]:
@@ -172,12 +174,43 @@ def get_execution(process_id: str, *, terms: ActionflowTerms) -> Exchange[Execut
     """
     Ask for a run as :func:`look` does, and keep the answer.
 
-    :returns: ``raw`` has ``body``, ``code`` and ``message``, as in :func:`trigger_and_wait`.
+    :returns: ``raw`` as in :func:`trigger_and_wait`.
     """
     path, query = status_address(terms.status_path, process_id)
     response = yield Request(method=terms.status_method, path=path, query=query)
     answer = read_body(response)
-    return _execution(process_id, judge_look(response, answer, terms), answer, response.status)
+    return _execution(process_id, judge_look(response, answer, terms), answer, response.status, terms)
+
+
+def answered(value: T) -> Exchange[T]:
+    """Return a call that asks nobody, for what is known already."""
+    yield from ()
+    return value
+
+
+def cancel(process_id: str) -> Exchange[RunSnapshot | None]:
+    """
+    Say that a run cannot be stopped; nothing is sent.
+
+    :raises RequestRefused: always: the vendor documents no such call.
+    """
+    yield from ()
+    raise RequestRefused(f"PhixFlow has no call that stops a run, so process {process_id} was not stopped")
+
+
+def probe(path: str | None) -> Exchange[int]:
+    """
+    Ask the server for something harmless, to see whether it is there and takes the key.
+
+    :param path: an address below the prefix that a GET may ask; None asks for the prefix itself, where any
+        answer but a refusal of the key will do, since the vendor documents no call for this.
+    :returns: the HTTP code.
+    :raises WireError: of the kind that the code means.
+    """
+    response = yield Request(method="GET", path="/" if path is None else path)
+    if path is not None or response.status not in {400, 404, 405, 410}:
+        raise_for_status(response)
+    return response.status
 
 
 def _parameter(name: Any, value: Any) -> str:
@@ -201,11 +234,13 @@ def _parameter(name: Any, value: Any) -> str:
     )
 
 
-def _execution(process_id: str, outcome: Outcome, answer: Any, code: int) -> Execution:
+def _execution(
+    process_id: str, outcome: Outcome, answer: Any, code: int, terms: ActionflowTerms
+) -> Execution:
     return Execution(
         id=process_id,
         status=outcome.status,
         phase=outcome.phase,
-        flow=Reference(id=""),
-        raw={"body": answer, "code": code, "message": outcome.message},
+        flow=Reference(id=terms.endpoint, name=terms.endpoint),
+        raw={"body": answer, "code": code, "message": outcome.message, "terms": terms.as_dict()},
     )

@@ -251,7 +251,7 @@ def _failure(response: Response, word: str, body: Any, terms: ActionflowTerms) -
     return Outcome(
         status=_spelled(word, terms) or str(response.status),
         phase=RunPhase.FAILED,
-        message=_message(body, terms),
+        message=message_of(body, terms),
     )
 
 
@@ -313,8 +313,8 @@ def _short(word: str) -> str:
     return clean_text(word)[:_WORD_LENGTH]
 
 
-def _message(body: Any, terms: ActionflowTerms) -> str:
-    """Return the author's message; a text is one by itself."""
+def message_of(body: Any, terms: ActionflowTerms) -> str:
+    """Return the author's message as one line; a text is one by itself."""
     text = body if isinstance(body, str) else _scalar(_at(body, terms.message_field))
     line = " ".join(clean_text(text).split())
     return "".join(letter for letter in line if letter.isprintable())[:_MESSAGE_LENGTH]
@@ -322,7 +322,7 @@ def _message(body: Any, terms: ActionflowTerms) -> str:
 
 def _told(body: Any, terms: ActionflowTerms) -> str:
     """Return the message of a run that did not fail: a text is its result, and no message."""
-    return "" if isinstance(body, str) else _message(body, terms)
+    return "" if isinstance(body, str) else message_of(body, terms)
 
 
 def _with_records(status: str, body: Any, terms: ActionflowTerms) -> Outcome:

@@ -19,6 +19,8 @@ PartialFailure = Literal["fail", "warn", "succeed"]
 """What records that failed in a run that succeeded make of it."""
 PARTIAL_FAILURES: tuple[PartialFailure, ...] = get_args(PartialFailure)
 StatusMethod = Literal["GET", "POST"]
+Mode = Literal["wait", "poll"]
+"""*Wait for result*, which answers at the end, or *Poll for result*, whose runs are asked for a status."""
 
 ID_PLACE = "{id}"
 OUTPUT_PLACE = "{output}"
@@ -34,6 +36,10 @@ class ActionflowTerms:
     and the empty path is the whole answer. Words are compared without regard to case and spaces around them.
     """
 
+    endpoint: str = ""
+    """What people call it: its names with a slash between them, or its path."""
+    mode: Mode = "poll"
+    """How it works; nobody can ask for a run in the mode ``wait``."""
     status_path: str = "/action/{id}/status"
     """Where a run's status is asked, below the connection's prefix; a query may follow (not documented)."""
     status_method: StatusMethod = "GET"
@@ -77,6 +83,7 @@ class ActionflowTerms:
 
     def __post_init__(self) -> None:
         check_status_path(self.status_path)
+        _check_choice("mode", self.mode, get_args(Mode))
         _check_choice("status_method", self.status_method, get_args(StatusMethod))
         _check_choice("on_partial_failure", self.on_partial_failure, PARTIAL_FAILURES)
         for name in _PATHS:

@@ -1,0 +1,239 @@
+"""One attempt of a task at running an actionflow of PhixFlow's.
+
+What :class:`PhixFlowRunActionflowOperator` does on a worker beyond what every remote run has in common. In
+the mode *Poll for result* the answer names a run, which the lifecycle waits for. In the mode *Wait for
+result* the answer is the run's end, and the record of the intent tells a later attempt of a call that was not
+answered.
+Invariants: a call is never sent twice unless it provably was not taken or the author asks for it; an answer
+in the mode *Wait for result* is judged by the process that has received it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from smartflows_provider.exceptions import FlowConfigurationError, FlowException, FlowSubmissionUnclearError
+from smartflows_provider.hooks.phixflow import label_of
+from smartflows_provider.hooks.translation import translate, without_words
+from smartflows_provider.lifecycle.run_request import Candidate, RunRequest, Submission
+from smartflows_provider.operators.arguments import mapping_argument, text_argument
+from smartflows_provider.operators.remote_run import RemoteRun
+from smartflows_provider.transport.errors import AnswerLost
+from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.wire import phixflow as wire
+from smartflows_provider.wire.errors import RequestRefused, ServiceFault, UnreadableAnswer, WireError
+from smartflows_provider.wire.messages import segment
+from smartflows_provider.wire.run import RunSnapshot
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from smartflows_provider.hooks.phixflow import EndpointArguments, PhixFlowHook
+    from smartflows_provider.lifecycle.record import RunRecord
+    from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
+    from smartflows_provider.wire.phixflow_terms import ActionflowTerms
+
+
+def endpoint_of(operator: PhixFlowRunActionflowOperator) -> EndpointArguments:
+    """Return which endpoint a task calls, without what it calls it with."""
+    return {
+        "application": operator.application,
+        "actionflow": operator.actionflow,
+        "path": operator.path,
+    }
+
+
+def terms_of(operator: PhixFlowRunActionflowOperator) -> ActionflowTerms:
+    """
+    Return how the endpoint's answers are read, with its rendered names in the status address.
+
+    :raises FlowConfigurationError: if the address cannot be used with them; no retry helps.
+    """
+    label = label_of(endpoint_of(operator))
+    try:
+        names = {
+            name: segment(getattr(operator, name))
+            for name in ("application", "actionflow")
+            if f"{{{name}}}" in (operator.status_path or "")
+        }
+        path = operator.filled_status_path(**{"application": "", "actionflow": "", **names})
+        return operator.terms(status_path=path, endpoint=label)
+    except ValueError as error:
+        raise FlowConfigurationError(
+            f"The status address cannot be filled in: {error}.",
+            where=operator.hook.identity(flow=label),
+            fate="Nothing was sent.",
+            advice="Look at what the templates of application and actionflow render to.",
+        ) from None
+
+
+class ActionflowRun(RemoteRun):
+    """
+    One attempt at running an actionflow.
+
+    :param operator: the task, its templates rendered.
+    :param context: the task's context.
+    """
+
+    _operator: PhixFlowRunActionflowOperator
+    _hook: PhixFlowHook
+
+    def __init__(self, operator: PhixFlowRunActionflowOperator, context: Context) -> None:
+        super().__init__(operator, context)
+        self._answers = terms_of(operator)
+
+    @property
+    def _flow_label(self) -> str:
+        """How messages name the actionflow."""
+        return self._answers.endpoint
+
+    def begin(self) -> None:
+        """Start a run or attach to one; in the mode *Wait for result* it has ended then."""
+        super().begin()
+        if self._operator.mode == "wait":
+            status = self._hook.client.run(
+                self._hook.look_exchange(self._execution_id, hold_seconds=None, terms=self._hook.terms)
+            ).status
+            self._ended = WaitEvent(reason="finished", execution_id=self._execution_id, status=status)
+
+    @contextmanager
+    def _request(self, fate: str) -> Iterator[RunRequest]:
+        """Return how the endpoint is called, the input checked."""
+        try:
+            trigger = self._hook.trigger(self._endpoint(fate))
+            request = trigger.request()
+        except WireError as error:
+            raise translate(error, where=self._where(), fate=fate) from None
+        self._check_results(fate)
+        self._log.info("Calling %s, %d input parameters.", request.label, len(trigger.query))
+
+        def prepare(_: RunRecord | None) -> Submission:
+            return Submission(send=lambda: self._send(trigger))
+
+        yield RunRequest(
+            flow=self._flow_label,
+            fingerprint=_fingerprint(request.method, request.path, request.query, request.body),
+            prepare=prepare,
+            candidates=_no_list,
+            hide_words=self._operator.hide_payload,
+        )
+
+    def _endpoint(self, fate: str) -> EndpointArguments:
+        """Return which endpoint is called and with what, as templates have filled it in."""
+        operator, where = self._operator, self._where()
+        endpoint = endpoint_of(operator)
+        for name in ("application", "actionflow", "path"):
+            if getattr(operator, name) is not None:
+                text_argument(getattr(operator, name), name, where=where)
+        parameters = mapping_argument(operator.payload_argument("parameters"), "parameters", where=where)
+        body = operator.payload_argument("body")
+        if isinstance(body, str):
+            body = self._text_body(body, fate)
+        return {
+            **endpoint,
+            "method": operator.method,
+            "parameters": parameters,
+            "body": body,
+            "content_type": operator.content_type,
+            "timeout_ms": operator.timeout_ms,
+        }
+
+    def _text_body(self, body: str, fate: str) -> Any:
+        """Return a body that is a text: bytes of its content type, or what it says as JSON."""
+        problem = "is no JSON text"
+        try:
+            return body.encode() if self._operator.content_type else json.loads(body)
+        except UnicodeEncodeError:
+            problem = "holds half a character"
+        except (ValueError, RecursionError):
+            pass
+        raise FlowConfigurationError(
+            f"The argument body {problem}.",
+            where=self._where(),
+            fate=fate,
+            advice="Look at what its template renders to, under Rendered Templates; a text that is not JSON "
+            "needs content_type.",
+        )
+
+    # --- sending ---
+
+    def _send(self, trigger: wire.Trigger) -> RunSnapshot:
+        """Call the endpoint; what is left open by that is told in PhixFlow's own terms."""
+        self._ready_to_send()
+        try:
+            return self._started(trigger) if self._operator.mode == "poll" else self._ended_run(trigger)
+        except (AnswerLost, ServiceFault, UnreadableAnswer) as error:
+            if self._options.on_ambiguous_submission == "resubmit":
+                raise
+            self._note_told()
+            raise self._open(without_words(error) if self._operator.hide_payload else error) from None
+
+    def _started(self, trigger: wire.Trigger) -> RunSnapshot:
+        return self._hook.client.run(wire.trigger_and_poll(trigger, terms=self._answers))
+
+    def _ended_run(self, trigger: wire.Trigger) -> RunSnapshot:
+        """Call an endpoint in the mode *Wait for result*, and keep its answer for the end of the task."""
+        call = wire.trigger_and_wait(trigger, terms=self._answers, hold_seconds=self._limit)
+        execution = self._hook.client.run(call)
+        execution = replace(execution, id=execution.id or f"call-{uuid4().hex}")
+        self._hook.keep(execution)
+        return RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
+
+    @property
+    def _limit(self) -> float:
+        """Seconds after which the server aborts the work in the mode *Wait for result*."""
+        milliseconds = self._operator.timeout_ms
+        return float(self._operator.endpoint_limit) if milliseconds is None else milliseconds / 1000
+
+    def _note_told(self) -> None:
+        """Note that a person is told what to check, so that a cleared task calls the endpoint again."""
+        with suppress(Exception):
+            record = self._attempt.store.load()
+            if record is not None:
+                self._attempt.store.save(replace(record, told=True))
+
+    def _open(self, error: WireError | AnswerLost) -> FlowException:
+        """Return the error of a call of which it is open what it has done."""
+        again = "then clear the task to call the endpoint again"
+        waits = self._operator.mode == "wait"
+        by_itself = f"the server aborts the work by itself at the endpoint's limit of {self._limit:g} s"
+        if isinstance(error, UnreadableAnswer):
+            what = f"The endpoint has answered, but what became of the actionflow cannot be told: {error}."
+            fate = "It was not called a second time; a run that it has started goes on."
+            advice = (
+                "Set mode, or the field, words or codes that the message names, as the endpoint's author has; "
+                f"look at PhixFlow's console for what was done, {again}."
+            )
+        elif waits and isinstance(error, AnswerLost) and error.kind == "timeout":
+            waited = self._limit + self._hook.settings.read_timeout
+            what = f"The endpoint has not answered within {waited:g} s: {error}."
+            fate = f"Nothing needs to be stopped: {by_itself}. Whether the work was done before is open."
+            advice = (
+                f"Look at PhixFlow's console for what was done, {again}. Give timeout_ms, or endpoint_limit, "
+                "if the work needs longer, or use mode='poll'."
+            )
+        else:
+            what = f"It is open whether the actionflow was started: {error}."
+            fate = f"If it was, it goes on, and {by_itself}." if waits else "If it was, it goes on."
+            advice = (
+                f"Look at PhixFlow's console for what was done, {again}; "
+                "on_ambiguous_submission='resubmit' calls it again by itself."
+            )
+        return FlowSubmissionUnclearError(what, where=self._where(), fate=fate, advice=advice)
+
+
+def _no_list(_: float) -> list[Candidate]:
+    raise RequestRefused("PhixFlow has no call that lists runs; look at its console")
+
+
+def _fingerprint(method: str, path: str, query: tuple[tuple[str, str], ...], body: Any) -> str:
+    """Return the hash of all that a call sends."""
+    head = json.dumps([method, path, list(query)]).encode()
+    content = body if isinstance(body, bytes) else str(body or "").encode()
+    return hashlib.sha256(head + b"\n" + content).hexdigest()
