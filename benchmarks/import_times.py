@@ -28,6 +28,7 @@ DAG_ALONE = "from airflow.sdk import DAG"
 
 PARTS = (
     "smartflows_provider.operators.smart_flows",
+    "smartflows_provider.operators.phixflow",
     "smartflows_provider.sensors.smart_flows",
     "smartflows_provider.decorators.smart_flows",
 )

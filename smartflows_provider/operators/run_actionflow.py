@@ -24,7 +24,7 @@ from smartflows_provider.hooks.translation import translate, without_words
 from smartflows_provider.lifecycle.run_request import Candidate, RunRequest, Submission
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.remote_run import RemoteRun
-from smartflows_provider.transport.errors import AnswerLost
+from smartflows_provider.transport.errors import AnswerLost, TransportError
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.wire import phixflow as wire
 from smartflows_provider.wire.errors import RequestRefused, ServiceFault, UnreadableAnswer, WireError
@@ -198,7 +198,7 @@ class ActionflowRun(RemoteRun):
             if record is not None:
                 self._attempt.store.save(replace(record, told=True))
 
-    def _open(self, error: WireError | AnswerLost) -> FlowException:
+    def _open(self, error: WireError | TransportError) -> FlowException:
         """Return the error of a call of which it is open what it has done."""
         again = "then clear the task to call the endpoint again"
         waits = self._operator.mode == "wait"
@@ -207,8 +207,8 @@ class ActionflowRun(RemoteRun):
             what = f"The endpoint has answered, but what became of the actionflow cannot be told: {error}."
             fate = "It was not called a second time; a run that it has started goes on."
             advice = (
-                "Set mode, or the field, words or codes that the message names, as the endpoint's author has; "
-                f"look at PhixFlow's console for what was done, {again}."
+                "Set mode, or the field, words or codes that the message names, as the author has. "
+                f"Look at PhixFlow's console for what was done, {again}."
             )
         elif waits and isinstance(error, AnswerLost) and error.kind == "timeout":
             waited = self._limit + self._hook.settings.read_timeout
