@@ -11,5 +11,4 @@ from smartflows_provider.devserver.phixflow import PhixFlowSection
 from smartflows_provider.devserver.sections import Section
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 
-
 SECTIONS: Sequence[type[Section]] = (WorkflowServerSection, PhixFlowSection)

@@ -19,6 +19,8 @@ from support.tasks import Mode
 
 from conformance import toy_system
 from conformance.toy_system import ToyJobSensor, ToyRunJobOperator, ToySection
+from smartflows_provider.devserver.phixflow import PhixFlowSection
+from smartflows_provider.devserver.phixflow_profiles import PROFILES as PHIXFLOW_PROFILES
 from smartflows_provider.devserver.profiles import PROFILES
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import PROFILES as WORKFLOW_SERVER_PROFILES
@@ -27,6 +29,7 @@ from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle.systems import hook_for
+from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.operators.workflow_server import WorkflowServerRunProcessOperator
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
@@ -60,6 +63,8 @@ class Case(ABC):
     """Whether there is an operator that starts runs."""
     senses: ClassVar[bool] = True
     """Whether there is a sensor."""
+    knows_its_answers: ClassVar[bool] = True
+    """Whether the vendor says what answers look like, so that another one is told from them."""
     stops: ClassVar[bool] = True
     """Whether a run can be stopped."""
     leaves_alone: ClassVar[Mapping[str, Any]] = {"cancel_on_kill": False, "cancel_on_timeout": False}
@@ -115,9 +120,9 @@ class Case(ABC):
         """Return the 7 of a manifest."""
         return jmespath.search(self.total_path, manifest["values"])
 
-    @abstractmethod
     def begin(self, *, seconds: float, ends: Ends = "well") -> str:
         """Start a run without Airflow, and return its id."""
+        raise NotImplementedError
 
     @abstractmethod
     def started(self) -> list[str]:
@@ -267,6 +272,74 @@ class WorkflowServerCase(Case):
         return {}
 
 
+class PhixFlowCase(Case):
+    """The mode *Poll for result*; in the mode *Wait for result* nothing is waited for after the call."""
+
+    name = "phixflow"
+    label = "PhixFlow"
+    conn_id = "phixflow_default"
+    start_path = r"^/phixflow/api/1/action/MyApp/Job/trigger$"
+    look_path = r"/status(/[^/]+)?$"
+    senses = False
+    stops = False
+    leaves_alone: ClassVar[Mapping[str, Any]] = {}
+    knows_its_answers = False
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PHIXFLOW_PROFILES}
+
+    def prepare(self) -> None:
+        self.section = self.server.section(PhixFlowSection)
+        self.section.rotate(CANARY)
+        self.section.add_endpoint(actionflow="Check", method="GET")
+
+    def connection(self) -> dict[str, Any]:
+        found = json.loads(self.server.section_connection_json(PhixFlowSection))
+        found["extra"]["test_path"] = "/action/MyApp/Check/trigger"
+        return found
+
+    def make_operator(self, *, seconds: float, ends: Ends, **given: Any) -> Any:
+        outcome = "Success" if ends == "well" else "Fail"
+        profile = self.section.profile
+        ended = {"status": profile.success_word, "Out": {"total": 7}}
+        # What a text cannot carry, the endpoint's author answers as JSON.
+        body = json.dumps(ended) if profile.body_form == "text" and ends == "well" else None
+        self.section.add_endpoint(
+            actionflow="Job",
+            mode="poll",
+            seconds=seconds,
+            outcome=outcome,
+            message="The data is not there" if ends == "badly" else "",
+            result={"total": 7},
+            body=body,
+        )
+        names = {"application": "MyApp", "actionflow": "Job", "mode": "poll", "output_name": "Out"}
+        return PhixFlowRunActionflowOperator(**{**names, **given})
+
+    def started(self) -> list[str]:
+        return [call.process_id for call in self.section.calls if call.actionflow == "Job"]
+
+    def status(self, run_id: str) -> Literal["alive", "over", "stopped"]:
+        return "alive" if self.section.status_of(run_id) == "Running" else "over"
+
+    def rotate(self) -> None:
+        self.section.rotate(f"{CANARY}-2")
+
+    def forget(self, run_id: str) -> None:
+        self.section.forget(run_id)
+
+    def configure(self, profile: str) -> dict[str, Any]:
+        self.section.profile = PHIXFLOW_PROFILES[profile]
+        self.connect()
+        terms = self.section.terms(application="MyApp", actionflow="Job", output_name="Out")
+        return {
+            name: getattr(terms, name)
+            for name in (
+                *("status_path", "id_field", "success_words", "failure_words", "running_words"),
+                "result_path",
+            )
+            if getattr(terms, name) is not None
+        }
+
+
 class ToyCase(Case):
     name = toy_system.TOY
     label = toy_system.TOY_LABEL
@@ -305,7 +378,7 @@ class ToyCase(Case):
         del self.section.jobs[run_id]
 
 
-CASES: tuple[type[Case], ...] = (SmartFlowsCase, WorkflowServerCase, ToyCase)
+CASES: tuple[type[Case], ...] = (SmartFlowsCase, WorkflowServerCase, PhixFlowCase, ToyCase)
 
 
 def info_with_toy() -> dict[str, Any]:

@@ -268,7 +268,7 @@ def test_a_run_that_takes_too_long_is_left_where_its_author_wants_that(runner: C
     seen = run(runner.operator(mode, seconds=3600.0, timeout=0.4, **runner.leaves_alone))
     (run_id,) = runner.started()
     assert type(seen.error) is FlowTimeoutError
-    assert "It was not cancelled, as " in seen.message
+    assert "It was not cancelled, " in seen.message
     names_all(seen, runner, run_id)
     assert runner.status(run_id) == "alive"
 

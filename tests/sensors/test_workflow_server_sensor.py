@@ -97,7 +97,7 @@ def test_it_never_stops_a_process_at_its_time_limit(
     workflow: WorkflowServerSection, server: DevServer, mode: str
 ) -> None:
     process_id = created(server, "Long")
-    with pytest.raises(AirflowSensorTimeout, match="was not finished within 0.3 seconds"):
+    with pytest.raises(AirflowSensorTimeout, match=r"was not finished within 0\.3 seconds"):
         sense(mode, process_id, timeout=0.3)
     assert asked(server, "setstate") == asked(server, "deleteinstance") == 0
     assert workflow.process(process_id)["StateName"] == "Working"
