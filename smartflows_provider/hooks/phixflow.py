@@ -35,7 +35,7 @@ _RECORDS_LISTED = 100
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TAKEN = frozenset({"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 """Headers, in lower case, that a request has for other purposes."""
-_NO_CANCEL = "because PhixFlow has no call that stops a run"
+_NO_CANCEL = "as PhixFlow has no call that stops a run"
 ANSWERED = "answered"
 """Stands for the status of a run in the mode *Wait for result* that another process has had the answer of."""
 
@@ -317,10 +317,10 @@ class PhixFlowHook(FlowSystemHook):
             return False, str(error)
         if test_path is None:
             return True, (
-                f"The server answers ({code}) and does not refuse the key. Whether it takes the key shows a "
-                "call of an endpoint: set the extra 'test_path' to one that a GET does no harm to."
+                f"Connected: the server answers ({code}) and does not refuse the key. Whether it takes it "
+                "shows a call of an endpoint: set the extra 'test_path' to one that a GET does no harm to."
             )
-        return True, f"The server answers at {test_path} ({code}) and takes the key."
+        return True, f"Connected: the server answers at {test_path} ({code}) and takes the key."
 
 
 def label_of(endpoint: EndpointArguments) -> str:

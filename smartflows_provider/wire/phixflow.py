@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from smartflows_provider.wire.answers import raise_for_status
+from smartflows_provider.wire.answers import raise_for_status, unreadable
 from smartflows_provider.wire.errors import RequestRefused, UnsendableValue
 from smartflows_provider.wire.messages import (
     JSON_TYPE,
@@ -29,6 +29,7 @@ from smartflows_provider.wire.messages import (
 )
 from smartflows_provider.wire.phixflow_answers import (
     Outcome,
+    is_page,
     judge_final,
     judge_look,
     judge_start,
@@ -205,11 +206,14 @@ def probe(path: str | None) -> Exchange[int]:
     :param path: an address below the prefix that a GET may ask; None asks for the prefix itself, where any
         answer but a refusal of the key will do, since the vendor documents no call for this.
     :returns: the HTTP code.
+    :raises UnreadableAnswer: for a 2xx that is a web page, as a sign-in page is, or broken JSON.
     :raises WireError: of the kind that the code means.
     """
     response = yield Request(method="GET", path="/" if path is None else path)
     if path is not None or response.status not in {400, 404, 405, 410}:
         raise_for_status(response)
+        if read_body(response) is not None and is_page(response):
+            raise unreadable(response, "is a web page, as a sign-in page is")
     return response.status
 
 

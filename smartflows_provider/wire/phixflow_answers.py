@@ -75,6 +75,11 @@ def read_body(response: Response) -> Any:
         return None if calls_itself_json else text
 
 
+def is_page(response: Response) -> bool:
+    """Return whether an answer is a page for people."""
+    return response.content_type in {"text/html", "application/xhtml+xml"}
+
+
 def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcome:
     """
     Return what became of a run whose answer comes at its end (*Wait for result*).
@@ -114,7 +119,7 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
         )
     if terms.status_field is not None:
         raise unreadable(response, _no_word(body, terms.status_field))
-    if response.content_type in {"text/html", "application/xhtml+xml"} and status not in terms.success_codes:
+    if is_page(response) and status not in terms.success_codes:
         raise unreadable(
             response,
             "is a web page without a status, as a sign-in page is; if the endpoint's author chose it, set "
@@ -278,7 +283,7 @@ def _word_of(response: Response, body: Any, terms: ActionflowTerms) -> str:
         for word in sorted(known, key=len, reverse=True):
             if _begins_with(text, word):
                 return word
-        return "" if "html" in response.content_type else text[:_WORD_LENGTH]
+        return "" if is_page(response) else text[:_WORD_LENGTH]
     return _scalar(_at(body, _status_field(terms))).strip()
 
 

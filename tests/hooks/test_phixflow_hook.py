@@ -166,8 +166,8 @@ def test_a_server_that_answers_passes_the_test_and_says_what_that_shows(section:
     assert PhixFlowHook().test_connection() == (
         True,
         (
-            "The server answers (404) and does not refuse the key. Whether it takes the key shows a call of "
-            "an endpoint: set the extra 'test_path' to one that a GET does no harm to."
+            "Connected: the server answers (404) and does not refuse the key. Whether it takes it shows "
+            "a call of an endpoint: set the extra 'test_path' to one that a GET does no harm to."
         ),
     )
 
@@ -181,7 +181,7 @@ def test_the_test_path_is_asked_with_the_key(
     monkeypatch.setenv(CONN, json.dumps(connection))
     assert PhixFlowHook().test_connection() == (
         True,
-        "The server answers at /action/MyApp/Ping/trigger (200) and takes the key.",
+        "Connected: the server answers at /action/MyApp/Ping/trigger (200) and takes the key.",
     )
     section.rotate("another-key")
     works, message = PhixFlowHook().test_connection()
@@ -208,6 +208,20 @@ def test_a_server_that_refuses_fails_the_test(
     assert not works
     assert f"was answered with {status}" in message
     assert section.key not in message
+
+
+@pytest.mark.parametrize("action", ["html", "truncated"])
+def test_an_answer_that_is_none_of_the_endpoints_fails_the_test(
+    smart_flows_server: DevServer, section: PhixFlowSection, monkeypatch: pytest.MonkeyPatch, action: Any
+) -> None:
+    section.add_endpoint(actionflow="Ping", method="GET")
+    connection = json.loads(smart_flows_server.section_connection_json(PhixFlowSection))
+    connection["extra"]["test_path"] = "/action/Ping/trigger"
+    monkeypatch.setenv(CONN, json.dumps(connection))
+    smart_flows_server.inject(Fault(action=action, count=None))
+    works, message = PhixFlowHook().test_connection()
+    assert not works
+    assert "the answer to GET /action/Ping/trigger is " in message
 
 
 # --- calls -------------------------------------------------------------------------------------------

@@ -468,7 +468,7 @@ def test_a_run_that_is_given_up_goes_on_and_the_message_says_why(bench: Bench, m
     bench.add(mode, seconds=600)
     error = bench.error(mode, timeout=0.2)
     assert type(error) is FlowTimeoutError
-    assert "It was not cancelled, because PhixFlow has no call that stops a run." in str(error)
+    assert "It was not cancelled, as PhixFlow has no call that stops a run." in str(error)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -516,7 +516,7 @@ def test_a_task_that_is_stopped_leaves_its_run_and_says_so(bench: Bench) -> None
     operator = bench.task("sync")
     with once_looked_at(bench, operator.on_kill), pytest.raises(FlowKilledError) as killed:
         run_task(operator)
-    assert "\nThe execution was not cancelled, because PhixFlow has no call that stops a run.\n" in str(
+    assert "\nThe execution was not cancelled, as PhixFlow has no call that stops a run.\n" in str(
         killed.value
     )
     assert bench.section.status_of("4711") == "Running"

@@ -25,7 +25,7 @@ from smartflows_provider.wire.errors import (
 )
 from smartflows_provider.wire.phixflow_answers import FailedRecord, failed_records, result_of
 from smartflows_provider.wire.phixflow_terms import ActionflowTerms
-from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.run import Reference, RunPhase
 
 PATH = "/action/MyApp/My%20API/trigger"
 TERMS = ActionflowTerms()
@@ -138,7 +138,13 @@ def test_a_run_that_succeeded_has_the_whole_answer() -> None:
     body = {"status": "success", "message": "3 orders", "Out": [1]}
     execution = waited(reply(body, status=201))
     assert (execution.id, execution.status, execution.phase) == ("", "Success", RunPhase.SUCCEEDED)
-    assert execution.raw == {"body": body, "code": 201, "message": "3 orders"}
+    raw = {"body": body, "code": 201, "message": "3 orders", "terms": TERMS.as_dict()}
+    assert execution.raw == raw
+
+
+def test_a_run_names_its_endpoint_as_people_do() -> None:
+    terms = ActionflowTerms(endpoint="MyApp/My API")
+    assert waited(reply({}), terms).flow == Reference(id="MyApp/My API", name="MyApp/My API")
 
 
 @pytest.mark.parametrize(
@@ -443,3 +449,41 @@ def test_a_list_of_records_that_is_not_there_is_a_clear_error(body: Any, message
     for call in (waited, looked):
         with pytest.raises(UnreadableAnswer, match=message):
             call(reply(body), RECORDS)
+
+
+# --- what is not asked -------------------------------------------------------------------------------
+
+
+def test_a_run_cannot_be_stopped_and_nothing_is_sent() -> None:
+    with pytest.raises(RequestRefused, match=r"^PhixFlow has no call that stops a run, so process 7 was not"):
+        drive(wire.cancel("7"))
+
+
+def test_what_is_known_already_is_not_asked_for() -> None:
+    driven = drive(wire.answered("known"))
+    assert (driven.result, driven.requests) == ("known", [])
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 405, 410])
+def test_a_server_is_there_if_it_answers_at_its_prefix(status: int) -> None:
+    driven = drive(wire.probe(None), Reply(status=status))
+    assert (driven.result, driven.request.label) == (status, "GET /")
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "kind"),
+    [
+        (None, Reply(status=401), KeyRefused),
+        (None, Reply(status=503), ServiceFault),
+        (None, text("<html>", kind="text/html"), UnreadableAnswer),
+        ("/ping", Reply(status=404), NotFound),
+        ("/ping", Reply(status=405), RequestRefused),
+        ("/ping", text("<html>", kind="text/html"), UnreadableAnswer),
+        ("/ping", text('{"status', kind="application/json"), UnreadableAnswer),
+    ],
+)
+def test_what_is_no_answer_of_the_servers_is_an_error(
+    path: str | None, given: Reply, kind: type[WireError]
+) -> None:
+    with pytest.raises(kind):
+        drive(wire.probe(path), given)

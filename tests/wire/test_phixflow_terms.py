@@ -10,6 +10,8 @@ import pytest
 from smartflows_provider.wire.phixflow_terms import ActionflowTerms
 
 OTHER = ActionflowTerms(
+    endpoint="MyApp/My API",
+    mode="wait",
     status_path="/jobs?id={id}",
     status_method="POST",
     id_field="data.id",
@@ -62,6 +64,7 @@ def test_returned_data_is_found_by_the_outputs_name(choices: dict[str, Any], ste
         ({"status_path": "/{name}/{id}"}, r"can have no place other than \{id\}"),
         ({"status_path": "status/{id}"}, "must start with one slash"),
         ({"status_path": "/../{id}"}, "consists of dots only"),
+        ({"mode": "watch"}, "^mode is 'watch', but can be wait, poll$"),
         ({"status_method": "DELETE"}, "^status_method is 'DELETE', but can be GET, POST$"),
         (
             {"on_partial_failure": "ignore"},
