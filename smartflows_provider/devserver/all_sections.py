@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from smartflows_provider.devserver.ocp import OcpSection
 from smartflows_provider.devserver.phixflow import PhixFlowSection
 from smartflows_provider.devserver.sections import Section
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 
-SECTIONS: Sequence[type[Section]] = (WorkflowServerSection, PhixFlowSection)
+SECTIONS: Sequence[type[Section]] = (WorkflowServerSection, PhixFlowSection, OcpSection)

@@ -113,7 +113,7 @@ def test_kills_clears_and_a_triggerer_that_dies_lose_and_double_no_process(world
     stack.wait_for(
         lambda: world.state_of(first["ended"]) == "Withdrawn", what="the ended task's process to be stopped"
     )
-    rest.clear("long", run_id, "cleared")
+    rest.clear("long", run_id, task_ids=["cleared"])
     stack.wait_for(
         lambda: (
             world.states("long", run_id)["cleared"] == "deferred"

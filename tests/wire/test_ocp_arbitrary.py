@@ -101,7 +101,8 @@ def test_a_hostile_body_is_a_value_or_a_wire_error(
 
 
 def test_texts_are_made_fit_for_databases() -> None:
-    body = b'{"name": "a\\u0000\\ud800", "group": "\\u0000", "input_fields": ["\\ud800"], "canvas_id": "\\u0000"}'
+    texts = b'"group": "\\u0000", "input_fields": ["\\ud800"], "canvas_id": "\\u0000"'
+    body = b'{"name": "a\\u0000\\ud800", ' + texts + b"}"
     flow = drive(wire.get_flow(FLOW_ID), Reply(body=body)).result
     assert (flow.name, flow.group, flow.canvas_id) == ("a\ufffd\ufffd", "\ufffd", "\ufffd")
     assert flow.input_fields == ("\ufffd",)

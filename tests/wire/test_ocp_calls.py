@@ -167,7 +167,7 @@ def test_a_flow_is_created_with_its_fields_and_never_twice_by_itself() -> None:
     done = drive(exchange, reply(flow_of(id=FLOW_ID), status=201))
     request = done.request
     assert (request.method, request.path, request.repeatable) == ("POST", "/flows/", False)
-    assert json.loads(request.body or b"") == {  # type: ignore[arg-type]
+    assert json.loads(request.body or b"") == {
         "name": "my_flow",
         "input_fields": ["a"],
         "output_fields": ["b", "c"],
@@ -193,7 +193,7 @@ def test_an_update_replaces_both_lists() -> None:
     done = drive(exchange, reply(flow_of(input_fields=["a"], output_fields=[])))
     assert (done.request.method, done.request.path) == ("PUT", f"/flows/{FLOW_ID}/")
     assert done.request.repeatable
-    assert json.loads(done.request.body or b"") == {  # type: ignore[arg-type]
+    assert json.loads(done.request.body or b"") == {
         "input_fields": ["a"],
         "output_fields": [],
     }
@@ -204,7 +204,7 @@ def test_a_list_that_is_not_given_is_kept_as_the_flow_has_it() -> None:
     done = drive(wire.update_flow(FLOW_ID, output_fields=["z"]), reply(flow_of()), reply(flow_of()))
     read, put = done.requests
     assert (read.method, read.path) == ("GET", f"/flows/{FLOW_ID}/")
-    assert json.loads(put.body or b"") == {  # type: ignore[arg-type]
+    assert json.loads(put.body or b"") == {
         "input_fields": ["inputField1", "inputField2"],
         "output_fields": ["z"],
     }
