@@ -12,6 +12,8 @@ from typing import Any
 
 from smartflows_provider import __version__
 from smartflows_provider.systems import (
+    OCP,
+    OCP_LABEL,
     PHIXFLOW,
     PHIXFLOW_LABEL,
     SMART_FLOWS,
@@ -100,6 +102,13 @@ def _systems() -> tuple[_System, ...]:
             module="phixflow",
             has_sensors=False,
             connection=_phixflow_connection(),
+        ),
+        _System(
+            label=OCP_LABEL,
+            doc_url="https://learn.ocp.ai/",
+            module="ocp",
+            has_sensors=True,
+            connection=_ocp_connection(),
         ),
     )
 
@@ -206,6 +215,51 @@ def _phixflow_connection() -> dict[str, Any]:
                 "Test path",
                 "string",
                 "What Test asks with GET, below the API prefix; empty: only whether the server answers.",
+            ),
+        },
+    }
+
+
+def _ocp_connection() -> dict[str, Any]:
+    return {
+        "connection-type": OCP,
+        "hook-class-name": "smartflows_provider.hooks.ocp.OcpHook",
+        "hook-name": OCP_LABEL,
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"login": "User", "password": "Access token or password"},
+            "placeholders": {
+                "host": "https://ocp.example.com",
+                "port": "443",
+                "login": "where access is password; else empty",
+                "password": "a personal access token, or the user's password",
+            },
+        },
+        "conn-fields": {
+            **_common_fields(api_prefix="/api"),
+            "access": _field(
+                "Access",
+                "string",
+                "token: the password is a personal access token; password: it is the user's password.",
+                default="token",
+            ),
+            "realm": _field(
+                "Realm", "string", "Of the sign-in server, where access is password and no token URL is set."
+            ),
+            "auth_host": _field(
+                "Sign-in server", "string", "https://auth.example.com; empty: the connection's host."
+            ),
+            "token_url": _field(
+                "Token URL",
+                "string",
+                "Where access tokens are asked for, instead of sign-in server and realm.",
+            ),
+            "client_id": _field("Client id", "string", "For the sign-in server.", default="ocp"),
+            "id_field": _field(
+                "Id field", "string", "Where answers show a flow's id, if they do.", default="id"
+            ),
+            "test_flow": _field(
+                "Test flow", "string", "Name of a flow that is there, for the connection's test."
             ),
         },
     }

@@ -19,3 +19,7 @@ WORKFLOW_SERVER_CONN_ID: Final = "workflowserver_default"
 PHIXFLOW: Final = "phixflow"
 PHIXFLOW_LABEL: Final = "PhixFlow"
 PHIXFLOW_CONN_ID: Final = "phixflow_default"
+
+OCP: Final = "ocp"
+OCP_LABEL: Final = "OCP flows"
+OCP_CONN_ID: Final = "ocp_default"

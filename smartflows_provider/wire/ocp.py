@@ -381,16 +381,17 @@ def _is(flow: Flow, name: str, group: str | None) -> bool:
 def _none_found(name: str, group: str | None, elsewhere: Sequence[Flow]) -> FlowNotFound:
     if group is None:
         return FlowNotFound(f"no flow is named {name!r}")
-    there = f"; those of the name are: {_listed(elsewhere)}" if elsewhere else ", nor in any other group"
+    there = f"; those of the name are: {listed(elsewhere)}" if elsewhere else ", nor in any other group"
     return FlowNotFound(f"no flow is named {name!r} in the group {group!r}{there}")
 
 
 def _several_found(name: str, group: str | None, flows: Sequence[Flow]) -> FlowAmbiguous:
     place = "" if group is None else f" in the group {group!r}"
-    return FlowAmbiguous(f"{len(flows)} flows are named {name!r}{place}: {_listed(flows)}")
+    return FlowAmbiguous(f"{len(flows)} flows are named {name!r}{place}: {listed(flows)}")
 
 
-def _listed(flows: Sequence[Flow]) -> str:
+def listed(flows: Sequence[Flow]) -> str:
+    """Return flows for a message: ten of them at most."""
     shown = "; ".join(
         f"{flow.name!r} (group {flow.group or 'not shown'}, id {flow.id or 'not shown'})"
         for flow in flows[:_LISTED]

@@ -79,7 +79,11 @@ def test_every_system_runs_waits_and_hands_its_result_on(world: World) -> None:
     run_id = rest.trigger("systems")
     world.wait_for_end("systems", run_id)
     assert set(world.states("systems", run_id).values()) == {"success"}
-    assert rest.xcom("systems", run_id, "read") == ["dict: Finalized (Done)", "dict: Success", "dict: started"]
+    assert rest.xcom("systems", run_id, "read") == [
+        "dict: Finalized (Done)",
+        "dict: Success",
+        "dict: started",
+    ]
     assert rest.xcom("systems", run_id, "process")["values"]["state"] == "Done"
     created = world.workflows.created
     assert len(created) == len(set(created)) == 4

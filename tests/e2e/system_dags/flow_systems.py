@@ -27,7 +27,9 @@ def read(*found: Any) -> list[str]:
 
 with DAG("systems", schedule=None):
     process = WorkflowServerRunProcessOperator(task_id="process", scheme_code="TestScheme", **DEFERRED)
-    on_worker = WorkflowServerRunProcessOperator(task_id="on_worker", scheme_code="TestScheme", poll_interval=1.0)
+    on_worker = WorkflowServerRunProcessOperator(
+        task_id="on_worker", scheme_code="TestScheme", poll_interval=1.0
+    )
     mapped = WorkflowServerRunProcessOperator.partial(task_id="mapped", **DEFERRED).expand(
         scheme_code=["TestScheme"] * 2
     )
