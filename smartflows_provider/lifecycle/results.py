@@ -42,7 +42,7 @@ from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.output.storage import clear_left_overs
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
-from smartflows_provider.wire.errors import NotFound, ServiceFault, Throttled, WireError
+from smartflows_provider.wire.errors import KeyRefused, NotFound, ServiceFault, Throttled, WireError
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -161,7 +161,7 @@ def judge(
     """
     with output_errors(where), wire_errors(where):
         try:
-            execution = hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
+            execution = _read(hook, execution_id)
         except NotFound as missing:
             if ended is None:
                 raise
@@ -180,6 +180,16 @@ def judge(
         raise error
     say_end(execution_id, execution, output, log=log)
     return execution, output
+
+
+def _read(hook: FlowSystemHook, execution_id: str) -> Execution:
+    """Read an execution; where the key is refused, once more with the connection as it is by now."""
+    try:
+        return hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
+    except KeyRefused:
+        # It may have been rotated since the wait has last asked.
+        hook.close()
+    return hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
 
 
 def say_end(execution_id: str, execution: Execution, output: Output, *, log: Any) -> None:
@@ -267,7 +277,7 @@ def documents_of(
     :raises FlowStateUnknownError: if the execution is not finished; a retry looks again.
     """
     with output_errors(where), wire_errors(where):
-        execution = hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
+        execution = _read(hook, execution_id)
         if execution.phase.is_stable:
             return execution, hook.output_of(execution).documents
     raise FlowStateUnknownError(

@@ -19,6 +19,8 @@ from support.tasks import Mode
 
 from conformance import toy_system
 from conformance.toy_system import ToyJobSensor, ToyRunJobOperator, ToySection
+from smartflows_provider.devserver.ocp import PROFILES as OCP_PROFILES
+from smartflows_provider.devserver.ocp import OcpSection
 from smartflows_provider.devserver.phixflow import PhixFlowSection
 from smartflows_provider.devserver.phixflow_profiles import PROFILES as PHIXFLOW_PROFILES
 from smartflows_provider.devserver.profiles import PROFILES
@@ -32,6 +34,7 @@ from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.operators.workflow_server import WorkflowServerRunProcessOperator
+from smartflows_provider.sensors.ocp import OcpFlowStatusSensor
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.sensors.workflow_server import WorkflowServerProcessSensor
 from smartflows_provider.wire.workflow_server_process import InstanceStatus
@@ -340,6 +343,54 @@ class PhixFlowCase(Case):
         }
 
 
+class OcpCase(Case):
+    """Its flows have statuses and no runs: a run is the way to the status that is waited for."""
+
+    name = "ocp"
+    label = "OCP flows"
+    conn_id = "ocp_default"
+    look_path = r"^/api/apps/[^/]+/status/$"
+    runs = False
+    stops = False
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in OCP_PROFILES}
+
+    def prepare(self) -> None:
+        self.section = self.server.section(OcpSection)
+        self.section.rotate(CANARY)
+        self.section.rotate_password(CANARY)
+
+    def connection(self) -> dict[str, Any]:
+        return json.loads(self.server.section_connection_json(OcpSection))
+
+    def make_sensor(self, run_id: str, **given: Any) -> Any:
+        return OcpFlowStatusSensor(
+            flow_id=run_id, target_status="started", failure_statuses=["stopped"], **given
+        )
+
+    def begin(self, *, seconds: float, ends: Ends = "well") -> str:
+        flow_id = self.section.add_flow("greeting", status="not-deployed")
+        self.section.set_status(flow_id, "started" if ends == "well" else "stopped", after=seconds)
+        return flow_id
+
+    def started(self) -> list[str]:
+        return []
+
+    def status(self, run_id: str) -> Literal["alive", "over", "stopped"]:
+        return "alive" if self.section.flow(run_id)["status"] == "not-deployed" else "over"
+
+    def rotate(self) -> None:
+        self.section.rotate(f"{CANARY}-2")
+        self.section.rotate_password(f"{CANARY}-2")
+
+    def forget(self, run_id: str) -> None:
+        self.section.remove(run_id)
+
+    def configure(self, profile: str) -> dict[str, Any]:
+        self.section.profile = OCP_PROFILES[profile]
+        self.connect()
+        return {}
+
+
 class ToyCase(Case):
     name = toy_system.TOY
     label = toy_system.TOY_LABEL
@@ -378,7 +429,7 @@ class ToyCase(Case):
         del self.section.jobs[run_id]
 
 
-CASES: tuple[type[Case], ...] = (SmartFlowsCase, WorkflowServerCase, PhixFlowCase, ToyCase)
+CASES: tuple[type[Case], ...] = (SmartFlowsCase, WorkflowServerCase, PhixFlowCase, OcpCase, ToyCase)
 
 
 def info_with_toy() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 from support.tasks import Attempt
 
 from conformance.observing import Seen, run
-from conformance.systems import CANARY, Case
+from conformance.systems import CANARY, CASES, Case
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
@@ -103,6 +103,33 @@ def test_a_credential_that_does_not_hold_is_said_to_be_refused(watched: Case, mo
     seen = watch(watched, mode, run_id)
     assert type(seen.error) is FlowAuthenticationError
     assert watched.status(run_id) == "alive"
+
+
+PROFILES = [(kind, profile) for kind in CASES if kind.senses for profile in kind.profiles]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "profile"),
+    PROFILES,
+    ids=[f"{kind.name}-{name}" for kind, name in PROFILES],
+    indirect=["chosen"],
+)
+@every_mode
+def test_every_reading_of_what_the_vendor_leaves_open_works(chosen: Case, profile: str, mode: str) -> None:
+    chosen.configure(profile)
+    run_id = chosen.begin(seconds=0.2)
+    assert watch(chosen, mode, run_id).value["execution_id"] == run_id
+
+
+@every_mode
+def test_a_credential_that_was_rotated_is_taken_up_within_the_wait(watched: Case, mode: str) -> None:
+    def rotate(_: str) -> None:
+        watched.rotate()
+        watched.connect()
+
+    run_id = watched.begin(seconds=0.8)
+    seen = run(watched.sensor(mode, run_id), meanwhile=(watched, rotate))
+    assert seen.error is None
 
 
 @every_mode

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
-from support.service import LONG, panel_flow
+from support.service import CONN_VARIABLE, LONG, panel_flow
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
     FlowNotFoundError,
     FlowOutputError,
     FlowServiceError,
@@ -179,3 +180,22 @@ def test_documents_can_be_landed_apart_from_their_execution(
         "Letter_2.html",
     ]
     assert [entry["id"] for entry in entries] == [reference.id for reference in references]
+
+
+def test_a_key_that_was_rotated_since_the_wait_has_asked_is_taken_up(
+    server: DevServer, hook: SmartFlowsHook, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ = hook.settings
+    server.add_key("new")
+    server.revoke_key()
+    monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="new"))
+    assert take(hook, finished)["values"]["total"] == 7
+
+
+def test_a_key_that_is_refused_with_the_connection_as_it_is_now_is_refused(
+    server: DevServer, hook: SmartFlowsHook, finished: str
+) -> None:
+    _ = hook.settings
+    server.revoke_key()
+    with pytest.raises(FlowAuthenticationError):
+        take(hook, finished)
