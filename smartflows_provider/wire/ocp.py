@@ -198,7 +198,8 @@ def update_flow(
     :param flow_id: of the flow.
     :param input_fields: names of its input fields; None keeps those that it has, which are read first.
     :param output_fields: names of its output fields; None keeps those that it has.
-    :raises UnusableId: if nothing is to be replaced, or fields cannot be; nothing was sent.
+    :raises UnusableId: if nothing is to be replaced, fields cannot be, or those to be kept are not shown;
+        nothing was changed.
     :raises RequestRefused: if the service does not take them; the message says which field and why.
     """
     if input_fields is None and output_fields is None:
@@ -210,11 +211,14 @@ def update_flow(
     path = _flow_path(flow_id)
     if len(body) < len(given):
         present = yield from get_flow(flow_id)
-        body = {
-            "input_fields": list(present.input_fields),
-            "output_fields": list(present.output_fields),
-            **body,
-        }
+        for key in given.keys() - body.keys():
+            if present.raw.get(key) is None:
+                # What is not shown is not known to be empty.
+                raise UnsendableValue(
+                    f"the answer about flow {flow_id!r} does not show its {key}, so that they cannot be kept; "
+                    f"give {key} too"
+                )
+            body[key] = list(getattr(present, key))
     response = yield Request(
         method="PUT", path=path, headers=content_type_header(JSON_TYPE), body=json_body(body, "the flow")
     )

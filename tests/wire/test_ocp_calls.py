@@ -200,6 +200,14 @@ def test_an_update_replaces_both_lists() -> None:
     assert (done.result.id, done.result.input_fields) == (FLOW_ID, ("a",))
 
 
+@pytest.mark.parametrize("missing", [{}, {"output_fields": None}])
+def test_a_list_that_the_answer_does_not_show_is_never_emptied(missing: dict[str, None]) -> None:
+    flow = {**flow_of(input_fields=["a"]), "output_fields": None}
+    shown = {key: value for key, value in flow.items() if value is not None} | missing
+    with pytest.raises(UnusableId, match="does not show its output_fields.*give output_fields too"):
+        drive(wire.update_flow(FLOW_ID, input_fields=["b"]), reply(shown))
+
+
 def test_a_list_that_is_not_given_is_kept_as_the_flow_has_it() -> None:
     done = drive(wire.update_flow(FLOW_ID, output_fields=["z"]), reply(flow_of()), reply(flow_of()))
     read, put = done.requests
