@@ -66,8 +66,6 @@ class Case(ABC):
     """Whether there is an operator that starts runs."""
     senses: ClassVar[bool] = True
     """Whether there is a sensor."""
-    knows_its_answers: ClassVar[bool] = True
-    """Whether the vendor says what answers look like, so that another one is told from them."""
     stops: ClassVar[bool] = True
     """Whether a run can be stopped."""
     leaves_alone: ClassVar[Mapping[str, Any]] = {"cancel_on_kill": False, "cancel_on_timeout": False}
@@ -286,7 +284,6 @@ class PhixFlowCase(Case):
     senses = False
     stops = False
     leaves_alone: ClassVar[Mapping[str, Any]] = {}
-    knows_its_answers = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PHIXFLOW_PROFILES}
 
     def prepare(self) -> None:
