@@ -18,6 +18,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
 from smartflows_provider.exceptions import FlowConfigurationError, FlowException, FlowSubmissionUnclearError
 from smartflows_provider.hooks.phixflow import label_of
 from smartflows_provider.hooks.translation import translate, without_words
@@ -168,11 +170,11 @@ class ActionflowRun(RemoteRun):
         self._ready_to_send()
         try:
             return self._started(trigger) if self._operator.mode == "poll" else self._ended_run(trigger)
-        except (AnswerLost, ServiceFault, UnreadableAnswer) as error:
+        except (AnswerLost, ServiceFault, UnreadableAnswer, AirflowTaskTimeout) as error:
             if self._options.on_ambiguous_submission == "resubmit":
                 raise
             self._note_told()
-            raise self._open(without_words(error) if self._operator.hide_payload else error) from None
+            raise self._open(error) from None
 
     def _started(self, trigger: wire.Trigger) -> RunSnapshot:
         return self._hook.client.run(wire.trigger_and_poll(trigger, terms=self._answers))
@@ -198,8 +200,12 @@ class ActionflowRun(RemoteRun):
             if record is not None:
                 self._attempt.store.save(replace(record, told=True))
 
-    def _open(self, error: WireError | TransportError) -> FlowException:
+    def _open(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException:
         """Return the error of a call of which it is open what it has done."""
+        if isinstance(error, AirflowTaskTimeout):
+            error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
+        elif self._operator.hide_payload:
+            error = without_words(error)
         again = "then clear the task to call the endpoint again"
         waits = self._operator.mode == "wait"
         by_itself = f"the server aborts the work by itself at the endpoint's limit of {self._limit:g} s"

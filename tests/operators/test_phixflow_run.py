@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
+from airflow.sdk import DAG
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
 
 from smartflows_provider.devserver.faults import Fault
@@ -392,6 +394,23 @@ def test_a_lost_answer_is_never_a_reason_to_call_twice(bench: Bench, way: Way, l
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_an_execution_timeout_within_the_call_is_told_as_a_lost_answer(
+    bench: Bench, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add(way)
+
+    def time_out(*_: Any, **__: Any) -> None:
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr(blocking.BlockingClient, "run", time_out)
+    error = bench.error(way)
+    assert type(error) is FlowSubmissionUnclearError
+    assert "actionflow was started: execution_timeout passed before the endpoint has answered." in str(error)
+    aborts = "the server aborts the work by itself at the endpoint's limit of 60 s"
+    assert (aborts in str(error)) is (way == "wait")
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_the_author_may_have_a_lost_call_repeated_once(bench: Bench, way: Way) -> None:
     bench.add(way)
     bench.server.inject(Fault(path=TRIGGER, action="reset", taken=True))
@@ -522,6 +541,27 @@ def test_a_task_that_is_stopped_leaves_its_run_and_says_so(bench: Bench) -> None
     assert bench.section.status_of("4711") == "Running"
 
 
+def test_a_task_that_is_stopped_within_its_call_is_no_success(bench: Bench) -> None:
+    bench.add(seconds=600, limit_seconds=900)
+    operator, store = bench.task(), FakeStateStore()
+
+    def stop() -> None:
+        while not bench.section.started:
+            time.sleep(0.01)
+        operator.on_kill()
+        bench.section.finish("4711")
+
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    with pytest.raises(FlowKilledError):
+        run_task(operator, Attempt(store=store, max_tries=1))
+    stopping.join()
+    bench.add()
+    retry = Attempt(store=store, max_tries=1, try_number=2)
+    assert bench.run(attempt=retry)["status"] == "Success"
+    assert bench.section.started == 2
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_that_was_cleaned_up_is_gone(bench: Bench, mode: Mode) -> None:
     bench.add(mode, seconds=600)
@@ -533,7 +573,7 @@ def test_a_run_that_was_cleaned_up_is_gone(bench: Bench, mode: Mode) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_an_outage_is_waited_out(bench: Bench, mode: Mode) -> None:
     bench.add(mode, seconds=0.2)
-    bench.server.inject(Fault(path="/status$", action="status", status=503, count=3))
+    bench.server.inject(Fault(path="/status$", action="status", status=503))
     assert bench.run(mode)["status"] == "Success"
 
 
@@ -613,6 +653,16 @@ def test_the_configurations_default_for_deferral_is_not_applied_to_wait_mode(
     assert PhixFlowRunActionflowOperator(**poll).deferrable is True
     assert PhixFlowRunActionflowOperator(**poll, deferrable=False).deferrable is False
     assert PhixFlowRunActionflowOperator(task_id="t", actionflow="Job").deferrable is False
+
+
+def test_a_mapped_task_calls_one_endpoint_for_each_copy() -> None:
+    with DAG(dag_id="mapped"):
+        mapped = PhixFlowRunActionflowOperator.partial(task_id="t", application="MyApp", mode="poll").expand(
+            actionflow=["One", "Two"]
+        )
+    assert mapped.operator_class is PhixFlowRunActionflowOperator
+    operator = mapped.unmap({"actionflow": "One"})
+    assert (operator.actionflow, operator.mode, operator.options.cancel_on_kill) == ("One", "poll", False)
 
 
 # --- secrets -----------------------------------------------------------------------------------------
