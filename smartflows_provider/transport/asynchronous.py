@@ -245,7 +245,7 @@ class AsyncClient:
         if isinstance(tls, TransportError):
             return tls
         read_limit = self._read_limit(request)
-        way = _Way(seconds=2 * read_limit)
+        way = _Way(seconds=2 * read_limit, once=not request.repeatable)
         _way.set(way)
         try:
             async with asyncio.timeout(settings.connect_timeout + way.seconds) as way.limit:
@@ -353,6 +353,8 @@ class _Way:
 
     seconds: float
     """How long the head of the answer may take from the last byte sent."""
+    once: bool = False
+    """Whether it must not be sent twice."""
     stands: bool = False
     """Whether it has a connection, TLS and a proxy's tunnel included."""
     limit: asyncio.Timeout | None = None
@@ -371,8 +373,12 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the library's
     ) -> Connection:
+        way = _way.get()
+        if way.stands and way.once:
+            # The library sends GET, PUT and DELETE again by itself where their connection breaks.
+            raise aiohttp.ServerDisconnectedError
         connection = await super().connect(req, traces, timeout)
-        _way.get().stands = True
+        way.stands = True
         return connection
 
 

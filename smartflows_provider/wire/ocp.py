@@ -215,8 +215,8 @@ def update_flow(
             if present.raw.get(key) is None:
                 # What is not shown is not known to be empty.
                 raise UnsendableValue(
-                    f"the answer about flow {flow_id!r} does not show its {key}, so that they cannot be kept; "
-                    f"give {key} too"
+                    f"the answer about flow {flow_id!r} does not show its {key}, so that they cannot be "
+                    f"kept; give {key} too"
                 )
             body[key] = list(getattr(present, key))
     response = yield Request(

@@ -15,6 +15,7 @@ from smartflows_provider.devserver.server import DevServer, running_server
 from smartflows_provider.lifecycle import systems
 from smartflows_provider.transport import blocking
 from smartflows_provider.transport.repetition import Repetition
+from smartflows_provider.waiting import schedule
 
 
 @pytest.fixture
@@ -22,6 +23,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DevServe
     """All systems on one port, and repetitions that follow at once."""
     monkeypatch.setattr(blocking, "Repetition", partial(Repetition, first_pause=0.01, longest_pause=0.05))
     monkeypatch.setattr(systems, "get_provider_info", info_with_toy)
+    # What a pause after a failure is like, the tests of waiting show.
+    monkeypatch.setattr(schedule, "LONGEST_BACKOFF", 0.1)
     with running_server(state=tmp_path / "state.sqlite", sections=(*SECTIONS, ToySection)) as running:
         yield running
 

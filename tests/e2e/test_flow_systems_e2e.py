@@ -80,7 +80,9 @@ def test_every_system_runs_waits_and_hands_its_result_on(world: World) -> None:
     world.wait_for_end("systems", run_id)
     states = world.states("systems", run_id)
     assert states == dict.fromkeys(states, "success"), {
-        task_id: rest.log("systems", run_id, task_id) for task_id, state in states.items() if state == "failed"
+        task_id: rest.log("systems", run_id, task_id)
+        for task_id, state in states.items()
+        if state == "failed"
     }
     assert rest.xcom("systems", run_id, "read") == [
         "dict: Finalized (Done)",

@@ -13,7 +13,7 @@ from support.loopback_server import Connection, answer, answers
 
 from smartflows_provider import __version__
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.transport.errors import TransportError
+from smartflows_provider.transport.errors import AnswerLost, TransportError
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.errors import KeyRefused
@@ -263,3 +263,17 @@ def test_a_closed_client_opens_again(drive: Any, serve: Any) -> None:
     else:
         client._runner.run(client.client.close())
     assert client.send(GET).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+def test_what_must_not_be_doubled_is_sent_once_whatever_its_method(
+    drive: Any, serve: Any, method: Any
+) -> None:
+    def script(connection: Connection) -> None:
+        connection.read_request()
+        connection.reset()
+
+    server = serve(script)
+    with pytest.raises(AnswerLost):
+        drive(server.url).send(Request(method=method, path="/start", repeatable=False))
+    assert len(server.requests) == 1

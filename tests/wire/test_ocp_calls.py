@@ -204,7 +204,7 @@ def test_an_update_replaces_both_lists() -> None:
 def test_a_list_that_the_answer_does_not_show_is_never_emptied(missing: dict[str, None]) -> None:
     flow = {**flow_of(input_fields=["a"]), "output_fields": None}
     shown = {key: value for key, value in flow.items() if value is not None} | missing
-    with pytest.raises(UnusableId, match="does not show its output_fields.*give output_fields too"):
+    with pytest.raises(UnusableId, match=r"does not show its output_fields.*give output_fields too"):
         drive(wire.update_flow(FLOW_ID, input_fields=["b"]), reply(shown))
 
 

@@ -38,7 +38,9 @@ with DAG("systems", schedule=None):
     )
     waited = PhixFlowRunActionflowOperator(task_id="waited", application="MyApp", actionflow="My API")
     flow = OcpGetFlowOperator(task_id="flow", name="greeting")
-    started = OcpFlowStatusSensor(task_id="started", flow_id="{{ ti.xcom_pull('flow')['flow_id'] }}", **WATCHING)
+    started = OcpFlowStatusSensor(
+        task_id="started", flow_id="{{ ti.xcom_pull('flow')['flow_id'] }}", **WATCHING
+    )
     flow >> started
     read(process.output, actionflow.output, started.output)
 
