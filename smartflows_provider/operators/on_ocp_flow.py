@@ -290,8 +290,11 @@ def _shown(flow: Flow) -> dict[str, Any]:
 
 
 def _has(flow: Flow, fields: dict[str, list[str] | None] | dict[str, list[str]]) -> bool:
-    """Tell whether a flow has the fields, as far as they are given."""
-    return all(value is None or value == list(getattr(flow, name)) for name, value in fields.items())
+    """Tell whether a flow is seen to have the fields, as far as they are given; what is not shown is not."""
+    return all(
+        value is None or (flow.raw.get(name) is not None and value == list(getattr(flow, name)))
+        for name, value in fields.items()
+    )
 
 
 def _may_be_done(error: WireError | TransportError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import traceback
 from collections.abc import Callable
@@ -195,6 +196,25 @@ def test_a_flow_that_is_there_can_be_brought_up_to_date_once(section: OcpSection
     section.configure(ids="hidden")
     with pytest.raises(FlowConfigurationError, match="shows no id"):
         run_task(task())
+
+
+def test_fields_that_are_not_shown_are_not_taken_for_the_wanted_ones(
+    smart_flows_server: DevServer, section: OcpSection
+) -> None:
+    flow_id = section.add_flow("x", input_fields=["old"])
+    smart_flows_server.inject(
+        Fault(
+            action="status",
+            status=200,
+            method="GET",
+            path="/flows/$",
+            count=2,
+            body=json.dumps({"id": flow_id, "name": "x"}),
+            headers={"content-type": "application/json"},
+        )
+    )
+    changed = run_task(create(name="x", input_fields=[], output_fields=[], if_exists="update"))
+    assert (changed["action"], section.flow(flow_id)["input_fields"]) == ("updated", [])
 
 
 @pytest.mark.parametrize("if_exists", ["skip", "update"])
