@@ -19,12 +19,8 @@ from smartflows_provider.systems import WORKFLOW_SERVER, WORKFLOW_SERVER_CONN_ID
 from smartflows_provider.wire import workflow_server as wire
 from smartflows_provider.wire.grants import Grant, origin_of
 from smartflows_provider.wire.run import NO_TERMS, Execution, RunSnapshot, Terms
-from smartflows_provider.wire.workflow_server_process import (
-    Process,
-    ProcessTerms,
-    read_process,
-    why_failed,
-)
+from smartflows_provider.wire.workflow_server_process import Process, read_process, why_failed
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.connection import ConnectionReader

@@ -30,7 +30,8 @@ from smartflows_provider.operators.process_arguments import (
 from smartflows_provider.operators.remote_run import RemoteRun
 from smartflows_provider.operators.workflow_process_id import process_id_of
 from smartflows_provider.wire.run import RunPhase, RunSnapshot
-from smartflows_provider.wire.workflow_server_process import InstanceStatus, ProcessTerms
+from smartflows_provider.wire.workflow_server_process import InstanceStatus
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.workflow_server import CreationOptions, WorkflowServerHook

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from smartflows_provider.operators.base import TEMPLATED, FlowOperator, RunOperator
 from smartflows_provider.systems import WORKFLOW_SERVER, WORKFLOW_SERVER_CONN_ID
-from smartflows_provider.wire.workflow_server_process import ProcessTerms
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

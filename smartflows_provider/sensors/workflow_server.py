@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from smartflows_provider.sensors.base import FlowSensor
 from smartflows_provider.systems import WORKFLOW_SERVER, WORKFLOW_SERVER_CONN_ID
-from smartflows_provider.wire.workflow_server_process import ProcessTerms
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 
 class WorkflowServerProcessSensor(FlowSensor):

@@ -36,10 +36,10 @@ from smartflows_provider.wire.workflow_server_process import (
     PURGED,
     InstanceStatus,
     Process,
-    ProcessTerms,
     phase_of,
     read_process,
 )
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 API_PREFIX = "/workflowapi"
 TOKEN_FIELD = "token"  # noqa: S105 - the name of a field
@@ -538,10 +538,9 @@ def _end_of_gone(process_id: str, terms: ProcessTerms) -> tuple[str, RunPhase]:
 
     :raises NotFound: if the terms take that for a failure.
     """
-    phase = terms.gone_means
-    if phase is None:
+    if terms.gone_means == "failure":
         raise _gone(process_id)
-    return (DELETED if phase is RunPhase.CANCELED else PURGED), phase
+    return (DELETED, RunPhase.CANCELED) if terms.gone_means == "stopped" else (PURGED, RunPhase.SUCCEEDED)
 
 
 def _there(process: Process) -> Process:

@@ -35,7 +35,7 @@ from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.transport import asynchronous, blocking
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.wire.run import Execution, Reference, RunPhase
-from smartflows_provider.wire.workflow_server_process import ProcessTerms
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 Mode = Literal["sync", "async"]
 MODES: tuple[Mode, ...] = ("sync", "async")

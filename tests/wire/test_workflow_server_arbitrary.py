@@ -16,7 +16,7 @@ from smartflows_provider.wire import workflow_server as wire
 from smartflows_provider.wire.errors import WireError
 from smartflows_provider.wire.messages import Exchange, Response
 from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.workflow_server_process import ProcessTerms
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 KEYS = st.sampled_from(
     [

@@ -25,7 +25,7 @@ from smartflows_provider.wire.errors import (
 from smartflows_provider.wire.messages import Exchange, Request, Response
 from smartflows_provider.wire.run import Reference, RunPhase
 from smartflows_provider.wire.workflow_server import Dialect
-from smartflows_provider.wire.workflow_server_process import ProcessTerms
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 BODY = Dialect(arguments_in="body")
 VALUE = {"name": "A", "value": "x"}

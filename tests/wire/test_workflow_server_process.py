@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 
 from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.workflow_server_process import (
-    InstanceStatus,
-    Process,
-    ProcessTerms,
-    check_on_kill,
-    phase_of,
-)
+from smartflows_provider.wire.workflow_server_process import InstanceStatus, Process, phase_of
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms, check_on_kill
 
 A, S, F, C, U = RunPhase.ACTIVE, RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELED, RunPhase.UNKNOWN
 NONE: dict[str, Any] = {}
