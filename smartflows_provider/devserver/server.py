@@ -140,7 +140,9 @@ class HttpServer(uvicorn.Server):
         self._parts.stopping.set()
         self._parts.service.wake()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._woken.set)
+            # Its loop may have ended meanwhile.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._woken.set)
 
 
 def bind(host: str, port: int) -> socket.socket:
