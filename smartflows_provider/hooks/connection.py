@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from smartflows_provider.exceptions import FlowConfigurationError, RunIdentity, SystemHints
 from smartflows_provider.hooks.translation import NOTHING_SENT
 from smartflows_provider.transport.settings import DEFAULT_CONNECTIONS, ClientSettings
+from smartflows_provider.wire.grants import origin_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -208,6 +209,39 @@ class ConnectionReader:
                 "Give it as http://host.example.com:3128, say.",
             )
         return full
+
+    def secret_address(self, name: str, *, example: str) -> str | None:
+        """
+        Return an extra that is an address which a secret may go to, so that its scheme is not guessed.
+
+        :param example: shows a usable one.
+        """
+        value = self.address(name)
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        has_scheme = "://" in (self.text(name) or "")
+        if not has_scheme or parts.query or parts.fragment or "@" in parts.netloc:
+            raise self.error(
+                f"The connection's extra {name!r} is not an address with a scheme and without credentials, "
+                "query or fragment.",
+                f"Give it as {example}, say.",
+            )
+        return value
+
+    def token_address(self, *, example: str) -> tuple[str, str] | None:
+        """
+        Return origin and path of the extra ``token_url``, where access tokens are asked for.
+
+        :param example: shows a usable one.
+        """
+        value = self.secret_address("token_url", example=example)
+        if value is None:
+            return None
+        path = urlsplit(value).path
+        if not path.strip("/"):
+            raise self.error("The connection's extra 'token_url' has no path.", f"Give it as {example}, say.")
+        return origin_of(value), path
 
     def file(self, name: str) -> str | None:
         """Return an extra that names a file on this machine."""

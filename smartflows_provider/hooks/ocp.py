@@ -352,20 +352,15 @@ def _grant(reader: ConnectionReader) -> Grant:
 
 def _token_address(reader: ConnectionReader) -> tuple[str, str]:
     """Return origin and path of the address for tokens."""
-    token_url, realm = _address(reader, "token_url"), reader.text("realm")
-    if token_url is not None:
-        path = urlsplit(token_url).path
-        if not path.strip("/"):
-            raise reader.error(
-                "The connection's extra 'token_url' has no path.", f"Give it as {_EXAMPLE}, say."
-            )
-        return origin_of(token_url), path
+    named, realm = reader.token_address(example=_EXAMPLE), reader.text("realm")
+    if named is not None:
+        return named
     if realm is None:
         raise reader.error(
             "The connection's extra 'access' is 'password', but neither 'realm' nor 'token_url' is set.",
             "Set 'realm' to the realm of the sign-in server that the user is in.",
         )
-    auth_host = _address(reader, "auth_host")
+    auth_host = reader.secret_address("auth_host", example="https://auth.example.com")
     if auth_host is not None and urlsplit(auth_host).path.strip("/"):
         raise reader.error(
             "The connection's extra 'auth_host' holds more than scheme, host and port.",
@@ -378,19 +373,3 @@ def _token_address(reader: ConnectionReader) -> tuple[str, str]:
             f"The connection's extra 'realm' is {realm!r}, which is no realm.", "Give its name."
         ) from None
     return origin_of(auth_host or reader.base_url()), path
-
-
-def _address(reader: ConnectionReader, name: str) -> str | None:
-    """Return an extra that is an address to which a password may go, so that its scheme is not guessed."""
-    address = reader.address(name)
-    if address is None:
-        return None
-    parts = urlsplit(address)
-    has_scheme = "://" in (reader.text(name) or "")
-    if not has_scheme or parts.query or parts.fragment or "@" in parts.netloc:
-        raise reader.error(
-            f"The connection's extra {name!r} is not an address with a scheme and without credentials, query "
-            "or fragment.",
-            f"Give it as {_EXAMPLE if name == 'token_url' else 'https://auth.example.com'}, say.",
-        )
-    return address

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
-from urllib.parse import urlsplit
 
 from smartflows_provider.exceptions import FlowException, SystemHints
 from smartflows_provider.hooks.base import FlowSystemHook
@@ -88,7 +87,7 @@ class WorkflowServerHook(FlowSystemHook):
         )
         access = reader.word("access", ("none", "token", "openid"))
         client_id = reader.text("client_id", DEFAULT_CLIENT_ID)
-        token_address = _token_address(reader)
+        token_address = reader.token_address(example="https://workflow.example.com/connect/token")
         more: dict[str, Any] = {}
         if access == "none" and reader.secret:
             raise reader.error(
@@ -376,17 +375,3 @@ class WorkflowServerHook(FlowSystemHook):
     def _spoken(self, make: Callable[[wire.Dialect], Exchange[T]]) -> Exchange[T]:
         """Make a call in the connection's dialect, which is known when the first request is to be sent."""
         return (yield from make(self._dialect))
-
-
-def _token_address(reader: ConnectionReader) -> tuple[str, str] | None:
-    """Return origin and path of the address that the connection names for tokens."""
-    address = reader.address("token_url")
-    if address is None:
-        return None
-    parts = urlsplit(address)
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise reader.error(
-            "The connection's extra 'token_url' holds more than scheme, host, port and path.",
-            "Give it as https://workflow.example.com/connect/token, say.",
-        )
-    return origin_of(address), parts.path or "/"

@@ -46,8 +46,8 @@ class WorkflowServerRunProcessOperator(RunOperator):
     :param on_kill: how the instance is stopped when the task is, or gives up on it: ``none``, ``delete``, or
         ``set_state:`` with the name of a state of the scheme that is there for the purpose.
     :param on_purged: where the instance was created and is there no more, because its scheme deletes what is
-        finished: ``succeed`` or ``fail``. None means ``succeed``, but with ``on_kill="delete"`` it counts as
-        stopped.
+        finished: ``succeed`` or ``fail``. None means ``succeed``, but ``fail`` where states or activities are
+        named, since in which of them it ended is not known; with ``on_kill="delete"`` it counts as stopped.
     :param cancel_on_timeout: False keeps an instance that this task gives up on, whatever ``on_kill`` says.
     :param workflow_server_conn_id: the connection (templated).
     :returns: the manifest, see ``docs/manifest.md``; its values are ``state``, ``activity``, ``parameters``,

@@ -33,8 +33,9 @@ class ProcessTerms:
     """What stops it: ``none``, ``delete``, or ``set_state:`` with a state's name."""
     on_purged: Literal["succeed", "fail"] | None = None
     """
-    What it means that an instance is there no more: its scheme may delete what has finished. None takes
-    ``succeed``, but where deleting stops it: then one that is gone counts as stopped.
+    What it means that an instance is there no more: its scheme may delete what has finished. None takes it
+    for a success where nothing but the end is waited for; where states or activities are named, in which of
+    them it ended is not known, so that it is a failure; and where deleting stops it, it counts as stopped.
     """
     identity_id: str | None = None
     """In whose name a state is set to stop it."""
@@ -64,9 +65,11 @@ class ProcessTerms:
     @property
     def gone_means(self) -> Literal["success", "stopped", "failure"]:
         """What it means that an instance which was created is there no more."""
-        if self.on_purged == "fail":
-            return "failure"
-        return "stopped" if self.on_kill == "delete" else "success"
+        if self.on_purged is None and self.on_kill == "delete":
+            return "stopped"
+        if self.on_purged is None:
+            return "failure" if self.names_success or self.failure_states else "success"
+        return "success" if self.on_purged == "succeed" else "failure"
 
     @property
     def stop_state(self) -> str | None:

@@ -15,15 +15,19 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from support.outcomes import logged
-from support.tasks import Attempt, revive, run_task
+from support.tasks import MODES, Attempt, FakeStateStore, revive, run_task
 
 from conformance.systems import Case
+from smartflows_provider.exceptions import FlowException
 from smartflows_provider.lifecycle import deferred_kill
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
 PATIENCE = 30.0
 """Seconds after which a test stops to wait."""
+RETRY = {"max_tries": 3, "try_number": 2}
+"""The attempt after :func:`first_attempt`'s."""
+both_modes = pytest.mark.parametrize("mode", MODES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,3 +126,17 @@ def _acting(meanwhile: tuple[Case, Callable[[str], object]] | None) -> Iterator[
         thread.join(PATIENCE)
     if failures:
         raise failures[0]
+
+
+def names_all(seen: Seen, case: Case, run_id: str) -> None:
+    """Insist that a message names system, connection and run, and says what became of it and what to do."""
+    error = seen.error
+    assert isinstance(error, FlowException)
+    assert f"[{case.label}, connection '{case.conn_id}', flow '" in seen.message
+    assert f"execution {run_id}" in seen.message
+    assert error.fate
+    assert error.advice
+
+
+def first_attempt(store: FakeStateStore) -> Attempt:
+    return Attempt(store=store, max_tries=3)

@@ -173,3 +173,24 @@ def test_the_state_that_stops_is_what_stands_behind_the_colon() -> None:
 def test_terms_that_mean_nothing_are_refused(terms: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ProcessTerms(**terms)
+
+
+@pytest.mark.parametrize(
+    ("terms", "means"),
+    [
+        ({}, "success"),
+        ({"on_kill": "set_state:Out"}, "success"),
+        ({"on_kill": "delete"}, "stopped"),
+        ({"on_kill": "delete", "success_states": ("Done",)}, "stopped"),
+        ({"success_states": ("Done",)}, "failure"),
+        ({"success_activities": ("Done",)}, "failure"),
+        ({"failure_states": ("Rejected",)}, "failure"),
+        ({"success_states": ("Done",), "on_purged": "succeed"}, "success"),
+        ({"on_purged": "fail"}, "failure"),
+        ({"on_kill": "delete", "on_purged": "fail"}, "failure"),
+    ],
+)
+def test_an_instance_that_is_gone_is_a_success_only_where_its_end_is_all_that_counts(
+    terms: dict[str, Any], means: str
+) -> None:
+    assert ProcessTerms(**terms).gone_means == means

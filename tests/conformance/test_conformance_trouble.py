@@ -1,0 +1,104 @@
+"""Trouble while a run is waited for, in both modes, on every flow system."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from support.tasks import Attempt, FakeStateStore, Mode
+
+from conformance.observing import (
+    RETRY,
+    both_modes,
+    first_attempt,
+    names_all,
+    run,
+)
+from conformance.systems import Case
+from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
+    FlowStateUnknownError,
+)
+
+# --- trouble while it is waited ---
+
+PASSING = [
+    Fault(action="status", status=503, count=3),
+    Fault(action="reset", count=3),
+    Fault(action="status", status=429, headers={"retry-after": "0"}, count=2),
+    Fault(action="html", count=3),
+    Fault(action="truncated", count=3),
+]
+BODIES = [
+    "[]",
+    "null",
+    "7",
+    '"text"',
+    "{}",
+    "[" * 100_000,
+    '{"id": null}',
+    '{"id": {"a": []}, "state": 7}',
+    "",
+]
+
+
+@pytest.mark.parametrize("trouble", PASSING, ids=lambda fault: f"{fault.action} {fault.status}")
+@both_modes
+def test_passing_trouble_is_waited_out(runner: Case, mode: Mode, trouble: Fault) -> None:
+    operator = runner.operator(mode, seconds=0.3)
+    runner.server.inject(Fault(**{**vars(trouble), "path": runner.look_path}))
+    seen = run(operator)
+    assert seen.error is None
+    assert runner.total(seen.value) == 7
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:12] or "nothing")
+@both_modes
+def test_hostile_answers_are_no_status_and_no_crash(runner: Case, mode: Mode, body: str) -> None:
+    operator = runner.operator(mode, seconds=0.2)
+    headers = {"content-type": "application/json"}
+    runner.server.inject(
+        Fault(action="status", status=200, headers=headers, body=body, path=runner.look_path, count=3)
+    )
+    seen = run(operator)
+    assert seen.error is None
+    assert runner.total(seen.value) == 7
+
+
+@both_modes
+def test_an_outage_that_lasts_keeps_the_run_for_a_retry(runner: Case, mode: Mode) -> None:
+    store = FakeStateStore()
+    operator = runner.operator(mode, seconds=3600.0, max_outage=0.3)
+    runner.server.inject(Fault(action="status", status=503, path=runner.look_path, count=None))
+    seen = run(operator, first_attempt(store))
+    (run_id,) = runner.started()
+    assert type(seen.error) is FlowStateUnknownError
+    assert "kept" in seen.error.fate
+    names_all(seen, runner, run_id)
+    assert runner.status(run_id) == "alive"
+    runner.server.clear_faults()
+    runner.server.advance(3601)
+    again = run(runner.operator(mode, seconds=3600.0), Attempt(store=store, **RETRY))
+    assert again.value["execution_id"] == run_id
+    assert runner.started() == [run_id]
+
+
+@both_modes
+def test_a_credential_that_was_rotated_is_taken_up_within_the_wait(runner: Case, mode: Mode) -> None:
+    def rotate(_: str) -> None:
+        runner.rotate()
+        runner.connect()
+
+    seen = run(runner.operator(mode, seconds=0.8), meanwhile=(runner, rotate))
+    assert seen.error is None
+    assert runner.total(seen.value) == 7
+
+
+@both_modes
+def test_a_credential_that_no_longer_holds_ends_the_wait_and_keeps_the_run(runner: Case, mode: Mode) -> None:
+    seen = run(runner.operator(mode, seconds=3600.0), meanwhile=(runner, lambda _: runner.rotate()))
+    (run_id,) = runner.started()
+    assert type(seen.error) is FlowAuthenticationError
+    assert isinstance(seen.error, AirflowFailException)
+    names_all(seen, runner, run_id)
+    assert runner.status(run_id) == "alive"
