@@ -365,6 +365,10 @@ class DevServer:
         """Switch a fault on."""
         self._faults.add(fault)
 
+    def pending_faults(self) -> list[Fault]:
+        """Return the faults that can still meet a call."""
+        return list(self._faults.active())
+
     def clear_faults(self) -> None:
         """Switch all faults off."""
         self._faults.clear()

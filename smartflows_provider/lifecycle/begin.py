@@ -267,7 +267,8 @@ class RunBeginning:
             )
         self._log.info("%s", stopped.fate)
         self._run_known(None)
-        return stopped.phase
+        # One that is gone after it was to be stopped has not ended well, whatever that means otherwise.
+        return None if stopped.gone else stopped.phase
 
     def _resolved(self, record: RunRecord | None, request: RunRequest) -> RunRecord | None:
         """Return the record, with the id of the run whose start an attempt did not live to see answered."""

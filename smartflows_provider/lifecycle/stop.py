@@ -57,7 +57,7 @@ def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
     try:
         snapshot = hook.client.run(hook.cancel_exchange(execution_id, terms=hook.terms))
     except NotFound:
-        return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
+        return _gone(execution_id)
     except (WireError, TransportError) as error:
         if isinstance(error, RequestRefused):
             seen = look(hook, execution_id)
@@ -81,13 +81,13 @@ def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False)
         exchange = hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED, terms=hook.terms)
         snapshot = hook.client.run(exchange)
     except NotFound:
-        return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
+        return _gone(execution_id)
     except (WireError, TransportError) as error:
         asked = ", although the service was asked to cancel it" if after_cancel else ""
         return Stopped(
             fate=f"Execution {execution_id} may still be running{asked}: its status is open ({error})."
         )
-    return Stopped(fate=_fate(snapshot, after_cancel=after_cancel), phase=snapshot.phase)
+    return Stopped(fate=_fate(snapshot, after_cancel=after_cancel), phase=snapshot.phase, gone=snapshot.gone)
 
 
 def cancel_and_settle(
@@ -165,6 +165,10 @@ def _cancel_in_a_hurry(settings: ClientSettings, exchange: Exchange[RunSnapshot 
         exchange.close()
     ended = snapshot is not None and snapshot.phase.is_stable and snapshot.phase is not RunPhase.CANCELED
     return CancelReply(ended_in=snapshot.status if ended and snapshot is not None else None)
+
+
+def _gone(execution_id: str) -> Stopped:
+    return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
 
 
 def _fate(snapshot: RunSnapshot, *, after_cancel: bool) -> str:

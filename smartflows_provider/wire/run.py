@@ -67,6 +67,8 @@ class RunSnapshot:
     """What the run is doing at the moment, in the service's words."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """``schema``, ``form`` and ``model`` of the question to a person; empty if there is none."""
+    gone: bool = False
+    """Whether the service no longer has the run, so that its status is inferred from that."""
     hold_refused: bool = False
     """True where the service rejected the request to hold its answer, so that it is not asked again."""
 

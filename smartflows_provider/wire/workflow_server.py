@@ -183,7 +183,7 @@ def look(
         process = yield from get_process(process_id, dialect=dialect)
     except NotFound:
         status, phase = _end_of_gone(process_id, terms)
-        return RunSnapshot(execution_id=process_id, status=status, phase=phase)
+        return RunSnapshot(execution_id=process_id, status=status, phase=phase, gone=True)
     return RunSnapshot(
         execution_id=process_id,
         status=process.shown_status,

@@ -180,3 +180,17 @@ async def test_a_stop_that_fails_is_told_with_the_processs_id(
         f"execution {process_id} (workflowserver, workflowserver_default) could not be cancelled"
         in caplog.text
     )
+
+
+@pytest.mark.parametrize("mode", ["sync", "deferrable"])
+def test_a_process_that_was_stopped_and_is_gone_by_then_is_no_success_of_the_next_attempt(
+    workflow: WorkflowServerSection, server: DevServer, stop: Stop, mode: Any
+) -> None:
+    attempt = Attempt()
+    killed_on_a_worker(server, stop, attempt, on_kill="set_state:Stopped")
+    workflow.purge(workflow.created[0])
+    attempt.try_number = 2
+    again = process_task(mode, on_kill="set_state:Stopped")
+    assert run_task(again, attempt)["values"]["parameters"] == {"Result": 42}
+    first, second = workflow.created
+    assert first != second
