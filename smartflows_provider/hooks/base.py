@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
@@ -287,7 +288,8 @@ class FlowSystemHook(BaseHook):
         try:
             reader = ConnectionReader(connection, extra=extra, system=self.system, hints=self.hints)
             self._url_template = reader.address("execution_url")
-            return self.read_settings(reader)
+            settings = self.read_settings(reader)
+            return replace(settings, beside=(*settings.beside, self._url_template))
         except FlowConfigurationError as error:
             error.__context__ = None
             return error.with_traceback(None)

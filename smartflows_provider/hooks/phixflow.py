@@ -36,8 +36,6 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TAKEN = frozenset({"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 """Headers, in lower case, that a request has for other purposes."""
 _NO_CANCEL = "as PhixFlow has no call that stops a run"
-ANSWERED = "answered"
-"""Stands for the status of a run in the mode *Wait for result* that another process has had the answer of."""
 
 
 class EndpointArguments(TypedDict, total=False):
@@ -113,6 +111,8 @@ class PhixFlowHook(FlowSystemHook):
         return reader.settings(
             api_prefix=API_PREFIX,
             auth_headers={} if key is None else {header: form.replace(KEY_PLACE, key)},
+            hidden=() if key is None else (key,),
+            tells_failure=wire.may_be_failure,
             long_poll_seconds=0.0,
         )
 
@@ -133,8 +133,7 @@ class PhixFlowHook(FlowSystemHook):
         Return the call that asks for a run's status; answers are never held.
 
         A run in the mode *Wait for result* is over once it is known. What it came to is known only to the
-        process that has had the answer; to others it was interrupted, so that a retry calls the endpoint
-        again.
+        process that has had the answer; for others it is gone, and is never taken for one that did not run.
         """
         del hold_seconds
         read = ActionflowTerms.from_dict(terms)
@@ -142,8 +141,7 @@ class PhixFlowHook(FlowSystemHook):
         if kept is not None:
             return wire.answered(RunSnapshot(execution_id=execution_id, status=kept.status, phase=kept.phase))
         if read.mode == "wait":
-            lost = RunSnapshot(execution_id=execution_id, status=ANSWERED, phase=RunPhase.INTERRUPTED)
-            return wire.answered(lost)
+            return wire.answer_lost(execution_id)
         return wire.look(execution_id, terms=read)
 
     def cancel_exchange(self, execution_id: str, *, terms: Terms = NO_TERMS) -> Exchange[RunSnapshot | None]:

@@ -109,6 +109,7 @@ class WorkflowServerHook(FlowSystemHook):
                         "grant_type": "client_credentials",
                     },
                 )
+        more["beside"] = (self._dialect,)
         return reader.settings(api_prefix=wire.API_PREFIX, tells_failure=wire.is_failure, **more)
 
     def look_exchange(
@@ -144,7 +145,7 @@ class WorkflowServerHook(FlowSystemHook):
             {
                 "state": process.state,
                 "activity": process.activity,
-                "parameters": process.parameters,
+                "parameters": self._without_access(process.parameters),
                 "transitions": list(process.transitions),
                 "history": list(process.history),
             }
@@ -152,6 +153,12 @@ class WorkflowServerHook(FlowSystemHook):
         reason = why_failed(process, ProcessTerms.from_dict(self.terms))
         errors = (FlowError(error="", message=reason),) if reason else ()
         return Output(values=values, warnings=notes, errors=errors)
+
+    def _without_access(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return process parameters without the Api access token, which a server may have taken for one."""
+        settings = self.known_settings
+        hidden = () if settings is None else settings.auth_fields
+        return {name: value for name, value in parameters.items() if name not in hidden}
 
     # --- an instance's life ---
 

@@ -104,7 +104,8 @@ class TaskAttempt:
                     record,
                     ended_try=identity.number,
                     retries=identity.retries,
-                    ended_badly=isinstance(error, FlowExecutionFailedError | FlowExecutionInterruptedError),
+                    ended_badly=record.ended_badly
+                    or isinstance(error, FlowExecutionFailedError | FlowExecutionInterruptedError),
                 )
             )
         if left is None:

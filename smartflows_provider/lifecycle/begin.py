@@ -115,9 +115,8 @@ class RunBeginning:
             self._record = self._store.load()
         except ValueError as error:
             self._unreadable = error
-        record = self._record
-        if record is not None and record.execution_id is not None and not record.ended_badly:
-            self._run_known(record.execution_id)
+        if self._record is not None and self._record.execution_id is not None:
+            self._run_known(self._record.execution_id)
 
     def attach(self, flow: str) -> BegunRun | None:
         """
@@ -200,8 +199,9 @@ class RunBeginning:
         if step == "settle":
             phase, status = self._settle(execution_id, flow), ""
         else:
-            snapshot = self._look(execution_id, flow)
-            phase, status = snapshot.phase, f" It is {snapshot.status}."
+            snapshot = self._look(execution_id, flow, ended_badly=record.ended_badly)
+            phase = None if snapshot is None else snapshot.phase
+            status = "" if snapshot is None else f" It is {snapshot.status}."
         if phase is None or after_look(phase) == "submit":
             self._log.info(
                 "Execution %s of an earlier attempt has ended.%s A new one is started.", execution_id, status
@@ -225,34 +225,50 @@ class RunBeginning:
             started_here=self._attempt.has_started(record),
         )
 
-    def _look(self, execution_id: str, flow: str) -> RunSnapshot:
-        """Ask for the status of an earlier attempt's run."""
+    def _look(self, execution_id: str, flow: str, *, ended_badly: bool) -> RunSnapshot | None:
+        """
+        Ask for the status of an earlier attempt's run.
+
+        :param ended_badly: whether it was seen to have; then None tells that it is gone since.
+        :raises FlowExecutionGoneError: if it is gone, and may have ended well.
+        """
         where = self._where(flow, execution_id)
+        missing = "the service no longer has it"
         try:
             hook = self._hook
             exchange = hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED, terms=hook.terms)
-            return hook.client.run(exchange)
+            snapshot = hook.client.run(exchange)
         except NotFound as error:
-            self._run_known(None)
-            raise FlowExecutionGoneError(
-                f"The execution that an earlier attempt started no longer exists: {error}.",
-                where=where,
-                fate="It was purged, or the connection now leads to another project; its end is not known.",
-                advice="Clear the task to start a new execution.",
-            ) from None
+            missing = str(error)
         except (WireError, TransportError) as error:
-            self._check()
-            failure = read_failure(error)
-            if failure.kind in {"refused", "denied"}:
-                event = WaitEvent(reason=failure.kind, execution_id=execution_id, detail=failure.text)
-                raise error_of_unfinished_wait(event, where=where) from None
-            raise FlowStateUnknownError(
-                f"The execution that an earlier attempt started could not be asked about: {error}.",
-                where=where,
-                fate="The execution was kept; no other was started.",
-                advice="A retry asks again.",
-                retry_after=seconds_asked(error),
-            ) from None
+            raise self._not_asked(error, where) from None
+        else:
+            if not snapshot.gone or (not ended_badly and after_look(snapshot.phase) == "attach"):
+                return snapshot
+        self._run_known(None)
+        if ended_badly:
+            return None
+        raise FlowExecutionGoneError(
+            f"The execution that an earlier attempt started no longer exists: {missing}.",
+            where=where,
+            fate="It was purged, or the connection now leads to another project; its end is not known.",
+            advice="Clear the task to start a new execution.",
+        )
+
+    def _not_asked(self, error: WireError | TransportError, where: RunIdentity) -> FlowException:
+        """Return the error where an earlier attempt's run could not be asked about."""
+        self._check()
+        failure = read_failure(error)
+        if failure.kind in {"refused", "denied"}:
+            event = WaitEvent(reason=failure.kind, execution_id=where.execution_id or "", detail=failure.text)
+            return error_of_unfinished_wait(event, where=where)
+        return FlowStateUnknownError(
+            f"The execution that an earlier attempt started could not be asked about: {error}.",
+            where=where,
+            fate="The execution was kept; no other was started.",
+            advice="A retry asks again.",
+            retry_after=seconds_asked(error),
+        )
 
     def _settle(self, execution_id: str, flow: str) -> RunPhase | None:
         """Stop the run of an earlier attempt, and return how it ended; None where the service has lost it."""
@@ -309,7 +325,7 @@ class RunBeginning:
         return None
 
     def _submit(self, request: RunRequest) -> BegunRun:
-        submission = request.prepare(self._record)
+        submission, before = request.prepare(self._record), self._record
         now = self._clock()
         intent = RunRecord(
             execution_id=None,
@@ -331,7 +347,9 @@ class RunBeginning:
             self._store.discard()
             raise
         self._log.info("Starting flow %r.", request.flow)
-        snapshot = self._send(submission, request, now)
+        was_sent = before is not None and before.execution_id is None
+        was_sent = was_sent and before is not None and before.correlation == submission.correlation
+        snapshot = self._send(submission, request, now, was_sent=was_sent)
         execution_id = snapshot.execution_id
         self._run_known(execution_id)
         try:
@@ -381,14 +399,27 @@ class RunBeginning:
             advice=advice,
         ) from error
 
-    def _send(self, submission: Submission, request: RunRequest, since: float) -> RunSnapshot:
-        """Send the request that starts the run; twice only if nothing was taken or the author asks for it."""
+    def _send(
+        self, submission: Submission, request: RunRequest, since: float, *, was_sent: bool
+    ) -> RunSnapshot:
+        """
+        Send the request that starts the run; twice only if nothing was taken or the author asks for it.
+
+        :param was_sent: whether an earlier attempt may have started this very run.
+        """
         send = submission.send
         try:
             return send()
         except (WireError, TransportError, AirflowTaskTimeout) as caught:
             error = _failure(caught, hide_words=request.hide_words)
             timed_out = isinstance(caught, AirflowTaskTimeout)
+        named = submission.correlation if request.repeatable else None
+        if isinstance(error, RequestRefused) and named is not None:
+            # The service may refuse what it has already.
+            if (found := self._look_up(request, since, named, pauses=())) is not None:
+                return found
+            if was_sent:
+                raise self._unclear(request, since, f"{error}.") from None
         if not _may_have_started(error):
             self._store.discard()
             raise self._refusal(error, request) from None
@@ -415,6 +446,8 @@ class RunBeginning:
         A service that has the run already may refuse to start it, so it is looked for before and after.
         """
         correlation = submission.correlation or ""
+        # It may be there, so a task that is stopped by now stops it.
+        self._run_known(correlation)
         for pause in LOOK_UP_PAUSES:
             self._sleep(pause)
             if (found := self._look_up(request, since, correlation, pauses=())) is not None:
@@ -424,6 +457,8 @@ class RunBeginning:
                 return submission.send()
             except (WireError, TransportError, AirflowTaskTimeout) as caught:
                 error = _failure(caught, hide_words=request.hide_words)
+                if isinstance(caught, AirflowTaskTimeout):
+                    break
             is_open = _may_have_started(error) or isinstance(error, NotSent | Throttled)
             if not is_open and (found := self._look_up(request, since, correlation, pauses=())) is not None:
                 return found

@@ -21,8 +21,7 @@ def first_step(
     """
     Decide before the service is asked.
 
-    ``submit``: start a run; also where the recorded one is known to have ended badly.
-    ``look``: ask for the recorded run's status, then see :func:`after_look`.
+    ``submit``: start a run.    ``look``: ask for the recorded run's status, then see :func:`after_look`.
     ``settle``: an earlier attempt has cancelled the recorded run, which the service may still be busy with:
     wait until it is stable, then see :func:`after_look`.
     ``supersede``: cancel the recorded run, wait until it is stable, start a new one. ``unclear``: an
@@ -39,8 +38,6 @@ def first_step(
         return "supersede"
     if record.fingerprint != fingerprint and options.on_input_changed != "attach":
         return "input_changed" if options.on_input_changed == "fail" else "supersede"
-    if record.ended_badly:
-        return "submit"
     return "settle" if record.stopped else "look"
 
 

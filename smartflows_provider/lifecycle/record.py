@@ -95,7 +95,7 @@ class RunRecord:
     stopped: bool = False
     """Whether an attempt that gave the run up has asked the service to cancel it."""
     ended_badly: bool = False
-    """Whether an attempt has seen the run end badly, so that nothing is left of it to attach to."""
+    """Whether an attempt has seen the run end badly, so that it is no success where it is gone since."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values."""

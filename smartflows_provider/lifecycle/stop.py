@@ -68,7 +68,7 @@ def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
         )
     if snapshot is None:
         return look(hook, execution_id, after_cancel=True)
-    return Stopped(fate=_fate(snapshot, after_cancel=True), phase=snapshot.phase)
+    return Stopped(fate=_fate(snapshot, after_cancel=True), phase=snapshot.phase, gone=snapshot.gone)
 
 
 def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False) -> Stopped:

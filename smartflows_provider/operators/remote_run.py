@@ -426,7 +426,7 @@ class RemoteRun(ABC):
         fate = stopped.fate
         if not cancels:
             fate += f" It was not cancelled, {self._hook.hints.timeout_off}."
-        elif stopped.phase is not None and not stopped.is_over:
+        elif stopped.phase is not None and (stopped.gone or not stopped.is_over):
             # A retry must not take our own cancel for the flow's end.
             self._attempt.stopped()
         ended_by_itself = stopped.phase is not None and stopped.phase.is_stable

@@ -99,6 +99,9 @@ class WorkflowServerRunProcessOperator(RunOperator):
         workflow_server_conn_id: str = WORKFLOW_SERVER_CONN_ID,
         **kwargs: Any,
     ) -> None:
+        if "cancel_on_kill" in kwargs:
+            task_id = kwargs.get("task_id")
+            raise ValueError(f"{task_id}: on_kill says how a process is stopped; leave out cancel_on_kill.")
         stops = on_kill != "none"
         super().__init__(cancel_on_kill=stops, cancel_on_timeout=stops and cancel_on_timeout, **kwargs)
         self.workflow_server_conn_id = workflow_server_conn_id

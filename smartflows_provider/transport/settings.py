@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import certifi
 
@@ -28,6 +29,20 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 def answered_badly(response: Response) -> bool:
     """Tell of an answer whether its HTTP status is one of a refusal."""
     return not 200 <= response.status < 300
+
+
+def _without_escaped(body: bytes, secrets: Sequence[str]) -> bytes:
+    """Return a body without secrets that its JSON spells with escapes, as some do with ``+`` and ``/``."""
+    if b"\\" not in body or not secrets:
+        return body
+    try:
+        plain = json.dumps(json.loads(body), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body
+    hidden = plain
+    for secret in secrets:
+        hidden = hidden.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "***")
+    return body if hidden == plain else hidden.encode(errors="surrogatepass")
 
 
 class HiddenHeaders(dict[str, str]):
@@ -61,6 +76,8 @@ class ClientSettings:
     """The present access token, shared by all clients with these settings."""
     tells_failure: Callable[[Response], bool] = answered_badly
     """Tells of an answer whether it is a refusal; some services refuse with 200."""
+    beside: tuple[Any, ...] = ()
+    """What else of the connection its hook goes by, so that a change of it is noticed."""
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """Further texts that no message may show."""
     proxy: str | None = field(default=None, repr=False)
@@ -96,10 +113,11 @@ class ClientSettings:
         """
         if not self.tells_failure(response):
             return response
+        secrets = list(self._secrets())
         body = response.body
-        for secret in self._secrets():
+        for secret in secrets:
             body = body.replace(secret.encode(), b"***")
-        return replace(response, body=body)
+        return replace(response, body=_without_escaped(body, secrets))
 
     def with_access(self, request: Request) -> Request:
         """

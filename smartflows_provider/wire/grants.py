@@ -129,6 +129,9 @@ def _read_token(response: Response) -> Token:
             status=response.status,
             detail=error_text(response) or _refusal(response),
         )
+    if response.status == 200 and response.content_type and not response.content_type.endswith("json"):
+        # Its beginning, which messages show, may be the token.
+        raise unreadable(response, "is no JSON")
     raw = object_of(response)
     value, kind = raw.get("access_token"), raw.get("token_type", "Bearer")
     if not isinstance(value, str) or not value or not (value.isascii() and value.isprintable()):

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from smartflows_provider.wire.answers import raise_for_status, unreadable
-from smartflows_provider.wire.errors import RequestRefused, UnsendableValue
+from smartflows_provider.wire.errors import NotFound, RequestRefused, UnsendableValue
 from smartflows_provider.wire.messages import (
     JSON_TYPE,
     Exchange,
     Request,
+    Response,
     content_type_header,
     json_body,
     query_of,
@@ -94,12 +95,13 @@ class Trigger:
 
     def _parameters(self) -> dict[str, str]:
         given = {name: _parameter(name, value) for name, value in self.query.items() if value is not None}
-        if self.timeout_ms is None:
-            return given
         if TIMEOUT_PARAMETER in given:
             raise UnsendableValue(
-                f"the input parameter {TIMEOUT_PARAMETER!r} and the time limit are the same; give one of them"
+                f"the input parameter {TIMEOUT_PARAMETER!r} is PhixFlow's own time limit in milliseconds; "
+                "give it as timeout_ms, by which it is also known here how long the work may take"
             )
+        if self.timeout_ms is None:
+            return given
         if self.timeout_ms < 1:
             raise UnsendableValue(f"the time limit is {self.timeout_ms} ms, but must be at least 1")
         return {**given, TIMEOUT_PARAMETER: str(self.timeout_ms)}
@@ -248,3 +250,19 @@ def _execution(
         flow=Reference(id=terms.endpoint, name=terms.endpoint),
         raw={"body": answer, "code": code, "message": outcome.message, "terms": terms.as_dict()},
     )
+
+
+def answer_lost(execution_id: str) -> Exchange[Any]:
+    """
+    Tell that a run in the mode *Wait for result* cannot be asked about; nothing is sent.
+
+    :raises NotFound: always.
+    """
+    yield from ()
+    raise NotFound(f"the answer about {execution_id} came to a process that has ended, and is not kept")
+
+
+def may_be_failure(response: Response) -> bool:
+    """Tell that any answer may be a refusal: its author chooses code and body."""
+    del response
+    return True

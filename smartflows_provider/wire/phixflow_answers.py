@@ -117,8 +117,8 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
             f"has {terms.id_field!r} but no status, as one in the mode 'Poll for result' has; if it is one "
             "in the mode 'Wait for result', set another id_field, or the status_field of its answer",
         )
-    if terms.status_field is not None:
-        raise unreadable(response, _no_word(body, terms.status_field))
+    if terms.status_field is not None or _has_other_status(body):
+        raise unreadable(response, _no_word(body, terms.status_field or DEFAULT_STATUS_FIELD))
     if is_page(response) and status not in terms.success_codes:
         raise unreadable(
             response,
@@ -126,6 +126,11 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
             f"success_codes to {status}",
         )
     return _with_records(str(status), body, terms)
+
+
+def _has_other_status(body: Any) -> bool:
+    """Tell whether an answer has the default status field, but no word in it."""
+    return isinstance(body, Mapping) and DEFAULT_STATUS_FIELD in body
 
 
 def judge_look(response: Response, body: Any, terms: ActionflowTerms) -> Outcome:

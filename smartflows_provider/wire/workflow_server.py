@@ -236,7 +236,7 @@ def cancel(
         return before
     if terms.stop_state is None:
         yield from delete_instance(process_id, dialect=dialect)
-        return RunSnapshot(execution_id=process_id, status=DELETED, phase=RunPhase.CANCELED)
+        return RunSnapshot(execution_id=process_id, status=DELETED, phase=RunPhase.CANCELED, gone=True)
     yield from set_state(
         process_id,
         state=terms.stop_state,

@@ -144,11 +144,20 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
         return RunPhase.SUCCEEDED
     if state and state == terms.stop_state:
         return RunPhase.CANCELED
+    if finished and not terms.names_success and _passed(process, terms.stop_state):
+        return RunPhase.CANCELED
     if finished:
         return RunPhase.FAILED if terms.names_success else RunPhase.SUCCEEDED
     if process.status == InstanceStatus.IDLED and terms.wait_for == "idle" and not terms.names_success:
         return RunPhase.SUCCEEDED
     return RunPhase.ACTIVE
+
+
+def _passed(process: Process, state: str | None) -> bool:
+    """Tell whether an instance has come through a state, which its scheme may leave by itself."""
+    return bool(state) and any(
+        isinstance(one, Mapping) and one.get("ToStateName") == state for one in process.transitions
+    )
 
 
 def why_failed(process: Process, terms: ProcessTerms) -> str:

@@ -23,6 +23,8 @@ from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.hooks.phixflow import PhixFlowHook
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.output.errors import OutputError
+from smartflows_provider.wire.errors import NotFound
+from smartflows_provider.wire.messages import Request, Response
 from smartflows_provider.wire.phixflow_terms import ActionflowTerms
 from smartflows_provider.wire.run import Execution, Reference, RunPhase
 
@@ -336,7 +338,7 @@ def test_a_run_that_goes_on_has_no_values() -> None:
 # --- runs that nobody can ask for --------------------------------------------------------------------
 
 
-def test_an_answer_is_kept_for_the_task_and_interrupted_for_others() -> None:
+def test_an_answer_is_kept_for_the_task_and_gone_for_others() -> None:
     terms = ActionflowTerms(mode="wait").as_dict()
     hook, other = PhixFlowHook(), PhixFlowHook()
     hook.keep(ended({"a": 1}))
@@ -348,4 +350,18 @@ def test_an_answer_is_kept_for_the_task_and_interrupted_for_others() -> None:
 
     assert only(hook.look_exchange("1", hold_seconds=None, terms=terms)).phase is RunPhase.SUCCEEDED
     assert only(hook.execution_exchange("1", terms=terms)).raw["body"] == {"a": 1}
-    assert only(other.look_exchange("1", hold_seconds=None, terms=terms)).phase is RunPhase.INTERRUPTED
+    with pytest.raises(NotFound, match="came to a process that has ended"):
+        next(other.look_exchange("1", hold_seconds=None, terms=terms))
+
+
+@pytest.mark.parametrize("form", ["Bearer {key}", "Token token={key}", "key={key};v=1"])
+@pytest.mark.parametrize("status", [200, 403])
+def test_the_key_is_hidden_in_whatever_a_service_says_of_it(
+    monkeypatch: pytest.MonkeyPatch, form: str, status: int
+) -> None:
+    hook = connect(monkeypatch, password="canary-key", extra={"key_value": form})
+    request = Request(method="POST", path="/x")
+    said = Response(
+        status=status, body=b'{"status": "Fail", "message": "canary-key may not"}', request=request
+    )
+    assert b"canary-key" not in hook.settings.without_secrets(said).body

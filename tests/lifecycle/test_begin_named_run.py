@@ -148,7 +148,7 @@ def test_a_start_that_is_refused_at_once_is_a_refusal() -> None:
     service = Service(RequestRefused("no such scheme", status=200), takes=False)
     with pytest.raises(FlowRequestRefusedError, match="no such scheme"):
         begin(service)
-    assert service.looks == 0
+    assert service.looks == 1
 
 
 def test_a_second_start_that_was_not_sent_is_tried_again() -> None:
@@ -196,3 +196,53 @@ def test_a_run_that_is_there_without_a_record_is_attached_to_and_nothing_is_sent
     assert (begun.execution_id, begun.started_here, service.sent) == ("mine", False, [])
     record: Any = TaskStateStore(store, retention=None).load()
     assert (record.execution_id, record.started_try) == ("mine", 0)
+
+
+def intent_of(store: FakeStateStore, run_id: str) -> None:
+    """Leave what an attempt leaves that died while it was starting a run."""
+    TaskStateStore(store, retention=None).save(
+        RunRecord(
+            execution_id=None,
+            flow="Letter",
+            fingerprint="same",
+            epoch=Epoch(max_tries=1, clear_number=0),
+            submitted_at=1.0,
+            deadline=4e9,
+            correlation=run_id,
+            started_try=1,
+        )
+    )
+
+
+def test_a_refusal_of_a_run_that_an_earlier_attempt_has_started_is_that_run() -> None:
+    store, service = FakeStateStore(), Service()
+    intent_of(store, "first")
+    find = service.find
+
+    def unseen_at_first(since: float, run_id: str) -> list[RunSnapshot]:
+        found = find(since, run_id)
+        if service.looks == 1:
+            service.runs.append(run_id)
+            return []
+        return found
+
+    service.find = unseen_at_first  # type: ignore[method-assign]
+    begun, _ = begin(service, store, number=2)
+    assert (begun.execution_id, service.runs) == ("first", ["first"])
+
+
+def test_a_refusal_of_a_run_that_may_have_been_started_before_leaves_it_open_and_on_record() -> None:
+    store, service = FakeStateStore(), Service(RequestRefused("no", status=200), takes=False)
+    intent_of(store, "first")
+    with pytest.raises(FlowSubmissionUnclearError, match="no"):
+        begin(service, store, number=2)
+    record = TaskStateStore(store, retention=None).load()
+    assert record is not None
+    assert record.correlation == "first"
+
+
+def test_an_execution_timeout_ends_the_repetitions_of_a_start() -> None:
+    service = Service(LOST, AirflowTaskTimeout("Timeout"), LOST, takes=False)  # type: ignore[arg-type]
+    with pytest.raises(FlowSubmissionUnclearError):
+        begin(service)
+    assert len(service.sent) == 2

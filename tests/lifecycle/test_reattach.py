@@ -136,8 +136,8 @@ def test_only_a_run_that_ended_badly_is_started_anew(phase: RunPhase) -> None:
     assert after_look(phase) == ("submit" if ended_badly else "attach")
 
 
-def test_a_run_that_is_known_to_have_ended_badly_is_not_asked_about_again() -> None:
-    assert step(replace(record(), ended_badly=True)) == "submit"
+def test_a_run_that_is_known_to_have_ended_badly_is_looked_at_as_somebody_may_have_revived_it() -> None:
+    assert step(replace(record(), ended_badly=True)) == "look"
 
 
 def test_a_cleared_task_still_stops_what_is_left_of_a_run_that_ended_badly() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from smartflows_provider.lifecycle import shared_connection
-from smartflows_provider.lifecycle.shared_connection import SharedConnection
+from smartflows_provider.lifecycle.shared_connection import READ_AGAIN, SharedConnection
 from smartflows_provider.transport.settings import ClientSettings
 
 PATIENCE = 60.0
@@ -67,3 +68,21 @@ async def test_who_comes_as_a_look_up_ends_that_was_doubted_meanwhile_has_it_loo
     await look_ups.begun(2)
     look_ups.under_way[1].set_result(None)
     assert await asyncio.gather(first, later) == ["2", "2"]
+
+
+async def test_a_change_that_only_the_hook_goes_by_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(tenant: str) -> None:
+        given = {"conn_type": "workflowserver", "host": "http://h", "extra": {"tenant_id": tenant}}
+        monkeypatch.setenv("AIRFLOW_CONN_WORKFLOWSERVER_DEFAULT", json.dumps(given))
+
+    now = [0.0]
+    connection = SharedConnection("workflowserver", "workflowserver_default", clock=lambda: now[0])
+    connect("a")
+    async with connection.use() as first:
+        connect("b")
+        now[0] = READ_AGAIN + 1
+        connection.doubt(asked=now[0])
+        async with connection.use() as second:
+            assert next(second.look_exchange("p", hold_seconds=None)).query == (("tenantId", "b"),)
+            assert next(first.look_exchange("p", hold_seconds=None)).query == (("tenantId", "a"),)
+    await connection.close()

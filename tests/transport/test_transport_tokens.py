@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from client_driving import GET, START, everything_said, settings_for
-from support.loopback_server import Connection, LoopbackServer, answer
+from support.loopback_server import Connection, LoopbackServer, answer, answers
 
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
@@ -236,3 +236,17 @@ def test_a_refusal_with_200_shows_no_secret_where_the_system_refuses_so(drive: A
         server.url, auth_headers={}, auth_fields={"token": SECRET}, tells_failure=lambda response: True
     )
     assert driver.send(GET).json()["message"] == "wrong token ***"
+
+
+@pytest.mark.parametrize(
+    "echo", ['"pa\\"ss\\\\w+rd"', '"pa\\u0022ss\\\\w\\u002Brd"', '{"said": ["is pa\\u0022ss\\\\w+rd it?"]}']
+)
+def test_a_refusal_shows_no_secret_however_its_json_spells_it(drive: Any, serve: Any, echo: str) -> None:
+    secret = 'pa"ss\\w+rd'
+    body = f'{{"error": "invalid", "message": {echo}}}'.encode()
+    server = serve(answers(answer(403, body)))
+    response = drive(server.url, auth_headers={}, hidden=(secret,)).send(GET)
+    assert secret not in json.dumps(response.json(), ensure_ascii=False).replace('\\"', '"').replace(
+        "\\\\", "\\"
+    )
+    assert "***" in response.body.decode()

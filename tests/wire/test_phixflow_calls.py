@@ -79,7 +79,10 @@ def test_input_parameters_and_the_time_limit_stand_in_the_query() -> None:
         ({"query": {"Name": "\ud800"}}, "^Name cannot be sent: half a character"),
         ({"query": {"\ud800": "x"}}, "^the name of an input parameter cannot be sent: half a character"),
         ({"query": {1: "x"}}, "^the name of an input parameter is 1, but must be a text$"),
-        ({"query": {"timeout": 5}, "timeout_ms": 5}, "^the input parameter 'timeout' and the time limit are"),
+        (
+            {"query": {"timeout": 5}, "timeout_ms": 5},
+            "^the input parameter 'timeout' is PhixFlow's own time limit",
+        ),
         ({"timeout_ms": 0}, "^the time limit is 0 ms, but must be at least 1$"),
         ({"body": {"x": float("nan")}}, "^the body cannot be sent as JSON"),
         ({"body": b"x"}, "^a body of bytes needs its content type$"),
@@ -165,7 +168,6 @@ def test_a_run_names_its_endpoint_as_people_do() -> None:
         (text("id;name\n1;Bolt", kind="text/csv"), "200", RunPhase.SUCCEEDED, ""),
         (reply({"Out": [1]}), "200", RunPhase.SUCCEEDED, ""),
         (reply([1, 2]), "200", RunPhase.SUCCEEDED, ""),
-        (reply({"status": None}), "200", RunPhase.SUCCEEDED, ""),
         (Reply(status=204), "204", RunPhase.SUCCEEDED, ""),
     ],
 )
@@ -487,3 +489,9 @@ def test_what_is_no_answer_of_the_servers_is_an_error(
 ) -> None:
     with pytest.raises(kind):
         drive(wire.probe(path), given)
+
+
+@pytest.mark.parametrize("status", [None, "", [], ["Fail"], {"value": "Fail"}])
+def test_a_status_that_is_there_but_no_word_is_never_a_success(status: object) -> None:
+    with pytest.raises(UnreadableAnswer, match="'status' that is no word"):
+        waited(reply({"status": status}))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.workflow_server_process import InstanceStatus, Process, phase_of
+from smartflows_provider.wire.workflow_server_process import InstanceStatus, Process, phase_of, read_process
 from smartflows_provider.wire.workflow_server_terms import ProcessTerms, check_on_kill
 
 A, S, F, C, U = RunPhase.ACTIVE, RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELED, RunPhase.UNKNOWN
@@ -194,3 +194,19 @@ def test_an_instance_that_is_gone_is_a_success_only_where_its_end_is_all_that_co
     terms: dict[str, Any], means: str
 ) -> None:
     assert ProcessTerms(**terms).gone_means == means
+
+
+def test_an_instance_that_came_through_the_state_that_stops_it_is_no_success() -> None:
+    shown = {
+        "Id": "p",
+        "InstanceStatus": 3,
+        "ActivityName": "Closed",
+        "StateName": "Closed",
+        "Transitions": [{"ToStateName": "Withdrawn"}, {"ToStateName": "Closed"}, None],
+    }
+    process = read_process(shown, process_id="p")
+    assert process is not None
+    assert phase_of(process, ProcessTerms(on_kill="set_state:Withdrawn")) is RunPhase.CANCELED
+    assert phase_of(process, ProcessTerms()) is RunPhase.SUCCEEDED
+    named = ProcessTerms(on_kill="set_state:Withdrawn", success_states=("Closed",))
+    assert phase_of(process, named) is RunPhase.SUCCEEDED
