@@ -289,7 +289,8 @@ class FlowSystemHook(BaseHook):
             reader = ConnectionReader(connection, extra=extra, system=self.system, hints=self.hints)
             self._url_template = reader.address("execution_url")
             settings = self.read_settings(reader)
-            return replace(settings, beside=(*settings.beside, self._url_template))
+            template = () if self._url_template is None else (self._url_template,)
+            return replace(settings, beside=(*settings.beside, *template))
         except FlowConfigurationError as error:
             error.__context__ = None
             return error.with_traceback(None)
