@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
@@ -50,7 +49,6 @@ class FlowSystemHook(BaseHook):
     One connection to one flow system.
 
     :param conn_id: the Airflow connection.
-    :param terms: of the run that the hook is for, where it is for one.
     """
 
     system: ClassVar[str]
@@ -58,12 +56,11 @@ class FlowSystemHook(BaseHook):
     hints: ClassVar[SystemHints] = SystemHints()
     """What people do about errors of the system."""
 
-    def __init__(self, conn_id: str, *, terms: Terms = NO_TERMS) -> None:
+    def __init__(self, conn_id: str) -> None:
         super().__init__()
         self.conn_id = conn_id
-        self.terms = terms
+        self.terms: Terms = NO_TERMS
         """On what terms the run is watched and stopped that a task has this hook for."""
-        self._url_template: str | None = None
         self._settings: ClientSettings | None = None
         self._client: BlockingClient | None = None
         self._aclient: AsyncClient | None = None
@@ -129,19 +126,11 @@ class FlowSystemHook(BaseHook):
 
         The connection's extra ``execution_url`` gives it, with ``{execution_id}`` in its place.
         """
-        self.settings  # noqa: B018 - reads the connection
-        return self._url_from_template(execution_id) or ""
+        return page_of(self.settings, execution_id) or ""
 
     async def aexecution_url(self, execution_id: str) -> str:
         """Return where a person looks at a run, as :meth:`execution_url` does."""
-        await self.asettings()
-        return self._url_from_template(execution_id) or ""
-
-    def _url_from_template(self, execution_id: str) -> str | None:
-        """Return a run's address by the connection's extra; None where there is none."""
-        if self._url_template is None:
-            return None
-        return self._url_template.replace("{execution_id}", quote(execution_id, safe=""))
+        return page_of(await self.asettings(), execution_id) or ""
 
     # --- clients ---
 
@@ -287,10 +276,7 @@ class FlowSystemHook(BaseHook):
     def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings | FlowException:
         try:
             reader = ConnectionReader(connection, extra=extra, system=self.system, hints=self.hints)
-            self._url_template = reader.address("execution_url")
-            settings = self.read_settings(reader)
-            template = () if self._url_template is None else (self._url_template,)
-            return replace(settings, beside=(*settings.beside, *template))
+            return self.read_settings(reader)
         except FlowConfigurationError as error:
             error.__context__ = None
             return error.with_traceback(None)
@@ -323,6 +309,13 @@ class FlowSystemHook(BaseHook):
             f"environment variable AIRFLOW_CONN_{self.conn_id.upper()}; if it is set, it cannot be read: it "
             "must be the JSON or the URI form of a connection.",
         )
+
+
+def page_of(settings: ClientSettings, execution_id: str) -> str | None:
+    """Return where people look at a run by the connection's extra; None where it has no such address."""
+    if settings.page_template is None:
+        return None
+    return settings.page_template.replace("{execution_id}", quote(execution_id, safe=""))
 
 
 def _unless_error(found: ClientSettings | FlowException) -> ClientSettings:

@@ -99,6 +99,7 @@ class ConnectionReader:
             ca_bundle=self.file("ca_bundle"),
             client_cert=self.file("client_cert"),
             proxy=self.address("proxy"),
+            page_template=self.address("execution_url"),
             connect_timeout=self.number("connect_timeout", 10.0, least=0.1),
             read_timeout=self.number("read_timeout", 60.0, least=0.1),
             max_connections=int(self.number("max_connections", DEFAULT_CONNECTIONS, least=1)),

@@ -81,7 +81,9 @@ class OcpHook(FlowSystemHook):
         self._test_flow = reader.text("test_flow")
         access = reader.word("access", ("token", "password"))
         if access == "password":
-            return reader.settings(api_prefix=wire.API_PREFIX, grant=_grant(reader), beside=(self._id_field,))
+            return reader.settings(
+                api_prefix=wire.API_PREFIX, grant=_grant(reader), hook_fields=(self._id_field,)
+            )
         if reader.login:
             raise reader.error(
                 "The connection has a login, but its extra 'access' is 'token'.",
@@ -89,7 +91,9 @@ class OcpHook(FlowSystemHook):
                 "password is a personal access token.",
             )
         headers = {"Authorization": f"Bearer {reader.password}"}
-        return reader.settings(api_prefix=wire.API_PREFIX, auth_headers=headers, beside=(self._id_field,))
+        return reader.settings(
+            api_prefix=wire.API_PREFIX, auth_headers=headers, hook_fields=(self._id_field,)
+        )
 
     # --- for the lifecycle ---
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from smartflows_provider.exceptions import FlowException, SystemHints
-from smartflows_provider.hooks.base import FlowSystemHook
+from smartflows_provider.hooks.base import FlowSystemHook, page_of
 from smartflows_provider.hooks.payload import (
     InputOptions,
     aprepare_payload,
@@ -355,29 +355,25 @@ class SmartFlowsHook(FlowSystemHook):
         does not tell, or cannot be asked just now).
         """
         settings = self.settings
-        if self._url_template is None and self._panel_url is None:
+        if settings.page_template is None and self._panel_url is None:
             try:
                 found = self.client.run(wire.public_settings(), repetition=NO_REPETITION)
             except (WireError, TransportError):
                 return _panel_url({}, settings)
             self._panel_url = _panel_url(found, settings)
-        return self._known_url(execution_id)
+        return page_of(settings, execution_id) or self._panel_url or ""
 
     async def aexecution_url(self, execution_id: str) -> str:
         """Return where a person looks at an execution, as :meth:`execution_url` does."""
         settings = await self.asettings()
-        if self._url_template is None and self._panel_url is None:
+        if settings.page_template is None and self._panel_url is None:
             try:
                 client = await self.aclient()
                 found = await client.run(wire.public_settings(), repetition=NO_REPETITION)
             except (WireError, TransportError):
                 return _panel_url({}, settings)
             self._panel_url = _panel_url(found, settings)
-        return self._known_url(execution_id)
-
-    def _known_url(self, execution_id: str) -> str:
-        """Return an execution's address, without asking."""
-        return self._url_from_template(execution_id) or self._panel_url or ""
+        return page_of(settings, execution_id) or self._panel_url or ""
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether host and key work: who the key's user is, and the server's version."""

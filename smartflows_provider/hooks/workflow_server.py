@@ -109,7 +109,7 @@ class WorkflowServerHook(FlowSystemHook):
                         "grant_type": "client_credentials",
                     },
                 )
-        more["beside"] = (self._dialect,)
+        more["hook_fields"] = (self._dialect,)
         return reader.settings(api_prefix=wire.API_PREFIX, tells_failure=wire.is_failure, **more)
 
     def look_exchange(

@@ -76,8 +76,10 @@ class ClientSettings:
     """The present access token, shared by all clients with these settings."""
     tells_failure: Callable[[Response], bool] = answered_badly
     """Tells of an answer whether it is a refusal; some services refuse with 200."""
-    beside: tuple[Any, ...] = ()
+    hook_fields: tuple[Any, ...] = ()
     """What else of the connection its hook goes by, so that a change of it is noticed."""
+    page_template: str | None = None
+    """Where people look at a run, with ``{execution_id}`` in the id's place; nothing is sent there."""
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """Further texts that no message may show."""
     proxy: str | None = field(default=None, repr=False)
