@@ -22,6 +22,9 @@ from smartflows_provider.systems import (
     WORKFLOW_SERVER_LABEL,
 )
 
+DEVSERVER_SECTION = "devserver-section"
+"""Key of a connection type that names its stand-in in the devserver; Airflow passes over it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _System:
@@ -151,6 +154,7 @@ def _workflow_server_connection() -> dict[str, Any]:
     return {
         "connection-type": WORKFLOW_SERVER,
         "hook-class-name": "smartflows_provider.hooks.workflow_server.WorkflowServerHook",
+        DEVSERVER_SECTION: "smartflows_provider.devserver.workflow_server.WorkflowServerSection",
         "hook-name": WORKFLOW_SERVER_LABEL,
         "ui-field-behaviour": {
             "hidden-fields": ["schema", "login"],
@@ -195,6 +199,7 @@ def _phixflow_connection() -> dict[str, Any]:
     return {
         "connection-type": PHIXFLOW,
         "hook-class-name": "smartflows_provider.hooks.phixflow.PhixFlowHook",
+        DEVSERVER_SECTION: "smartflows_provider.devserver.phixflow.PhixFlowSection",
         "hook-name": PHIXFLOW_LABEL,
         "ui-field-behaviour": {
             "hidden-fields": ["schema", "login"],
@@ -224,6 +229,7 @@ def _ocp_connection() -> dict[str, Any]:
     return {
         "connection-type": OCP,
         "hook-class-name": "smartflows_provider.hooks.ocp.OcpHook",
+        DEVSERVER_SECTION: "smartflows_provider.devserver.ocp.OcpSection",
         "hook-name": OCP_LABEL,
         "ui-field-behaviour": {
             "hidden-fields": ["schema"],

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from smartflows_provider.devserver.all_sections import SECTIONS
 from smartflows_provider.devserver.app import Journal, Parts
 from smartflows_provider.devserver.faults import FaultBox
 from smartflows_provider.devserver.flows import FlowDefinitionError, bundled_folder, load_flows
 from smartflows_provider.devserver.keys import KeyRing, read_key
 from smartflows_provider.devserver.profiles import PROFILES, read_profile
-from smartflows_provider.devserver.sections import Section
+from smartflows_provider.devserver.sections import Section, known_sections
 from smartflows_provider.devserver.server import (
     DEFAULT_KEY,
     LOOPBACK,
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         of_sections = [setting for setting in options.profile if _SECTION.match(setting)]
         profile = read_profile(setting for setting in options.profile if setting not in of_sections)
         service = Service(flows=flows, store=store, profile=profile)
-        sections = [kind(service.now) for kind in SECTIONS]
+        sections = [kind(service.now) for kind in known_sections()]
         _configure(sections, of_sections)
         parts = Parts(
             service=service,

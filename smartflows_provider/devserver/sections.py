@@ -2,17 +2,20 @@
 
 A section is a small stand-in of its own below addresses of its own, with its own credential, memory and
 profile; it shares with the others the socket, the clock, the faults and the journal. Invariant: adding a
-section changes nothing outside of its module and :data:`~.all_sections.SECTIONS`.
+section changes nothing outside of its module and the provider info, which names its class.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute
+
+from smartflows_provider.get_provider_info import DEVSERVER_SECTION, get_provider_info
 
 P = TypeVar("P")
 
@@ -45,6 +48,13 @@ class Section(Protocol):
 
         :raises ValueError: for an unknown name or value; the message lists what there is.
         """
+
+
+def known_sections() -> tuple[type[Section], ...]:
+    """Return the sections of all systems that have one, in the order of the provider info."""
+    systems = get_provider_info()["connection-types"]
+    paths = [one[DEVSERVER_SECTION].rpartition(".") for one in systems if DEVSERVER_SECTION in one]
+    return tuple(getattr(import_module(module), name) for module, _, name in paths)
 
 
 def changed(profile: P, choices: Mapping[str, Any]) -> P:

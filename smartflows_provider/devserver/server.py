@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +27,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from smartflows_provider.devserver import objects
-from smartflows_provider.devserver.all_sections import SECTIONS
 from smartflows_provider.devserver.app import Journal, Parts, RecordedRequest, make_app
 from smartflows_provider.devserver.faults import TRANSPORT, Fault, FaultBox
 from smartflows_provider.devserver.flows import Flow, bundled_folder, load_flows, read_flow
 from smartflows_provider.devserver.keys import KeyRing, Role
 from smartflows_provider.devserver.profiles import Profile
-from smartflows_provider.devserver.sections import Section
+from smartflows_provider.devserver.sections import Section, known_sections
 from smartflows_provider.devserver.service import Service
 from smartflows_provider.devserver.store import Store
 
@@ -182,7 +181,6 @@ class DevServer:
     :param api_key: of a super user.
     :param profile: how it behaves where the vendor's documents are silent.
     :param certificate: PEM file; with ``private_key`` the server speaks TLS.
-    :param sections: stand-ins of further systems.
     """
 
     def __init__(
@@ -196,7 +194,6 @@ class DevServer:
         port: int = 0,
         certificate: Path | None = None,
         private_key: Path | None = None,
-        sections: Sequence[type[Section]] = SECTIONS,
     ) -> None:
         self.host = host
         self.port = port
@@ -211,7 +208,7 @@ class DevServer:
         self._service: Service | None = None
         self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
-        self._sections = [kind(self._now) for kind in sections]
+        self._sections = [kind(self._now) for kind in known_sections()]
         self.load_flows(flows or bundled_folder())
 
     # --- running --------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from conformance.systems import CASES, Case, info_with_toy
-from conformance.toy_system import ToySection
-from smartflows_provider.devserver.all_sections import SECTIONS
+from smartflows_provider.devserver import sections
 from smartflows_provider.devserver.server import DevServer, running_server
 from smartflows_provider.lifecycle import systems
 from smartflows_provider.transport import blocking
@@ -22,10 +21,11 @@ from smartflows_provider.waiting import schedule
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DevServer]:
     """All systems on one port, and repetitions that follow at once."""
     monkeypatch.setattr(blocking, "Repetition", partial(Repetition, first_pause=0.01, longest_pause=0.05))
-    monkeypatch.setattr(systems, "get_provider_info", info_with_toy)
+    for reader in (systems, sections):
+        monkeypatch.setattr(reader, "get_provider_info", info_with_toy)
     # What a pause after a failure is like, the tests of waiting show.
     monkeypatch.setattr(schedule, "LONGEST_BACKOFF", 0.1)
-    with running_server(state=tmp_path / "state.sqlite", sections=(*SECTIONS, ToySection)) as running:
+    with running_server(state=tmp_path / "state.sqlite") as running:
         yield running
 
 

@@ -21,7 +21,7 @@ from starlette.responses import Response as WebResponse
 from starlette.routing import BaseRoute, Route
 
 from smartflows_provider.exceptions import FlowException, SystemHints
-from smartflows_provider.get_provider_info import _common_fields
+from smartflows_provider.get_provider_info import DEVSERVER_SECTION, _common_fields
 from smartflows_provider.hooks.base import FlowSystemHook
 from smartflows_provider.hooks.connection import ConnectionReader
 from smartflows_provider.lifecycle.record import RunRecord
@@ -297,6 +297,7 @@ class ToyJobSensor(FlowSensor):
 CONNECTION_TYPE: dict[str, Any] = {
     "connection-type": TOY,
     "hook-class-name": f"{__name__}.ToyHook",
+    DEVSERVER_SECTION: f"{__name__}.ToySection",
     "hook-name": TOY_LABEL,
     "ui-field-behaviour": {"hidden-fields": ["schema", "login"], "relabeling": {"password": "Toy key"}},
     "conn-fields": _common_fields(api_prefix="/toy"),
