@@ -6,7 +6,8 @@ DAG is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -25,6 +26,19 @@ def hints_of(options: Any) -> Mapping[str, Any]:
 def _hints(kind: type[Any]) -> Mapping[str, Any]:
     """Read the types of a class's fields, once per process: a DAG file may make thousands of tasks."""
     return get_type_hints(kind)
+
+
+@contextmanager
+def options_of(task_id: str) -> Iterator[None]:
+    """
+    Check options of a task, so that the message names it.
+
+    :param task_id: goes before the message of a ValueError that the block raises.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{task_id}: {error}.") from None
 
 
 def check_words(options: Any) -> None:

@@ -17,8 +17,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from smartflows_provider.operators.smart_flows import HIDDEN, SmartFlowsRunFlowOperator
-from smartflows_provider.option_words import check_word
+from smartflows_provider.operators.hidden_input import HIDDEN
+from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.option_words import check_word, options_of
 from smartflows_provider.payload.options import INPUT_KINDS
 
 if TYPE_CHECKING:
@@ -99,10 +100,8 @@ class SmartFlowDecoratedOperator(DecoratedOperator, SmartFlowsRunFlowOperator):
         given = self._given()
         if given:
             raise ValueError(f"{self.task_id}: the function returns the input; leave {given[0]} out.")
-        try:
+        with options_of(self.task_id):
             check_word("input_as", self.input_as, (None, *INPUT_KINDS))
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
         if self.correlation_path is not None and self.input_as == "records":
             raise ValueError(f"{self.task_id}: correlation_path names a place in XML, and records are none.")
         function = inspect.unwrap(self.python_callable)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT, RunOptions
 from smartflows_provider.links import FlowExecutionLink
-from smartflows_provider.payload.options import Style
+from smartflows_provider.option_words import options_of
 
 try:
     from airflow.sdk.exceptions import TaskDeferralError
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from smartflows_provider.output.manifest import Manifest
 
 DEFAULT_MAX_XCOM_BYTES = 48 * 1024
-
-_Options = TypeVar("_Options", RunOptions, Style)
 
 
 class FlowOperator(BaseOperator):
@@ -61,13 +59,6 @@ class FlowOperator(BaseOperator):
         from smartflows_provider.lifecycle.systems import hook_for
 
         return hook_for(self.system, self.conn_id)
-
-    def _checked(self, kind: type[_Options], **options: Any) -> _Options:
-        """Return options, which check themselves; an error names the task."""
-        try:
-            return kind(**options)
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
 
 
 class LandingOperator(FlowOperator):
@@ -169,17 +160,17 @@ class RunOperator(LandingOperator):
         self.outputs = outputs
         self.documents_path = documents_path
         self.max_xcom_bytes = max_xcom_bytes
-        self.options = self._checked(
-            RunOptions,
-            timeout=timeout,
-            poll_interval=poll_interval,
-            max_outage=max_outage,
-            on_clear=on_clear,
-            on_input_changed=on_input_changed,
-            cancel_on_kill=cancel_on_kill,
-            cancel_on_timeout=cancel_on_timeout,
-            **(options or {}),
-        )
+        with options_of(self.task_id):
+            self.options = RunOptions(
+                timeout=timeout,
+                poll_interval=poll_interval,
+                max_outage=max_outage,
+                on_clear=on_clear,
+                on_input_changed=on_input_changed,
+                cancel_on_kill=cancel_on_kill,
+                cancel_on_timeout=cancel_on_timeout,
+                **(options or {}),
+            )
         self._run: RemoteRun | None = None
 
     @abstractmethod

@@ -7,10 +7,10 @@ every DAG parse, so it imports nothing heavy at its top.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from smartflows_provider.operators.base import FlowOperator
-from smartflows_provider.option_words import check_word
+from smartflows_provider.option_words import check_word, options_of
 from smartflows_provider.systems import OCP, OCP_CONN_ID
 
 if TYPE_CHECKING:
@@ -53,10 +53,8 @@ class _OnFlowOperator(_OcpOperator):
         self.flow_id = flow_id
         self.name = name
         self.group = group
-        try:
+        with options_of(self.task_id):
             check_one_flow(flow_id=flow_id, name=name, group=group)
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
 
 
 class OcpGetFlowOperator(_OnFlowOperator):
@@ -128,7 +126,8 @@ class OcpCreateFlowOperator(_OcpOperator):
         self.input_fields = input_fields
         self.output_fields = output_fields
         self.if_exists = if_exists
-        _check_option(self, "if_exists", ("fail", "skip", "update"))
+        with options_of(self.task_id):
+            check_word("if_exists", if_exists, get_args(IfExists))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create the flow."""
@@ -211,7 +210,8 @@ class OcpDeleteFlowOperator(_OnFlowOperator):
     def __init__(self, *, if_missing: IfMissing = "fail", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.if_missing = if_missing
-        _check_option(self, "if_missing", ("fail", "skip"))
+        with options_of(self.task_id):
+            check_word("if_missing", if_missing, get_args(IfMissing))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the flow."""
@@ -219,11 +219,3 @@ class OcpDeleteFlowOperator(_OnFlowOperator):
 
         del context
         return delete_flow_for(self)
-
-
-def _check_option(operator: _OcpOperator, name: str, words: Sequence[str]) -> None:
-    """Refuse at parse time an option that is none of its words."""
-    try:
-        check_word(name, getattr(operator, name), words)
-    except ValueError as error:
-        raise ValueError(f"{operator.task_id}: {error}.") from None

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from smartflows_provider.operators.base import TEMPLATED, RunOperator
+from smartflows_provider.operators.base import TEMPLATED
+from smartflows_provider.operators.hidden_input import InputOperator
+from smartflows_provider.option_words import options_of
 from smartflows_provider.systems import PHIXFLOW, PHIXFLOW_CONN_ID
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from smartflows_provider.operators.run_actionflow import ActionflowRun
     from smartflows_provider.wire.phixflow_terms import ActionflowTerms
 
-HIDDEN = "hidden by hide_payload"
 METHODS = ("GET", "POST", "PUT", "DELETE")
 MODES = ("wait", "poll")
 AMBIGUOUS = ("fail", "resubmit")
@@ -27,7 +28,7 @@ DEFAULT_LIMIT_SECONDS = 60.0
 """The vendor's default for how long *Wait for result* lasts before the server aborts the work."""
 
 
-class PhixFlowRunActionflowOperator(RunOperator):
+class PhixFlowRunActionflowOperator(InputOperator):
     """
     Runs an actionflow through its API endpoint and takes along what it returns.
 
@@ -161,6 +162,7 @@ class PhixFlowRunActionflowOperator(RunOperator):
         super().__init__(
             cancel_on_kill=False,
             cancel_on_timeout=False,
+            hide_payload=hide_payload,
             options={"on_ambiguous_submission": on_ambiguous_submission},
             **kwargs,
         )
@@ -176,8 +178,6 @@ class PhixFlowRunActionflowOperator(RunOperator):
         self.timeout_ms = timeout_ms
         self.endpoint_limit = endpoint_limit
         self.status_path = status_path
-        self.hide_payload = hide_payload
-        self._hidden: dict[str, Any] = {}
         self._answers: dict[str, Any] = {
             "mode": mode,
             "status_method": status_method,
@@ -224,24 +224,6 @@ class PhixFlowRunActionflowOperator(RunOperator):
         given = {**self._answers, "status_path": status_path, "endpoint": endpoint}
         return ActionflowTerms(**{name: value for name, value in given.items() if value is not None})
 
-    def payload_argument(self, name: str) -> Any:
-        """Return an argument that holds input, also where ``hide_payload`` has taken it out of sight."""
-        return self._hidden.get(name, getattr(self, name))
-
-    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render; then keep the input out of what Airflow stores and shows as rendered fields."""
-        super()._do_render_template_fields(*args, **kwargs)
-        if not self.hide_payload:
-            return
-        # Copies of a task share its attributes: each rendering has a mapping of its own.
-        hidden: dict[str, Any] = {}
-        for name in self.PAYLOAD_FIELDS:
-            value = getattr(self, name)
-            if value is not None:
-                hidden[name] = self._hidden.get(name) if value == HIDDEN else value
-                setattr(self, name, HIDDEN)
-        self._hidden = hidden
-
     def _check(self, *, deferrable: bool | None) -> None:
         """Refuse at parse time what cannot work."""
         for name, words in (("mode", MODES), ("method", METHODS)):
@@ -277,10 +259,8 @@ class PhixFlowRunActionflowOperator(RunOperator):
             raise ValueError(
                 f"{self.task_id}: endpoint_limit is {self.endpoint_limit!r}; it takes seconds above 0."
             )
-        try:
+        with options_of(self.task_id):
             self.terms(status_path=self.filled_status_path(application="a", actionflow="a"))
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
 
     def filled_status_path(self, *, application: str, actionflow: str) -> str | None:
         """

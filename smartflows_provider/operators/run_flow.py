@@ -25,8 +25,6 @@ from smartflows_provider.wire.run import Execution
 from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
     from smartflows_provider.lifecycle.record import RunRecord
     from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
@@ -45,9 +43,6 @@ class FlowRun(RemoteRun):
 
     _operator: SmartFlowsRunFlowOperator
     _hook: SmartFlowsHook
-
-    def __init__(self, operator: SmartFlowsRunFlowOperator, context: Context) -> None:
-        super().__init__(operator, context)
 
     @property
     def _flow_label(self) -> str:

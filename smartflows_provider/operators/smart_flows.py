@@ -20,9 +20,10 @@ from smartflows_provider.operators.base import (
     DEFAULT_MAX_XCOM_BYTES,
     FlowOperator,
     LandingOperator,
-    RunOperator,
 )
+from smartflows_provider.operators.hidden_input import InputOperator
 from smartflows_provider.operators.rows_function import RowsFunction
+from smartflows_provider.option_words import options_of
 from smartflows_provider.payload.options import Style, is_address
 from smartflows_provider.systems import SMART_FLOWS, SMART_FLOWS_CONN_ID
 
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from smartflows_provider.payload.arguments import InputArguments
     from smartflows_provider.payload.options import BadCharacters, NoneAs
 
-HIDDEN = "hidden by hide_payload"
-
 
 class _SmartFlowsOperator(FlowOperator):
     """What the operators share: the connection."""
@@ -59,7 +58,7 @@ class _SmartFlowsOperator(FlowOperator):
         self.smart_flows_conn_id = smart_flows_conn_id
 
 
-class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
+class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
     """
     Runs a flow and takes its output along.
 
@@ -242,6 +241,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
             outputs=outputs,
             documents_path=documents_path,
             max_xcom_bytes=max_xcom_bytes,
+            hide_payload=hide_payload,
             options={
                 "on_user_input": on_user_input,
                 "on_warning": on_warning,
@@ -266,13 +266,12 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
         self.namespaces = namespaces
         self.bad_characters = bad_characters
         self.xsd = xsd
-        self.hide_payload = hide_payload
         self.answers = answers
         self.correlation_path = correlation_path
         self.values_by_title = values_by_title
         self.max_document_bytes = max_document_bytes
-        self._checked(Style, none_as=none_as, bad_characters=bad_characters)
-        self._hidden: dict[str, Any] = {}
+        with options_of(self.task_id):
+            Style(none_as=none_as, bad_characters=bad_characters)
         self._declared = self._given()
         self._check_input()
         self._check_arguments()
@@ -282,10 +281,6 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
         from smartflows_provider.operators.run_flow import FlowRun
 
         return FlowRun(self, context)
-
-    def payload_argument(self, name: str) -> Any:
-        """Return an argument that holds input, also where ``hide_payload`` has taken it out of sight."""
-        return self._hidden.get(name, getattr(self, name))
 
     def with_input(self, arguments: InputArguments, context: Context) -> InputArguments:
         """
@@ -327,25 +322,6 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
             content = f"{content}{{# #}}"
         return super().render_template(content, *args, **kwargs)
 
-    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render; then keep the input out of what Airflow stores and shows as rendered fields."""
-        super()._do_render_template_fields(*args, **kwargs)
-        if not self.hide_payload:
-            return
-        # Copies of a task share its attributes: each rendering has a mapping of its own.
-        hidden: dict[str, Any] = {}
-        for name in self.PAYLOAD_FIELDS:
-            value = getattr(self, name)
-            if value is not None:
-                hidden[name] = self._hidden.get(name) if _is_hidden(value) else value
-                setattr(self, name, self._out_of_sight(name, value))
-        self._hidden = hidden
-
-    def _out_of_sight(self, name: str, value: Any) -> Any:
-        """Return what stands for a hidden argument."""
-        del name, value
-        return HIDDEN
-
     def _given(self) -> list[str]:
         """Name the inputs that are given."""
         return [name for name in self.INPUTS if getattr(self, name) is not None]
@@ -381,14 +357,6 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, RunOperator):
             raise ValueError(f"{self.task_id}: an unattended start needs flow and takes no dataset_id.")
         if self.options.on_user_input == "answer" and self.answers is None:
             raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
-
-
-def _is_hidden(value: Any) -> bool:
-    """Tell whether a value stands for a hidden one, alone or inside a list or mapping of such."""
-    if isinstance(value, list | tuple | dict):
-        inside = value.values() if isinstance(value, dict) else value
-        return bool(value) and all(map(_is_hidden, inside))
-    return isinstance(value, str) and value == HIDDEN
 
 
 class _FetchingOperator(_SmartFlowsOperator, LandingOperator):

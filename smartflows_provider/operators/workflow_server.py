@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from smartflows_provider.operators.base import TEMPLATED, FlowOperator, RunOperator
+from smartflows_provider.option_words import options_of
 from smartflows_provider.systems import WORKFLOW_SERVER, WORKFLOW_SERVER_CONN_ID
 from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
@@ -142,10 +143,8 @@ class WorkflowServerRunProcessOperator(RunOperator):
         for name in ("success_states", "failure_states", "success_activities", "persist"):
             if isinstance(value := getattr(self, name), str) and not set(value) & set("[{"):
                 raise ValueError(f"{self.task_id}: {name} is {value!r}; it takes a list of names.")
-        try:
+        with options_of(self.task_id):
             ProcessTerms(wait_for=self.wait_for, on_kill=self.stopped_by, on_purged=self.on_purged, **given)
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
 
 
 class _ProcessOperator(FlowOperator):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from smartflows_provider.operators.ocp import check_one_flow
-from smartflows_provider.option_words import check_word
+from smartflows_provider.option_words import check_word, options_of
 from smartflows_provider.sensors.base import FlowSensor
 from smartflows_provider.systems import OCP, OCP_CONN_ID
 
@@ -70,11 +70,9 @@ class OcpFlowStatusSensor(FlowSensor):
         self.group = group
         self.target_status = target_status
         self.failure_statuses = failure_statuses
-        try:
+        with options_of(self.task_id):
             check_one_flow(flow_id=flow_id, name=name, group=group)
             self._check_statuses()
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
         self.flow_id = flow_id
         self.ocp_conn_id = ocp_conn_id
 
@@ -91,8 +89,8 @@ class OcpFlowStatusSensor(FlowSensor):
     def _check_statuses(self) -> None:
         check_word("target_status", self.target_status, STATUSES)
         if not isinstance(self.failure_statuses, list | tuple):
-            shown = repr(self.failure_statuses)
-            raise ValueError(f"failure_statuses is {shown}; it takes a list of statuses")  # noqa: TRY004
+            what = f"failure_statuses is {self.failure_statuses!r}; it takes a list of statuses"
+            raise ValueError(what)  # noqa: TRY004 - as for every option that cannot be used
         for status in self.failure_statuses:
             check_word("failure_statuses", status, STATUSES)
         if self.target_status in self.failure_statuses:

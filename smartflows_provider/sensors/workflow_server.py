@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from smartflows_provider.option_words import options_of
 from smartflows_provider.sensors.base import FlowSensor
 from smartflows_provider.systems import WORKFLOW_SERVER, WORKFLOW_SERVER_CONN_ID
 from smartflows_provider.wire.workflow_server_terms import ProcessTerms
@@ -64,10 +65,8 @@ class WorkflowServerProcessSensor(FlowSensor):
         self.success_activities = success_activities
         self.wait_for = wait_for
         self.on_purged = on_purged
-        try:
+        with options_of(self.task_id):
             self.run_terms()
-        except ValueError as error:
-            raise ValueError(f"{self.task_id}: {error}.") from None
         self.process_id = process_id
         self.workflow_server_conn_id = workflow_server_conn_id
 

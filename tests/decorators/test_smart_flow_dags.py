@@ -14,7 +14,7 @@ from sqlalchemy import select
 from support.tasks import MODES, Mode
 
 from smartflows_provider.devserver.server import DevServer
-from smartflows_provider.operators.smart_flows import HIDDEN
+from smartflows_provider.operators.hidden_input import HIDDEN
 
 pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("airflow_db")]
 

@@ -34,7 +34,8 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
-from smartflows_provider.operators.phixflow import HIDDEN, PhixFlowRunActionflowOperator
+from smartflows_provider.operators.hidden_input import HIDDEN
+from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
 from smartflows_provider.transport import blocking
 from smartflows_provider.transport.repetition import Repetition
 
