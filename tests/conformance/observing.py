@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from support.interruptions import once
 from support.outcomes import logged
 from support.tasks import MODES, Attempt, FakeStateStore, revive, run_task
 
@@ -97,35 +97,19 @@ def killed_while_deferred(operator: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(kill())
 
 
-@contextmanager
-def _acting(meanwhile: tuple[Case, Callable[[str], object]] | None) -> Iterator[None]:
+def _acting(meanwhile: tuple[Case, Callable[[str], object]] | None) -> AbstractContextManager[None]:
     """Act on the run that the block starts once the service was asked about it."""
     if meanwhile is None:
-        yield
-        return
+        return nullcontext()
     case, act = meanwhile
-    known, over, failures = len(case.server.requests), threading.Event(), []
+    known = len(case.server.requests)
     look = re.compile(case.look_path)
 
-    def watch() -> None:
-        while not over.wait(0.02):
-            asked = [one for one in case.server.requests[known:] if look.search(one.path) and one.status]
-            if asked:
-                try:
-                    act(asked[-1].path)
-                except Exception as error:  # noqa: BLE001 - raised by the test's own thread
-                    failures.append(error)
-                return
+    def asked() -> str | None:
+        paths = [one.path for one in case.server.requests[known:] if look.search(one.path) and one.status]
+        return paths[-1] if paths else None
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(PATIENCE)
-    if failures:
-        raise failures[0]
+    return once(asked, act)
 
 
 def names_all(seen: Seen, case: Case, run_id: str) -> None:

@@ -36,7 +36,7 @@ def connect(
 class Caller:
     """Calls a hook's methods in either mode."""
 
-    def __init__(self, hook: SmartFlowsHook, mode: Mode) -> None:
+    def __init__(self, hook: Any, mode: Mode) -> None:
         self.hook = hook
         self.mode = mode
 
@@ -48,6 +48,12 @@ class Caller:
             return asyncio.run(self._closing(getattr(self.hook, f"a{name}")(*args, **more)))
 
         return call
+
+    def driven(self, exchange: Any) -> Any:
+        """Return what a call of the wire comes to."""
+        if self.mode == "sync":
+            return self.hook.run(exchange)
+        return asyncio.run(self._closing(self.hook.arun(exchange)))
 
     def download(self, document_id: str) -> tuple[str, int | None, bytes]:
         """Return a document's content type, announced size and bytes."""

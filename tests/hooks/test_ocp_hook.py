@@ -7,12 +7,13 @@ import json
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
+from hook_connections import MODES, Caller, Mode
 from support.ocp import CONN_VARIABLE, PASSWORD, TOKEN, connect, ocp_section
 from support.outcomes import logged
 
@@ -36,38 +37,7 @@ from smartflows_provider.hooks.ocp import OcpHook
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.wire.run import RunPhase
 
-Mode = Literal["sync", "async"]
-MODES: tuple[Mode, ...] = ("sync", "async")
 TOKEN_ADDRESS = "/auth/realms/devserver/protocol/openid-connect/token"
-
-
-class Caller:
-    """Calls a hook's methods in either mode."""
-
-    def __init__(self, mode: Mode) -> None:
-        self.hook = OcpHook()
-        self.mode = mode
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if self.mode == "sync":
-            return getattr(self.hook, name)
-
-        def call(*args: Any, **more: Any) -> Any:
-            return asyncio.run(self._closing(getattr(self.hook, f"a{name}")(*args, **more)))
-
-        return call
-
-    def driven(self, exchange: Any) -> Any:
-        """Return what a call of the wire comes to."""
-        if self.mode == "sync":
-            return self.hook.run(exchange)
-        return asyncio.run(self._closing(self.hook.arun(exchange)))
-
-    async def _closing(self, result: Awaitable[Any]) -> Any:
-        try:
-            return await result
-        finally:
-            await self.hook.aclose()
 
 
 @pytest.fixture
@@ -91,7 +61,7 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 
 @pytest.fixture
 def caller(section: OcpSection, mode: Mode) -> Caller:
-    return Caller(mode)
+    return Caller(OcpHook(), mode)
 
 
 def settings_of(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> Any:
@@ -113,7 +83,7 @@ def test_every_call_brings_the_same_over_every_profile(
 ) -> None:
     section.profile = PROFILES[name]
     reconnect(extra={"api_prefix": prefix})
-    caller = Caller(mode)
+    caller = Caller(OcpHook(), mode)
     made = caller.create_flow(name="My_Flow", input_fields=["a"], output_fields=["b"])
     (flow_id,) = section.created
     shown = section.profile.ids == "shown"
@@ -170,7 +140,7 @@ def test_ids_are_read_where_the_connection_says(
 ) -> None:
     connect(monkeypatch, smart_flows_server, extra={"id_field": "canvas_id"})
     section.add_flow("x")
-    flow = Caller(mode).find_flow(name="x", needs_id=True)
+    flow = Caller(OcpHook(), mode).find_flow(name="x", needs_id=True)
     assert flow.id == flow.canvas_id
 
 
@@ -288,7 +258,7 @@ def test_a_credential_that_is_refused_is_no_matter_for_a_retry_and_not_shown(
     section.rotate("another")
     section.rotate_password("another")
     with logged() as log, pytest.raises(FlowAuthenticationError) as refused:
-        Caller(mode).get_flow("abc")
+        Caller(OcpHook(), mode).get_flow("abc")
     assert not refused.value.retry_helps
     shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + "".join(log)
     for secret in (TOKEN, PASSWORD, *section.issued):
@@ -310,7 +280,7 @@ def test_a_server_that_repeats_secrets_does_not_get_them_into_messages(
         Fault(action="status", status=status, path="/flows/", count=None, body=body, headers=headers)
     )
     with pytest.raises(FlowException) as failed:
-        Caller(mode).create_flow(name="x")
+        Caller(OcpHook(), mode).create_flow(name="x")
     assert "no good: ***" in str(failed.value)
     assert TOKEN not in "".join(traceback.format_exception(failed.value))
 
@@ -322,7 +292,7 @@ def test_a_sign_in_server_out_of_order_is_a_matter_for_a_retry(
     connect(monkeypatch, smart_flows_server)
     smart_flows_server.inject(Fault(action="status", status=503, path=TOKEN_ADDRESS, count=None))
     with pytest.raises(FlowConnectionError, match="no access token could be had") as failed:
-        Caller(mode).create_flow(name="x")
+        Caller(OcpHook(), mode).create_flow(name="x")
     assert "The service has taken nothing." in str(failed.value)
     assert section.created == []
 
@@ -333,12 +303,12 @@ def test_the_password_goes_to_the_sign_in_server_alone(
     section.configure(access="password")
     port = smart_flows_server.port
     connect(monkeypatch, smart_flows_server, extra={"auth_host": f"http://localhost:{port}"})
-    assert Caller(mode).find_flows(name="x") == []
+    assert Caller(OcpHook(), mode).find_flows(name="x") == []
     hosts = {(one.path, one.headers["host"]) for one in smart_flows_server.requests}
     assert hosts == {(TOKEN_ADDRESS, f"localhost:{port}"), ("/api/flows/", f"127.0.0.1:{port}")}
     address = f"http://localhost:{port}{TOKEN_ADDRESS}"
     connect(monkeypatch, smart_flows_server, extra={"token_url": address, "realm": "none"})
-    assert Caller(mode).find_flows(name="x") == []
+    assert Caller(OcpHook(), mode).find_flows(name="x") == []
     assert len(section.issued) == 2
 
 
@@ -350,7 +320,7 @@ def test_other_refusals_have_their_errors(
 ) -> None:
     smart_flows_server.inject(Fault(action="status", status=status, path="/flows/", count=None))
     with pytest.raises(kind):
-        Caller(mode).get_flow("abc")
+        Caller(OcpHook(), mode).get_flow("abc")
 
 
 def test_a_throttled_call_is_sent_again(caller: Caller, section: OcpSection) -> None:

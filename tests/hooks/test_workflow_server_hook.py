@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import pytest
+from hook_connections import MODES, Caller, Mode
 from support.outcomes import logged
 
 from smartflows_provider.devserver.faults import Fault
@@ -37,8 +37,6 @@ from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.wire.run import Execution, Reference, RunPhase
 from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
-Mode = Literal["sync", "async"]
-MODES: tuple[Mode, ...] = ("sync", "async")
 CANARY = "canary-4711-token"
 CONN_ID = "workflowserver_default"
 
@@ -48,35 +46,6 @@ def connect(monkeypatch: pytest.MonkeyPatch, text: str | None = None, **fields: 
     made = {"conn_type": "workflowserver", "host": "http://workflow.example", **fields}
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(made) if text is None else text)
     return WorkflowServerHook(CONN_ID)
-
-
-class Caller:
-    """Calls a hook's methods in either mode."""
-
-    def __init__(self, hook: WorkflowServerHook, mode: Mode) -> None:
-        self.hook = hook
-        self.mode = mode
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if self.mode == "sync":
-            return getattr(self.hook, name)
-
-        def call(*args: Any, **more: Any) -> Any:
-            return asyncio.run(self._closing(getattr(self.hook, f"a{name}")(*args, **more)))
-
-        return call
-
-    def driven(self, exchange: Any) -> Any:
-        """Return what a call of the wire comes to."""
-        if self.mode == "sync":
-            return self.hook.run(exchange)
-        return asyncio.run(self._closing(self.hook.arun(exchange)))
-
-    async def _closing(self, result: Awaitable[Any]) -> Any:
-        try:
-            return await result
-        finally:
-            await self.hook.aclose()
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.triggers.base import BaseTrigger
+from support.interruptions import Stop
 from support.outcomes import acting, operator_for, outcome
 from support.service import CONN_VARIABLE, LONG, START, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
@@ -65,20 +63,6 @@ class FailingStore(FakeStateStore):
 @pytest.fixture(autouse=True)
 def answers_at_once(server: DevServer) -> None:
     server.configure(hold="ignored")
-
-
-@pytest.fixture
-def in_handler() -> Iterator[Callable[[Callable[[], object]], None]]:
-    """Give a function that runs something in a signal handler of the main thread, as Airflow runs on_kill."""
-    handlers: list[Callable[[], object]] = []
-    before = signal.signal(signal.SIGUSR1, lambda *_: handlers.pop()())
-
-    def run(handler: Callable[[], object]) -> None:
-        handlers.append(handler)
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    yield run
-    signal.signal(signal.SIGUSR1, before)
 
 
 def program(server: DevServer, *steps: dict[str, Any]) -> None:
@@ -159,7 +143,7 @@ def test_a_kill_while_a_retry_looks_at_its_run_stops_it_although_the_look_fails(
 
 
 def test_a_kill_that_comes_after_the_run_has_succeeded_does_not_have_it_run_again(
-    server: DevServer, in_handler: Callable[[Callable[[], object]], None]
+    server: DevServer, stop: Stop
 ) -> None:
     panel_flow(server, LONG)
     operator, attempt = operator_for("sync"), Attempt(max_tries=3)
@@ -169,7 +153,7 @@ def test_a_kill_that_comes_after_the_run_has_succeeded_does_not_have_it_run_agai
         operator.on_kill()
 
     with (
-        acting(server, lambda _: in_handler(kill)),
+        acting(server, lambda _: stop(kill)),
         pytest.raises(FlowKilledError, match="had ended in Success"),
     ):
         run_task(operator, attempt)

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from support.interruptions import Stop
 from support.outcomes import acting, operator_for, outcome
 from support.service import LONG, START, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
@@ -23,8 +21,6 @@ from smartflows_provider.exceptions import FlowKilledError
 from smartflows_provider.operators import remote_run, run_flow
 from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
-
-Stop = Callable[[Callable[[], object]], None]
 
 
 class StoppingStore(FakeStateStore):
@@ -46,20 +42,6 @@ class StoppingStore(FakeStateStore):
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         super().set(key, value, retention=retention)
         self._stop("intent" if value["execution_id"] is None else "id")
-
-
-@pytest.fixture
-def stop() -> Iterator[Stop]:
-    """Give a function that runs something in a signal handler of the main thread, as Airflow runs on_kill."""
-    handlers: list[Callable[[], object]] = []
-    before = signal.signal(signal.SIGUSR1, lambda *_: handlers.pop()())
-
-    def run(handler: Callable[[], object]) -> None:
-        handlers.append(handler)
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    yield run
-    signal.signal(signal.SIGUSR1, before)
 
 
 def stopped_while_waiting(server: DevServer, stop: Stop, **arguments: Any) -> tuple[FlowKilledError, Attempt]:

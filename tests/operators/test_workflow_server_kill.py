@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from support.interruptions import Stop
 from support.tasks import Attempt, revive, run_task
 from support.workflow_server import asked, meanwhile, process_task, workflow
 
@@ -22,26 +21,10 @@ from smartflows_provider.lifecycle import deferred_kill
 
 __all__ = ["workflow"]
 
-Stop = Callable[[Callable[[], object]], None]
-
 
 @pytest.fixture
 def server(smart_flows_server: DevServer, workflow: WorkflowServerSection) -> DevServer:
     return smart_flows_server
-
-
-@pytest.fixture
-def stop() -> Iterator[Stop]:
-    """Give a function that runs something in a signal handler of the main thread, as Airflow runs on_kill."""
-    handlers: list[Callable[[], object]] = []
-    before = signal.signal(signal.SIGUSR1, lambda *_: handlers.pop()())
-
-    def run(handler: Callable[[], object]) -> None:
-        handlers.append(handler)
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    yield run
-    signal.signal(signal.SIGUSR1, before)
 
 
 def killed_on_a_worker(server: DevServer, stop: Stop, attempt: Attempt, **arguments: Any) -> FlowKilledError:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
+from support.interruptions import once
 from support.ocp import PASSWORD, TOKEN, connect, ocp_section
 from support.outcomes import logged
 from support.tasks import Attempt, revive, run_task
@@ -74,24 +74,9 @@ def sense(way: Way, attempt: Attempt | None = None, **arguments: Any) -> Any:
     raise RuntimeError("the sensor was rescheduled 1000 times")
 
 
-@contextmanager
-def acting(section: OcpSection, act: Callable[[], object], *, after: int = 2) -> Iterator[None]:
+def acting(section: OcpSection, act: Callable[[], object], *, after: int = 2) -> AbstractContextManager[None]:
     """Do something once the status was asked for so many times."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.01):
-            if len(section.asked("GET", "/status/")) >= after:
-                act()
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return once(lambda: len(section.asked("GET", "/status/")) >= after, lambda _: act())
 
 
 # --- what it waits for -----------------------------------------------------------------------------------

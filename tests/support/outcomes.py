@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import structlog
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.wire.smart_flows import phase_of
+from support.interruptions import once
 from support.service import asked
 from support.tasks import MODES, Attempt, Mode, run_task
 
@@ -154,29 +154,15 @@ def acting(server: DevServer, act: Callable[[str], object] | None) -> Iterator[N
     if act is None:
         yield
         return
-    known, over, failures = len(asked(server, "GET", "/progress")), threading.Event(), []
+    known = len(asked(server, "GET", "/progress"))
     past = {one["id"] for one in server.executions() if phase_of(one["status"]).is_stable}
 
-    def watch() -> None:
-        while not over.wait(0.02):
-            paths = asked(server, "GET", "/progress")[known:]
-            waited_for = [found for path in paths if (found := path.split("/")[-2]) not in past]
-            if waited_for:
-                try:
-                    act(waited_for[-1])
-                except Exception as error:  # noqa: BLE001 - raised by the test's own thread
-                    failures.append(error)
-                return
+    def waited_for() -> str | None:
+        paths = asked(server, "GET", "/progress")[known:]
+        return next((found for path in reversed(paths) if (found := path.split("/")[-2]) not in past), None)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with once(waited_for, act):
         yield
-    finally:
-        over.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def plain(text: str) -> str:

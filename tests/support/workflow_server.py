@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.operators.workflow_server import WorkflowServerRunProcessOperator
 from smartflows_provider.transport import asynchronous, blocking
 from smartflows_provider.transport.repetition import Repetition
+from support.interruptions import once
 from support.tasks import Mode
 
 CONN_VARIABLE = "AIRFLOW_CONN_WORKFLOWSERVER_DEFAULT"
@@ -40,30 +40,15 @@ def process_task(mode: Mode = "sync", **arguments: Any) -> WorkflowServerRunProc
     return WorkflowServerRunProcessOperator(deferrable=mode == "deferrable", **given)
 
 
-@contextmanager
-def meanwhile(server: DevServer, act: Callable[[str], object]) -> Iterator[None]:
+def meanwhile(server: DevServer, act: Callable[[str], object]) -> AbstractContextManager[None]:
     """Do something to the instance that the block is about, once it is waited for."""
-    known, over, failures = len(server.requests), threading.Event(), []
+    known = len(server.requests)
 
-    def watch() -> None:
-        while not over.wait(0.02):
-            looks = [one.path for one in server.requests[known:] if "/getinstanceinfo/" in one.path]
-            if looks:
-                try:
-                    act(looks[-1].rpartition("/")[2])
-                except Exception as error:  # noqa: BLE001 - raised by the test's own thread
-                    failures.append(error)
-                return
+    def waited_for() -> str | None:
+        looks = [one.path for one in server.requests[known:] if "/getinstanceinfo/" in one.path]
+        return looks[-1].rpartition("/")[2] if looks else None
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    if failures:
-        raise failures[0]
+    return once(waited_for, act)
 
 
 def asked(server: DevServer, operation: str) -> int:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
+from arbitrary_answers import answer_all, json_values, scalars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ocp_answers import FLOW_ID
 from wire_driving import Reply, drive
 
 from smartflows_provider.wire import ocp as wire
-from smartflows_provider.wire.errors import WireError
-from smartflows_provider.wire.messages import Exchange, Response
+from smartflows_provider.wire.messages import Exchange
 
 KEYS = st.sampled_from(
     [
@@ -23,19 +22,8 @@ KEYS = st.sampled_from(
         "next", "last", "detail", "message", "errors", "non_field_errors",
     ]
 )  # fmt: skip
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["x", "started", "Not deployed", "\ud800", "\x00"])
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
-    max_leaves=12,
-)
+SCALARS = scalars("x", "started", "Not deployed", "\ud800", "\x00")
+JSON = json_values(KEYS, SCALARS)
 FLOW = st.fixed_dictionaries({"name": SCALARS}, optional={"id": JSON, "group": JSON, "input_fields": JSON})
 CALLS: list[Callable[[], Exchange[Any]]] = [
     lambda: wire.get_flow(FLOW_ID),
@@ -50,15 +38,6 @@ CALLS: list[Callable[[], Exchange[Any]]] = [
 ]
 STATUSES = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 405, 409, 422, 429, 500, 503])
 BODIES = (JSON | FLOW | st.lists(FLOW, max_size=3)).map(lambda value: json.dumps(value).encode())
-
-
-def answer_all(exchange: Exchange[Any], *, status: int, body: bytes, location: str = "") -> None:
-    """Answer every request of a call alike."""
-    headers = {"content-type": "application/json", "location": location, "retry-after": location}
-    with suppress(WireError, StopIteration):
-        request = next(exchange)
-        while True:
-            request = exchange.send(Response(status=status, headers=headers, body=body, request=request))
 
 
 @settings(derandomize=True, max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from arbitrary_answers import json_values, scalars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wire_driving import Reply, drive
@@ -18,19 +19,8 @@ from smartflows_provider.wire.phixflow_terms import ActionflowTerms
 from smartflows_provider.wire.run import RunPhase
 
 KEYS = st.sampled_from(["processId", "status", "message", "records", "id", "data", "Out", "detail", "errors"])
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["Success", "Fail", "running", "\ud800", "\x00", 10**400])
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
-    max_leaves=12,
-)
+SCALARS = scalars("Success", "Fail", "running", "\ud800", "\x00", 10**400)
+JSON = json_values(KEYS, SCALARS)
 BODIES = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=20)
 TERMS = st.builds(
     ActionflowTerms,

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from arbitrary_answers import answer_all, json_values, scalars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smartflows_provider.wire import smart_flows as wire
-from smartflows_provider.wire.errors import WireError
-from smartflows_provider.wire.messages import Exchange, Response
+from smartflows_provider.wire.messages import Exchange
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
 
 KEYS = st.sampled_from(
@@ -22,19 +22,8 @@ KEYS = st.sampled_from(
         "title", "required", "contentType", "name",
     ]
 )  # fmt: skip
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["Running", "User input", "SUCCESS", "Warning"])
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
-    max_leaves=12,
-)
+SCALARS = scalars("Running", "User input", "SUCCESS", "Warning")
+JSON = json_values(KEYS, SCALARS)
 PROGRESS = st.fixed_dictionaries({"id": JSON, "status": SCALARS}, optional={"percentage": JSON, "form": JSON})
 CALLS: list[Callable[[], Exchange[Any]]] = [
     lambda: wire.start(flow_id="f"),
@@ -69,12 +58,7 @@ BODIES = (JSON | PROGRESS | st.lists(PROGRESS, max_size=3)).map(lambda value: js
 def test_no_answer_leads_to_anything_but_a_value_or_a_wire_error(
     call: Callable[[], Exchange[Any]], status: int, body: bytes, location: str
 ) -> None:
-    headers = {"content-type": "application/json", "location": location, "retry-after": location}
-    exchange = call()
-    with suppress(WireError, StopIteration):
-        request = next(exchange)
-        while True:
-            request = exchange.send(Response(status=status, headers=headers, body=body, request=request))
+    answer_all(call(), status=status, body=body, location=location)
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)

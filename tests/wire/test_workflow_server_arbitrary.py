@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from arbitrary_answers import json_values, scalars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workflow_server_answers import PROCESS
@@ -25,19 +26,8 @@ KEYS = st.sampled_from(
         "Name", "WasExecuted", "ProcessInstance",
     ]
 )  # fmt: skip
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["Approved", "\ud800", "\x00", 10**400])
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
-    max_leaves=12,
-)
+SCALARS = scalars("Approved", "\ud800", "\x00", 10**400)
+JSON = json_values(KEYS, SCALARS)
 INFO = st.fixed_dictionaries(
     {"InstanceStatus": st.integers() | SCALARS},
     optional={
