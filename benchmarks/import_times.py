@@ -28,9 +28,11 @@ DAG_ALONE = "from airflow.sdk import DAG"
 
 PARTS = (
     "smartflows_provider.operators.smart_flows",
+    "smartflows_provider.operators.ocp",
     "smartflows_provider.operators.phixflow",
     "smartflows_provider.operators.workflow_server",
     "smartflows_provider.sensors.smart_flows",
+    "smartflows_provider.sensors.ocp",
     "smartflows_provider.sensors.workflow_server",
     "smartflows_provider.decorators.smart_flows",
 )

@@ -3,7 +3,8 @@
 Why this module exists: the demo must meet the service over a real socket and in another process, as a
 real one would be met. The live line and the tests also ask it about a run, without going through Airflow.
 
-Invariant: the key is made at random for each run and is accepted by this server only.
+Invariant: the key for Smart Flows is made at random for each run and is accepted by this server only; the
+further systems have the credentials that the devserver documents.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +22,7 @@ import requests
 from demo.database import clean_environment
 from demo.ports import LOOPBACK, free_ports
 from demo.processes import ProcessTree
+from smartflows_provider.devserver.sections import known_sections
 
 LONG_POLL_SECONDS = 1
 """Seconds that the server may hold a question about progress."""
@@ -70,6 +73,16 @@ class FlowServer:
                 "password": self.api_key,
             }
         )
+
+    def section_connections(self) -> dict[str, str]:
+        """Return the further systems' connections, by the variable `AIRFLOW_CONN_…_DEFAULT` of each."""
+        sections = [kind(time.time) for kind in known_sections()]
+        return {
+            f"AIRFLOW_CONN_{section.name.upper()}_DEFAULT": json.dumps(
+                section.connection(host=f"http://{LOOPBACK}", port=self.port)
+            )
+            for section in sections
+        }
 
     def progress(self, execution_id: str) -> dict[str, Any]:
         """Return the progress object of an execution: `status`, `percentage`, `message` and more.

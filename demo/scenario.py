@@ -69,6 +69,7 @@ def scenario(*, folder: Path, reports: Path, tell: Callable[[str], None]) -> Ite
             home=folder / "airflow",
             env={
                 "AIRFLOW_CONN_SMARTFLOWS_DEFAULT": flows.connection(),
+                **flows.section_connections(),
                 "AIRFLOW_CONN_FLIGHTS_DB": json.dumps(
                     {"conn_type": "sqlite", "host": str(folder / "flights.db")}
                 ),

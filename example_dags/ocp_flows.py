@@ -30,7 +30,7 @@ with DAG(
     # The API cannot start a flow; people or a pipeline of their own do.
     started = OcpFlowStatusSensor(
         task_id="wait_until_started",
-        flow_id="{{ ti.xcom_pull('ensure_flow')['flow_id'] }}",
+        name="{{ params.flow }}",
         target_status="started",
         timeout=2 * 24 * 3600,
         poke_interval=60,
