@@ -42,7 +42,7 @@ from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.output.storage import clear_left_overs
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
-from smartflows_provider.wire.errors import KeyRefused, NotFound, ServiceFault, Throttled, WireError
+from smartflows_provider.wire.errors import REFUSALS, NotFound, ServiceFault, Throttled, WireError
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -183,11 +183,11 @@ def judge(
 
 
 def _read(hook: FlowSystemHook, execution_id: str) -> Execution:
-    """Read an execution; where the key is refused, once more with the connection as it is by now."""
+    """Read an execution; where it is refused, once more with the connection as it is by now."""
     try:
         return hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
-    except KeyRefused:
-        # It may have been rotated since the wait has last asked.
+    except REFUSALS:
+        # The key may have been rotated since the wait has last asked.
         hook.close()
     return hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
 

@@ -109,9 +109,10 @@ class SensorRun:
         """Look once; None where the execution goes on."""
         decision = self._look()
         if isinstance(decision, AskAgain) and decision.refresh:
-            # In reschedule mode the next look is another process, which would not know of this refusal.
             self._hook.close()
-            decision = self._look()
+            # In reschedule mode the next look is another process, which would not know of this refusal.
+            if decision.seconds == 0:
+                decision = self._look()
         if isinstance(decision, AskAgain):
             return None
         return WaitEvent(

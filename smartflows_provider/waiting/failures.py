@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smartflows_provider.transport.errors import TransportError
-from smartflows_provider.wire.errors import AccessDenied, KeyRefused, NotFound, UnusableId, WireError
+from smartflows_provider.wire.errors import (
+    AccessDenied,
+    KeyRefused,
+    NotFound,
+    RequestRefused,
+    UnusableId,
+    WireError,
+)
 
 PollFailureKind = Literal["passing", "refused", "denied", "missing", "misconfigured", "gone"]
 
@@ -27,6 +34,8 @@ class PollFailure:
     """What happened, without secrets."""
     retry_after: float | None = None
     """Seconds the service asked to wait."""
+    refresh: bool = False
+    """Whether the connection, read again, may bring what mends it."""
 
 
 def read_failure(error: WireError | TransportError) -> PollFailure:
@@ -40,4 +49,6 @@ def read_failure(error: WireError | TransportError) -> PollFailure:
     if isinstance(error, NotFound):
         return PollFailure(kind="gone", text=str(error))
     retry_after = error.retry_after if isinstance(error, WireError) else None
-    return PollFailure(kind="passing", text=str(error), retry_after=retry_after)
+    # Some services answer an outdated key with a refusal that does not say what it is about.
+    refresh = isinstance(error, RequestRefused)
+    return PollFailure(kind="passing", text=str(error), retry_after=retry_after, refresh=refresh)

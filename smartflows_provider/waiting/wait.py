@@ -219,7 +219,7 @@ class Wait:
             detail = f"no status for {outage:.0f} s, last: {failure.text}"
             return self._end("unreachable", detail=detail, notes=warning)
         pause = pause_after_failure(self._failures, retry_after=failure.retry_after, draw=self._draw())
-        return AskAgain(seconds=min(pause, left), notes=warning)
+        return AskAgain(seconds=min(pause, left), refresh=failure.refresh, notes=warning)
 
     def _is_surely_missing(self, now: Moment) -> bool:
         """Tell whether Airflow has not found the connection for so long that it is not there."""

@@ -78,3 +78,7 @@ class FlowNotFound(WireError):
 
 class FlowAmbiguous(WireError):
     """Several flows have the given name."""
+
+
+REFUSALS = (KeyRefused, AccessDenied, RequestRefused)
+"""What an outdated key may be answered with; some services refuse with 200, and do not say why."""

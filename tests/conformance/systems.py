@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
@@ -72,6 +72,8 @@ class Case(ABC):
     """Arguments of an operator that never stops its run."""
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """What the vendor leaves open, as choices of the devserver, each with what the connection says of it."""
+    sign_ins: ClassVar[Sequence[str]] = ("default",)
+    """One profile for each way in which a credential is sent, refused or renewed."""
 
     def __init__(self, server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
         self.server = server
@@ -218,6 +220,7 @@ class WorkflowServerCase(Case):
         name: {"token_url": True} if profile.discovery != "own" else {}
         for name, profile in WORKFLOW_SERVER_PROFILES.items()
     }
+    sign_ins = ("token_forbidden", "token_envelope", "openid", "openid_foreign", "openid_undiscovered")
 
     def prepare(self) -> None:
         self.section = self.server.section(WorkflowServerSection)
@@ -285,6 +288,7 @@ class PhixFlowCase(Case):
     stops = False
     leaves_alone: ClassVar[Mapping[str, Any]] = {}
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PHIXFLOW_PROFILES}
+    sign_ins = ("default", "plain_nested_422")
 
     def prepare(self) -> None:
         self.section = self.server.section(PhixFlowSection)
@@ -350,6 +354,7 @@ class OcpCase(Case):
     runs = False
     stops = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in OCP_PROFILES}
+    sign_ins = ("default", "password_silent")
 
     def prepare(self) -> None:
         self.section = self.server.section(OcpSection)

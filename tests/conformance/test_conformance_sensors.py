@@ -121,14 +121,26 @@ def test_every_reading_of_what_the_vendor_leaves_open_works(chosen: Case, profil
     assert watch(chosen, mode, run_id).value["execution_id"] == run_id
 
 
-@every_mode
-def test_a_credential_that_was_rotated_is_taken_up_within_the_wait(watched: Case, mode: str) -> None:
-    def rotate(_: str) -> None:
-        watched.rotate()
-        watched.connect()
+SIGN_INS = [(kind, profile) for kind in CASES if kind.senses for profile in kind.sign_ins]
 
-    run_id = watched.begin(seconds=0.8)
-    seen = run(watched.sensor(mode, run_id), meanwhile=(watched, rotate))
+
+@pytest.mark.parametrize(
+    ("chosen", "profile"),
+    SIGN_INS,
+    ids=[f"{kind.name}-{name}" for kind, name in SIGN_INS],
+    indirect=["chosen"],
+)
+@every_mode
+def test_a_credential_that_was_rotated_is_taken_up_within_the_wait(
+    chosen: Case, profile: str, mode: str
+) -> None:
+    def rotate(_: str) -> None:
+        chosen.rotate()
+        chosen.connect()
+
+    chosen.configure(profile)
+    run_id = chosen.begin(seconds=0.8)
+    seen = run(chosen.sensor(mode, run_id), meanwhile=(chosen, rotate))
     assert seen.error is None
 
 

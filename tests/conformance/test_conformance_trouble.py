@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.tasks import Attempt, FakeStateStore, Mode
 
@@ -12,10 +13,11 @@ from conformance.observing import (
     names_all,
     run,
 )
-from conformance.systems import Case
+from conformance.systems import CANARY, CASES, Case
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
+    FlowException,
     FlowStateUnknownError,
 )
 
@@ -66,6 +68,25 @@ def test_hostile_answers_are_no_status_and_no_crash(runner: Case, mode: Mode) ->
     assert runner.server.pending_faults() == []
 
 
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("status", [200, 201, 400])
+def test_a_hostile_answer_to_a_start_crashes_nothing_and_doubles_nothing(
+    runner: Case, monkeypatch: pytest.MonkeyPatch, status: int, body: str
+) -> None:
+    monkeypatch.setattr("smartflows_provider.lifecycle.begin.LOOK_UP_PAUSES", (0.01, 0.01))
+    store = FakeStateStore()
+    fault = {"status": status, "body": body, "headers": {"content-type": "application/json"}}
+    operator = runner.operator("sync", seconds=0.1, timeout=5.0)
+    runner.server.inject(Fault(action="status", path=runner.start_path, **fault))
+    seen = run(operator, first_attempt(store))
+    assert runner.server.pending_faults() == []
+    assert seen.error is None or isinstance(seen.error, FlowException)
+    assert CANARY not in seen.message
+    if seen.error is not None and seen.error.retry_helps:
+        seen = run(runner.operator("sync", seconds=0.1), Attempt(store=store, **RETRY))
+    assert len(runner.started()) == (seen.error is None)
+
+
 @both_modes
 def test_an_outage_that_lasts_keeps_the_run_for_a_retry(runner: Case, mode: Mode) -> None:
     store = FakeStateStore()
@@ -84,15 +105,28 @@ def test_an_outage_that_lasts_keeps_the_run_for_a_retry(runner: Case, mode: Mode
     assert runner.started() == [run_id]
 
 
-@both_modes
-def test_a_credential_that_was_rotated_is_taken_up_within_the_wait(runner: Case, mode: Mode) -> None:
-    def rotate(_: str) -> None:
-        runner.rotate()
-        runner.connect()
+SIGN_INS = [(kind, profile) for kind in CASES if kind.runs for profile in kind.sign_ins]
 
-    seen = run(runner.operator(mode, seconds=0.8), meanwhile=(runner, rotate))
+
+@pytest.mark.parametrize(
+    ("chosen", "profile"),
+    SIGN_INS,
+    ids=[f"{kind.name}-{name}" for kind, name in SIGN_INS],
+    indirect=["chosen"],
+)
+@both_modes
+def test_a_credential_that_was_rotated_is_taken_up_within_the_wait(
+    chosen: Case, profile: str, mode: Mode
+) -> None:
+    def rotate(_: str) -> None:
+        chosen.rotate()
+        chosen.connect()
+
+    more = chosen.configure(profile)
+    seen = run(chosen.operator(mode, seconds=0.8, **more), meanwhile=(chosen, rotate))
     assert seen.error is None
-    assert runner.total(seen.value) == 7
+    assert chosen.total(seen.value) == 7
+    assert len(chosen.started()) == 1
 
 
 @both_modes

@@ -192,6 +192,18 @@ def test_a_key_that_was_rotated_since_the_wait_has_asked_is_taken_up(
     assert take(hook, finished)["values"]["total"] == 7
 
 
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_however_a_service_refuses_an_outdated_key_the_reading_is_tried_with_the_present_one(
+    server: DevServer, hook: SmartFlowsHook, finished: str, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    _ = hook.settings
+    server.add_key("new")
+    monkeypatch.setenv(CONN_VARIABLE, server.connection_json(api_key="new"))
+    server.inject(Fault(action="status", status=status, path=f"/executions/{finished}"))
+    assert take(hook, finished)["values"]["total"] == 7
+    assert server.pending_faults() == []
+
+
 def test_a_key_that_is_refused_with_the_connection_as_it_is_now_is_refused(
     server: DevServer, hook: SmartFlowsHook, finished: str
 ) -> None:

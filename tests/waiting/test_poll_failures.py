@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smartflows_provider.transport.errors import AnswerLost, AnswerTooLarge, NotSent, TransportError
-from smartflows_provider.waiting.failures import PollFailure, read_failure
+from smartflows_provider.waiting.failures import read_failure
 from smartflows_provider.wire.errors import (
     AccessDenied,
     KeyRefused,
@@ -38,7 +38,13 @@ from smartflows_provider.wire.errors import (
 def test_only_refusals_of_the_key_and_a_missing_execution_are_decisive(
     error: WireError | TransportError, kind: str
 ) -> None:
-    assert read_failure(error) == PollFailure(kind=kind, text="no")
+    seen = read_failure(error)
+    assert (seen.kind, seen.text) == (kind, "no")
+
+
+def test_a_refusal_that_does_not_say_what_it_is_about_has_the_connection_read_again() -> None:
+    assert read_failure(RequestRefused("no", status=200)).refresh
+    assert not read_failure(ServiceFault("no", status=500)).refresh
 
 
 def test_the_time_that_the_service_asks_for_is_kept() -> None:
