@@ -18,6 +18,7 @@ import certifi
 from smartflows_provider import __version__
 from smartflows_provider.transport.tokens import TokenCache
 from smartflows_provider.wire.grants import Grant
+from smartflows_provider.wire.hiding import HiddenBytes
 from smartflows_provider.wire.messages import JSON_TYPE, Request, Response, content_type_header
 
 USER_AGENT = f"airflow-provider-smartflows/{__version__}"
@@ -136,7 +137,7 @@ class ClientSettings:
             request,
             method="POST" if request.method == "GET" else request.method,
             headers=tuple(headers.items()),
-            body=json.dumps(fields, ensure_ascii=False).encode(),
+            body=HiddenBytes(json.dumps(fields, ensure_ascii=False).encode()),
         )
 
     def for_tokens(self, grant: Grant) -> ClientSettings:

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from smartflows_provider.wire.answers import error_text, object_of, unreadable
 from smartflows_provider.wire.errors import KeyRefused, RequestRefused, UnreadableAnswer
+from smartflows_provider.wire.hiding import HiddenBytes, HiddenText
 from smartflows_provider.wire.messages import Exchange, Request, Response, content_type_header
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
@@ -70,7 +71,7 @@ def ask_for_token(grant: Grant) -> Exchange[Token]:
         path=path,
         query=query,
         headers=content_type_header(FORM_TYPE),
-        body=urlencode(dict(grant.form)).encode(),
+        body=HiddenBytes(urlencode(dict(grant.form)).encode()),
     )
     return _read_token(response)
 
@@ -138,7 +139,7 @@ def _read_token(response: Response) -> Token:
         raise unreadable(response, "lacks a usable 'access_token'")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise unreadable(response, "brings a token that is no bearer token")
-    return Token(value=value, lifetime=_lifetime(raw.get("expires_in")))
+    return Token(value=HiddenText(value), lifetime=_lifetime(raw.get("expires_in")))
 
 
 def _refusal(response: Response) -> str:

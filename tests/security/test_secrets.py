@@ -23,7 +23,7 @@ import pytest
 from support.outcomes import acting, operator_for
 from support.service import CONN_VARIABLE, LONG, START, asked, panel_flow
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
-from transport.client_driving import chain
+from support.telling import chain, locals_of
 
 from smartflows_provider import exceptions
 from smartflows_provider.devserver.faults import Fault
@@ -60,7 +60,6 @@ from smartflows_provider.operators.smart_flows import SmartFlowsGetOutputOperato
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 
-TESTS = Path(__file__).resolve().parents[1]
 CANARY = "canary-0815-key"
 SHORT = {"kind": "work", "duration": 0.1}
 FORM = {"kind": "form", "fields": [{"key": "way", "title": "Way"}]}
@@ -71,14 +70,8 @@ def everything_said(error: BaseException) -> str:
     said = [repr(pickle.dumps(error))]
     for one in chain(error):
         said += ["".join(traceback.format_exception(one)), repr(one), repr(one.args), repr(vars(one))]
-        for frame, _ in traceback.walk_tb(one.__traceback__):
-            # The tests' own frames know the canary.
-            if not Path(frame.f_code.co_filename).is_relative_to(TESTS):
-                said += [
-                    f"{frame.f_code.co_qualname}: {name} = {value!r}"
-                    for name, value in frame.f_locals.items()
-                ]
-    return "\n".join(said)
+    # The tests' own frames know the canary.
+    return "\n".join([*said, locals_of(error)])
 
 
 @dataclass(frozen=True, kw_only=True)

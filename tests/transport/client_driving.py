@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Literal
+
+from support.telling import chain
 
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
@@ -93,15 +94,3 @@ def everything_said(error: BaseException) -> str:
             with suppress(Exception):
                 said.append(repr(vars(value)))
     return "\n".join(said)
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it is chained to, suppressed or not."""
-    seen: set[int] = set()
-    rest: list[BaseException | None] = [error]
-    while rest:
-        one = rest.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            rest += [one.__cause__, one.__context__]

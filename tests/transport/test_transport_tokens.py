@@ -11,10 +11,11 @@ from urllib.parse import parse_qs
 import pytest
 from client_driving import GET, START, everything_said, settings_for
 from support.loopback_server import Connection, LoopbackServer, answer, answers
+from support.telling import locals_of
 
 from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
-from smartflows_provider.transport.errors import AnswerLost, NotSent
+from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.tokens import TokenCache
 from smartflows_provider.wire.errors import KeyRefused, RequestRefused
@@ -210,6 +211,40 @@ def test_settings_are_equal_whatever_token_they_hold(service: Service, at: Loopb
     assert one == other
     assert SECRET not in repr(one)
     assert "token-0" not in repr(one)
+
+
+class Cut(BaseException):
+    """Comes from outside, as Airflow's timeout of a task does."""
+
+
+@pytest.mark.parametrize("trouble", ["service", "token", "cut"])
+def test_no_frame_of_a_traceback_shows_a_secret(
+    drive: Any, serve: Any, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    given = json.dumps({"access_token": f"token-{SECRET}"}).encode()
+
+    def script(connection: Connection) -> None:
+        while (request := connection.read_request()) is not None:
+            if request.target == "/connect/token" and trouble != "token":
+                connection.send(answer(200, given))
+            else:
+                connection.reset()
+                return
+
+    server = serve(script)
+    driver = drive(server.url, auth_headers={}, auth_fields={"token": SECRET}, **granted(server.url))
+    if trouble == "cut":
+
+        def interrupt(*_: Any, **__: Any) -> Any:
+            raise Cut
+
+        monkeypatch.setattr("requests.Session.send", interrupt)
+        monkeypatch.setattr("aiohttp.ClientSession._request", interrupt)
+    with pytest.raises((TransportError, Cut)) as caught:
+        driver.send(GET)
+    said = locals_of(caught.value)
+    assert "_send_once: request" in said
+    assert SECRET not in said
 
 
 def test_a_key_that_goes_into_bodies_joins_the_fields_and_makes_a_question_a_post(
