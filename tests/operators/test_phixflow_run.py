@@ -34,6 +34,7 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
+from smartflows_provider.operators.base import RunOperator
 from smartflows_provider.operators.hidden_input import HIDDEN
 from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
 from smartflows_provider.transport import blocking
@@ -653,8 +654,8 @@ def test_what_cannot_work_is_refused_when_the_dag_is_parsed(
 def test_the_configurations_default_for_deferral_is_not_applied_to_wait_mode(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = PhixFlowRunActionflowOperator.__mro__[1].__init__
-    monkeypatch.setitem(defaults.__wrapped__.__kwdefaults__, "deferrable", True)  # type: ignore[attr-defined]
+    defaults: Any = RunOperator.__init__
+    monkeypatch.setitem(defaults.__wrapped__.__kwdefaults__, "deferrable", True)
     poll = {"task_id": "t", "actionflow": "Job", "mode": "poll"}
     assert PhixFlowRunActionflowOperator(**poll).deferrable is True
     assert PhixFlowRunActionflowOperator(**poll, deferrable=False).deferrable is False
