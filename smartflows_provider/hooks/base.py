@@ -55,6 +55,8 @@ class FlowSystemHook(BaseHook):
     """The vendor's name of the system, for people."""
     hints: ClassVar[SystemHints] = SystemHints()
     """What people do about errors of the system."""
+    success_stands: ClassVar[bool] = False
+    """Whether a run may go on after what a task has waited for, so that a success that was seen stands."""
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()

@@ -54,6 +54,7 @@ class OcpHook(FlowSystemHook):
     conn_type = OCP
     hook_name = OCP_LABEL
     system = OCP_LABEL
+    success_stands = True
     hints = SystemHints(
         key="Put a personal access token into the connection's password, or set its extra 'access' to "
         "'password' and give login and password.",

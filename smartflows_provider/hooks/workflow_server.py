@@ -59,6 +59,7 @@ class WorkflowServerHook(FlowSystemHook):
     conn_type = WORKFLOW_SERVER
     hook_name = WORKFLOW_SERVER_LABEL
     system = WORKFLOW_SERVER_LABEL
+    success_stands = True
     hints = SystemHints(
         key="Put the server's Api access token into the connection's password; the admin panel shows it on "
         "its dashboard.",

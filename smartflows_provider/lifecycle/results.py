@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ from smartflows_provider.output.storage import clear_left_overs
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
 from smartflows_provider.wire.errors import REFUSALS, NotFound, ServiceFault, Throttled, WireError
+from smartflows_provider.wire.run import Execution, Reference, RunPhase
 from smartflows_provider.wire.smart_flows import (
     document_content,
     get_document,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.output.storage import StoragePath
-    from smartflows_provider.wire.run import Execution
+    from smartflows_provider.waiting.event import WaitEvent
     from smartflows_provider.wire.smart_flows import Document
 
 Check = Callable[[], None]
@@ -143,7 +144,7 @@ def judge(
     where: RunIdentity,
     log: Any,
     values_by_title: bool = False,
-    ended: str | None = None,
+    ended: WaitEvent | None = None,
 ) -> tuple[Execution, Output]:
     """
     Read a finished execution and let only a good end pass.
@@ -154,18 +155,13 @@ def judge(
     :param where: which run it is.
     :param log: the task's logger.
     :param values_by_title: whether keys that are GUIDs are replaced by their titles.
-    :param ended: the status in which a wait has seen it end; None where nobody has waited.
+    :param ended: how it was seen to end; None where nobody has looked before.
     :returns: the execution and its output.
     :raises FlowExecutionGoneError: if it is gone although its end was seen; no retry helps.
     :raises FlowException: for an execution that ended badly, or is not finished.
     """
     with output_errors(where), wire_errors(where):
-        try:
-            execution = _read(hook, execution_id)
-        except NotFound as missing:
-            if ended is None:
-                raise
-            raise purged_error(ended, str(missing), where=where) from None
+        execution = _read_ended(hook, execution_id, ended=ended, where=where, log=log)
         output = hook.output_of(execution, values_by_title=values_by_title)
     error = error_of_ended_run(
         phase=execution.phase,
@@ -180,6 +176,35 @@ def judge(
         raise error
     say_end(execution_id, execution, output, log=log)
     return execution, output
+
+
+def _read_ended(
+    hook: FlowSystemHook, execution_id: str, *, ended: WaitEvent | None, where: RunIdentity, log: Any
+) -> Execution:
+    """
+    Read an execution that a wait may have seen end.
+
+    Where a run may go on after what was waited for, a success that was seen counts, whatever became of the
+    run since.
+    """
+    succeeded = ended is not None and ended.phase is RunPhase.SUCCEEDED and hook.success_stands
+    try:
+        execution = _read(hook, execution_id)
+    except NotFound as missing:
+        if ended is None:
+            raise
+        if not succeeded:
+            raise purged_error(ended.status or "", str(missing), where=where) from None
+        execution = Execution(
+            id=execution_id, status="", phase=RunPhase.UNKNOWN, flow=Reference(id=""), raw={}
+        )
+    if ended is None or not succeeded or execution.phase is RunPhase.SUCCEEDED:
+        return execution
+    now = f"in {execution.status}" if execution.status else "gone"
+    log.info(
+        "Execution %s was seen in %s, which is a success; it is %s by now.", execution_id, ended.status, now
+    )
+    return replace(execution, phase=RunPhase.SUCCEEDED, status=ended.status or execution.status)
 
 
 def _read(hook: FlowSystemHook, execution_id: str) -> Execution:
@@ -247,7 +272,7 @@ def take_output(
     on_warning: OnWarning,
     where: RunIdentity,
     log: Any,
-    ended: str | None = None,
+    ended: WaitEvent | None = None,
     check: Check = go_on,
 ) -> Results:
     """

@@ -39,6 +39,8 @@ class Stopped:
     """A sentence for people: what became of the run."""
     phase: RunPhase | None = None
     """The status after the request, None if it could not be found out."""
+    status: str | None = None
+    """The service's word for that phase."""
     gone: bool = False
     """Whether the service no longer has the run."""
 
@@ -68,7 +70,7 @@ def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
         )
     if snapshot is None:
         return look(hook, execution_id, after_cancel=True)
-    return Stopped(fate=_fate(snapshot, after_cancel=True), phase=snapshot.phase, gone=snapshot.gone)
+    return _seen(snapshot, after_cancel=True)
 
 
 def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False) -> Stopped:
@@ -87,7 +89,7 @@ def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False)
         return Stopped(
             fate=f"Execution {execution_id} may still be running{asked}: its status is open ({error})."
         )
-    return Stopped(fate=_fate(snapshot, after_cancel=after_cancel), phase=snapshot.phase, gone=snapshot.gone)
+    return _seen(snapshot, after_cancel=after_cancel)
 
 
 def cancel_and_settle(
@@ -169,6 +171,15 @@ def _cancel_in_a_hurry(settings: ClientSettings, exchange: Exchange[RunSnapshot 
 
 def _gone(execution_id: str) -> Stopped:
     return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
+
+
+def _seen(snapshot: RunSnapshot, *, after_cancel: bool) -> Stopped:
+    return Stopped(
+        fate=_fate(snapshot, after_cancel=after_cancel),
+        phase=snapshot.phase,
+        status=snapshot.status,
+        gone=snapshot.gone,
+    )
 
 
 def _fate(snapshot: RunSnapshot, *, after_cancel: bool) -> str:

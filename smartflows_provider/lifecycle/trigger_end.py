@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from smartflows_provider.output.extractor import Output
     from smartflows_provider.waiting.event import WaitEvent
     from smartflows_provider.wire.messages import Exchange, Response
-    from smartflows_provider.wire.run import Execution, RunPhase, Terms
+    from smartflows_provider.wire.run import Execution, Terms
 
 T = TypeVar("T")
 
@@ -64,7 +64,6 @@ async def ended_here(
     ending: Ending | None,
     ended: WaitEvent,
     *,
-    phase: RunPhase | None,
     terms: Terms,
     connection: SharedConnection,
     task: TaskIdentity | None,
@@ -76,7 +75,6 @@ async def ended_here(
 
     :param ending: what a success comes to; None leaves it to a worker.
     :param ended: how the wait ended.
-    :param phase: what the run's last status means; None where none was seen.
     :param terms: of the run.
     :param connection: the run's.
     :param task: the trigger's task; None where the trigger has none, as in ``dag.test()``.
@@ -86,7 +84,7 @@ async def ended_here(
     """
     if ending is None or task is None or ended.reason != "finished":
         return False
-    if phase is None or not ends_well(phase, on_warning=ending.on_warning):
+    if ended.phase is None or not ends_well(ended.phase, on_warning=ending.on_warning):
         return False
     try:
         async with connection.use() as hook:

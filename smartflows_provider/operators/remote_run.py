@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -349,6 +350,7 @@ class RemoteRun(ABC):
             reason=end.reason,
             execution_id=end.execution_id,
             status=end.status,
+            phase=end.phase,
             detail=end.detail,
             deadline=self._deadline,
         )
@@ -380,11 +382,12 @@ class RemoteRun(ABC):
             self._answer(ended, where)
             return None
         if ended.reason in {"needs_person", "deadline"}:
-            fate, ended_by_itself = self._give_up(ended)
-            if not ended_by_itself and ended.reason == "deadline":
+            fate, end = self._give_up(ended)
+            if end is None and ended.reason == "deadline":
                 raise timeout_error(where=where, status=ended.status, fate=fate)
-            if not ended_by_itself:
+            if end is None:
                 raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
+            ended = end
         elif ended.reason != "finished":
             self._kill.over = ended.reason == "gone"
             raise error_of_unfinished_wait(ended, where=where)
@@ -397,7 +400,7 @@ class RemoteRun(ABC):
                 on_warning=self._options.on_warning,
                 where=where,
                 log=self._log,
-                ended=ended.status if ended.reason == "finished" else None,
+                ended=ended,
                 check=self._kill.check,
             )
         except FlowExecutionCanceledError:
@@ -409,11 +412,11 @@ class RemoteRun(ABC):
         """Answer what the run asks a person; only for systems whose options allow for it."""
         raise person_needed_error(where=where, status=ended.status or "", fate=KEPT)
 
-    def _give_up(self, ended: WaitEvent) -> tuple[str, bool]:
+    def _give_up(self, ended: WaitEvent) -> tuple[str, WaitEvent | None]:
         """
         Cancel a run that this task waits for no longer.
 
-        :returns: what became of it, and whether it turned out to have ended by itself meanwhile.
+        :returns: what became of it, and how it turned out to have ended by itself meanwhile, None where not.
         """
         cancels = self._options.cancel_on_timeout
         # What execution_timeout has interrupted is not used again.
@@ -429,8 +432,9 @@ class RemoteRun(ABC):
         elif stopped.phase is not None and (stopped.gone or not stopped.is_over):
             # A retry must not take our own cancel for the flow's end.
             self._attempt.stopped()
-        ended_by_itself = stopped.phase is not None and stopped.phase.is_stable
-        return fate, ended_by_itself and stopped.phase is not RunPhase.CANCELED
+        if stopped.phase is None or not stopped.phase.is_stable or stopped.phase is RunPhase.CANCELED:
+            return fate, None
+        return fate, replace(ended, reason="finished", status=stopped.status, phase=stopped.phase)
 
     def _timed_out(self) -> FlowTimeoutError:
         """Give up the run that ``execution_timeout`` has torn the task from; return the error for that."""

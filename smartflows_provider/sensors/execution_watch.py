@@ -119,6 +119,7 @@ class SensorRun:
             reason=decision.reason,
             execution_id=decision.execution_id,
             status=decision.status,
+            phase=decision.phase,
             detail=decision.detail,
         )
 
@@ -198,6 +199,6 @@ class SensorRun:
             on_warning=sensor.on_warning,
             where=where,
             log=sensor.log,
-            ended=ended.status,
+            ended=ended,
         )
         return status_of(execution_id, execution, url=url)

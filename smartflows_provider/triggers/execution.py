@@ -137,14 +137,11 @@ class FlowExecutionTrigger(BaseTrigger):
     def _terms(self) -> Terms:
         return NO_TERMS if self.terms is None else self.terms
 
-    async def _ends_here(
-        self, event: WaitEvent, phase: RunPhase | None, connection: SharedConnection
-    ) -> bool:
+    async def _ends_here(self, event: WaitEvent, connection: SharedConnection) -> bool:
         """Conclude a success here where that is all there is to do; tell whether it was."""
         return await ended_here(
             Ending.from_dict(self.ending),
             event,
-            phase=phase,
             terms=self._terms,
             connection=connection,
             task=TaskIdentity.of(self.task_instance),
@@ -167,8 +164,10 @@ class FlowExecutionTrigger(BaseTrigger):
                 end.reason == "needs_person" and self.cancel_for_person
             )
             canceled = gives_up and await self._cancel(poller.connection)
-            event = self._event(end.reason, status=end.status, detail=end.detail, canceled=canceled)
-            return event, await self._ends_here(event, end.phase, poller.connection)
+            event = self._event(
+                end.reason, status=end.status, phase=end.phase, detail=end.detail, canceled=canceled
+            )
+            return event, await self._ends_here(event, poller.connection)
 
     async def on_kill(self) -> None:
         """Cancel the remote run if nobody answers for it any more (Airflow 3.3 and later call this)."""
@@ -205,12 +204,19 @@ class FlowExecutionTrigger(BaseTrigger):
         return True
 
     def _event(
-        self, reason: EndReason, *, status: str | None = None, detail: str = "", canceled: bool = False
+        self,
+        reason: EndReason,
+        *,
+        status: str | None = None,
+        phase: RunPhase | None = None,
+        detail: str = "",
+        canceled: bool = False,
     ) -> WaitEvent:
         return WaitEvent(
             reason=reason,
             execution_id=self.execution_id,
             status=status,
+            phase=phase,
             detail=detail[:MAX_DETAIL],
             canceled=canceled,
             deadline=self.deadline,

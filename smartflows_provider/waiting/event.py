@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from smartflows_provider.wire.run import RunPhase
+
 EndReason = Literal[
     "finished", "needs_person", "deadline", "unreachable", "refused", "denied", "misconfigured", "gone"
 ]  # fmt: skip
@@ -18,8 +20,11 @@ END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
 
 MAX_DETAIL = 1000
 """Characters of an explanation that travels in an event."""
-EVENT_SCHEMA = 1
-"""Version of the event that a trigger hands to the worker."""
+EVENT_SCHEMA = 2
+"""Version of the event that a trigger hands to the worker; earlier ones are read too."""
+
+
+_READABLE = tuple(range(1, EVENT_SCHEMA + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,8 @@ class WaitEvent:
     reason: EndReason
     execution_id: str
     status: str | None = None
+    phase: RunPhase | None = None
+    """What that status means; None where none was seen, or where an older release has written the event."""
     detail: str = ""
     canceled: bool = False
     """Whether the service has been asked to cancel the run."""
@@ -42,6 +49,7 @@ class WaitEvent:
             "reason": self.reason,
             "execution_id": self.execution_id,
             "status": self.status,
+            "phase": None if self.phase is None else self.phase.value,
             "detail": self.detail,
             "canceled": self.canceled,
             "deadline": self.deadline,
@@ -54,8 +62,8 @@ class WaitEvent:
 
         :raises ValueError: if it is not of the known shape; the text says what is wrong.
         """
-        if not isinstance(event, Mapping) or event.get("schema_version") != EVENT_SCHEMA:
-            raise ValueError(f"the event is not one of schema version {EVENT_SCHEMA}")
+        if not isinstance(event, Mapping) or event.get("schema_version") not in _READABLE:
+            raise ValueError(f"the event is not one of schema version 1 to {EVENT_SCHEMA}")
         reason, execution_id = event.get("reason"), event.get("execution_id")
         if not isinstance(reason, str) or reason not in END_REASONS:
             raise ValueError(f"the event has the unknown reason {reason!r}")
@@ -66,6 +74,7 @@ class WaitEvent:
             reason=cast("EndReason", reason),
             execution_id=execution_id,
             status=status if isinstance(status, str) else None,
+            phase=_phase(event.get("phase")),
             detail=str(event.get("detail") or ""),
             canceled=event.get("canceled") is True,
             deadline=_moment(event.get("deadline")),
@@ -112,6 +121,14 @@ def _form_answer(event: Mapping[str, Any]) -> FormAnswer:
     if not all(isinstance(option, str) for option in options) or not isinstance(values, Mapping):
         raise ValueError("the event is not the answer to a form, although it names chosen options")
     return FormAnswer(chosen=tuple(chosen), values=values, timed_out=event.get("timedout") is True)
+
+
+def _phase(word: Any) -> RunPhase | None:
+    """Return a phase, None for a word that a newer release may have written."""
+    try:
+        return RunPhase(word)
+    except ValueError:
+        return None
 
 
 def _moment(deadline: Any) -> float | None:

@@ -50,7 +50,8 @@ def conclude(
 ) -> tuple[bool, list[dict[str, Any]]]:
     """Conclude a run; return whether that was all, and what was pushed."""
     pushed: list[dict[str, Any]] = []
-    event = WaitEvent(**{"reason": "finished", "status": "Success", "execution_id": execution_id, **ended})
+    seen = {"reason": "finished", "status": "Success", "execution_id": execution_id, **ended}
+    event = WaitEvent(**seen, phase=phase_of(seen["status"]) if seen["status"] else None)
 
     async def end() -> bool:
         connection = SharedConnection("smartflows", "smartflows_default")
@@ -58,7 +59,6 @@ def conclude(
             return await ended_here(
                 ending,
                 event,
-                phase=phase_of(event.status) if event.status else None,
                 terms={},
                 connection=connection,
                 task=task,

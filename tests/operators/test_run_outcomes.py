@@ -193,11 +193,11 @@ OUR_EVENT = {"schema_version": 1, "reason": "finished", "execution_id": "e1"}
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        (None, "the event is not one of schema version 1"),
-        ({}, "the event is not one of schema version 1"),
-        ("finished", "the event is not one of schema version 1"),
-        ({"status": "success"}, "the event is not one of schema version 1"),
-        ({**OUR_EVENT, "schema_version": 2}, "the event is not one of schema version 1"),
+        (None, "the event is not one of schema version 1 to 2"),
+        ({}, "the event is not one of schema version 1 to 2"),
+        ("finished", "the event is not one of schema version 1 to 2"),
+        ({"status": "success"}, "the event is not one of schema version 1 to 2"),
+        ({**OUR_EVENT, "schema_version": 3}, "the event is not one of schema version 1 to 2"),
         ({**OUR_EVENT, "reason": "won"}, "the event has the unknown reason 'won'"),
         ({**OUR_EVENT, "execution_id": ""}, "the event names no execution"),
         ({**OUR_EVENT, "deadline": "soon"}, "the event's deadline is no time"),

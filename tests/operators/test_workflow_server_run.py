@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.interruptions import Act, before_the_reading
+from support.outcomes import logged
 from support.tasks import MODES, Attempt, Mode, run_task
 from support.workflow_server import CREATION, asked, meanwhile, process_task, workflow
 
@@ -27,6 +29,7 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
+from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle import begin
 from smartflows_provider.operators.workflow_process_id import process_id_of
 
@@ -110,8 +113,6 @@ def test_a_command_elsewhere_decides(
 
     def decide(process_id: str) -> None:
         server.advance(1)
-        from smartflows_provider.hooks.workflow_server import WorkflowServerHook
-
         with WorkflowServerHook() as hook:
             hook.execute_command(process_id, command=command)
 
@@ -130,6 +131,42 @@ def test_a_state_ends_the_wait_while_the_process_goes_on(workflow: WorkflowServe
     assert manifest["status"] == "Running (Working)"
     manifest = run_task(process_task(mode, scheme_code="Long", success_activities=["Work"]), Attempt())
     assert manifest["status"] == "Running (Working)"
+
+
+@pytest.mark.parametrize(
+    ("becomes", "state", "said"),
+    [
+        ("move on", "Archived", "it is in Running (Archived) by now"),
+        ("fail", "Booked", "it is in Error (Booked) by now"),
+        ("delete", None, "it is gone by now"),
+    ],
+)
+def test_a_success_that_was_seen_stands_whatever_becomes_of_the_process_then(
+    workflow: WorkflowServerSection,
+    server: DevServer,
+    mode: Mode,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    becomes: str,
+    state: str | None,
+    said: str,
+) -> None:
+    activities = [{"name": name, "state": name, "seconds": 1000} for name in ("Booked", "Archived")]
+    workflow.add_scheme("Book", *activities)
+    acts: dict[str, Act] = {
+        "move on": lambda _: server.advance(1500),
+        "fail": workflow.fail,
+        "delete": workflow.purge,
+    }
+    before_the_reading(monkeypatch, WorkflowServerHook, acts[becomes])
+    with logged() as lines:
+        manifest = run_task(process_task(mode, scheme_code="Book", success_states=["Booked"]))
+    assert manifest["status"] == "Running (Booked)"
+    assert manifest["values"].get("state") == state
+    gone = "The server has deleted the process; its state and its parameters are not known."
+    assert manifest["warnings"] == ([gone] if state is None else [])
+    seen = f"Execution {manifest['execution_id']} was seen in Running (Booked), which is a success"
+    assert f"{seen}; {said}." in lines
 
 
 def test_a_process_at_rest_is_done_only_where_that_is_asked_for(

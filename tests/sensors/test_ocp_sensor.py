@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
-from support.interruptions import once
+from support.interruptions import before_the_reading, once
 from support.ocp import PASSWORD, TOKEN, connect, ocp_section
 from support.outcomes import logged
 from support.tasks import Attempt, revive, run_task
@@ -29,6 +29,7 @@ from smartflows_provider.exceptions import (
     FlowNotFoundError,
     FlowStateUnknownError,
 )
+from smartflows_provider.hooks.ocp import OcpHook
 from smartflows_provider.sensors.ocp import STATUSES, OcpFlowStatusSensor, Status
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.wire.ocp_status import STATUS_WORDS, StatusTerms
@@ -77,6 +78,22 @@ def sense(way: Way, attempt: Attempt | None = None, **arguments: Any) -> Any:
 def acting(section: OcpSection, act: Callable[[], object], *, after: int = 2) -> AbstractContextManager[None]:
     """Do something once the status was asked for so many times."""
     return once(lambda: len(section.asked("GET", "/status/")) >= after, lambda _: act())
+
+
+@pytest.mark.parametrize("after", ["stopped", "deleted"])
+def test_a_status_that_was_seen_stands_whatever_becomes_of_the_flow_then(
+    section: OcpSection, way: Way, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    flow_id = section.add_flow("x", status="started")
+
+    def change(_: str) -> None:
+        if after == "deleted":
+            section.remove(flow_id)
+        else:
+            section.set_status(flow_id, "stopped")
+
+    before_the_reading(monkeypatch, OcpHook, change)
+    assert sense(way, flow_id=flow_id) == {"execution_id": flow_id, "status": "started", "url": ""}
 
 
 # --- what it waits for -----------------------------------------------------------------------------------

@@ -11,7 +11,12 @@ from typing import TypeVar
 
 import pytest
 
+from smartflows_provider.hooks.base import FlowSystemHook
+from smartflows_provider.wire.messages import Exchange
+from smartflows_provider.wire.run import NO_TERMS, Execution, Terms
+
 T = TypeVar("T")
+Act = Callable[[str], object]
 Stop = Callable[[Callable[[], object]], None]
 
 
@@ -43,6 +48,17 @@ def once(seen: Callable[[], T | None], act: Callable[[T], object]) -> Iterator[N
         thread.join(30)
     if failures:
         raise failures[0]
+
+
+def before_the_reading(monkeypatch: pytest.MonkeyPatch, hook: type[FlowSystemHook], act: Act) -> None:
+    """Act each time before the whole of a run is read, which is after a wait has seen it end."""
+    reading = hook.execution_exchange
+
+    def act_first(self: FlowSystemHook, execution_id: str, *, terms: Terms = NO_TERMS) -> Exchange[Execution]:
+        act(execution_id)
+        return reading(self, execution_id, terms=terms)
+
+    monkeypatch.setattr(hook, "execution_exchange", act_first)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from smartflows_provider.waiting.event import (
     start_on_worker,
     why_start_on_worker,
 )
+from smartflows_provider.wire.run import RunPhase
 
 repeatable = settings(derandomize=True, max_examples=150, deadline=None)
 events = st.builds(
@@ -25,6 +26,7 @@ events = st.builds(
     reason=st.sampled_from(get_args(EndReason)),
     execution_id=st.text(min_size=1),
     status=st.none() | st.text(),
+    phase=st.none() | st.sampled_from(RunPhase),
     detail=st.text(),
     canceled=st.booleans(),
     deadline=st.none() | st.floats(allow_nan=False, allow_infinity=False),
@@ -34,7 +36,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-GOOD = WaitEvent(reason="finished", execution_id="e1", status="Success", deadline=12.0).as_dict()
+GOOD = WaitEvent(
+    reason="finished", execution_id="e1", status="Success", phase=RunPhase.SUCCEEDED, deadline=12.0
+).as_dict()
 
 
 @repeatable
@@ -62,7 +66,8 @@ def test_a_damaged_event_is_read_or_refused_and_nothing_else(changed: dict[str, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "the event is not one of schema version 1"),
+        ({"schema_version": 3}, "the event is not one of schema version 1 to 2"),
+        ({"schema_version": [1]}, "the event is not one of schema version 1 to 2"),
         ({"reason": "failed"}, "the event has the unknown reason 'failed'"),
         ({"reason": ["finished"]}, r"the event has the unknown reason \['finished'\]"),
         ({"execution_id": ""}, "the event names no execution"),
@@ -76,12 +81,12 @@ def test_a_refusal_says_what_is_wrong(change: dict[str, Any], message: str) -> N
 
 
 def test_no_event_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="schema version 1"):
+    with pytest.raises(ValueError, match="schema version 1 to 2"):
         WaitEvent.from_dict(None)
 
 
 def test_a_success_in_the_shape_of_another_trigger_is_not_taken_for_one() -> None:
-    with pytest.raises(ValueError, match="schema version 1"):
+    with pytest.raises(ValueError, match="schema version 1 to 2"):
         WaitEvent.from_dict({"status": "success", "execution_id": "e1"})
 
 
