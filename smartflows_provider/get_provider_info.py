@@ -6,7 +6,7 @@ the distribution's name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ DEVSERVER_SECTION = "devserver-section"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _System:
+class System:
     """What one flow system has in Airflow."""
 
     label: str
@@ -49,7 +49,15 @@ class _System:
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's entry for Airflow's providers manager."""
-    systems = _systems()
+    return provider_info(flow_systems())
+
+
+def provider_info(systems: Sequence[System]) -> dict[str, Any]:
+    """
+    Return a provider's entry for some flow systems.
+
+    :param systems: in the order in which people read of them.
+    """
     return {
         "package-name": "airflow-provider-smartflows",
         "name": SMART_FLOWS_LABEL,
@@ -82,31 +90,31 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _systems() -> tuple[_System, ...]:
+def flow_systems() -> tuple[System, ...]:
     """Return the flow systems, the main one first."""
     return (
-        _System(
+        System(
             label=SMART_FLOWS_LABEL,
             doc_url="https://support.experlogix.com/",
             module="smart_flows",
             has_sensors=True,
             connection=_smart_flows_connection(),
         ),
-        _System(
+        System(
             label=WORKFLOW_SERVER_LABEL,
             doc_url="https://workflowserver.io/documentation/",
             module="workflow_server",
             has_sensors=True,
             connection=_workflow_server_connection(),
         ),
-        _System(
+        System(
             label=PHIXFLOW_LABEL,
             doc_url="https://www.phixflow.com/",
             module="phixflow",
             has_sensors=False,
             connection=_phixflow_connection(),
         ),
-        _System(
+        System(
             label=OCP_LABEL,
             doc_url="https://learn.ocp.ai/",
             module="ocp",
@@ -131,7 +139,7 @@ def _smart_flows_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **_common_fields(api_prefix="/api/v1"),
+            **common_fields(api_prefix="/api/v1"),
             "long_poll_seconds": _field(
                 "Long poll", "number", "Seconds the server may hold a progress answer; 0: never.", default=30
             ),
@@ -166,7 +174,7 @@ def _workflow_server_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **_common_fields(api_prefix="/workflowapi"),
+            **common_fields(api_prefix="/workflowapi"),
             "access": _field(
                 "Access",
                 "string",
@@ -211,7 +219,7 @@ def _phixflow_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **_common_fields(api_prefix="/phixflow/api/1"),
+            **common_fields(api_prefix="/phixflow/api/1"),
             "key_header": _field("Key header", "string", "Header of the API key.", default="Authorization"),
             "key_value": _field(
                 "Key value", "string", "Value of that header, with {key} in it.", default="Bearer {key}"
@@ -242,7 +250,7 @@ def _ocp_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **_common_fields(api_prefix="/api"),
+            **common_fields(api_prefix="/api"),
             "access": _field(
                 "Access",
                 "string",
@@ -271,7 +279,7 @@ def _ocp_connection() -> dict[str, Any]:
     }
 
 
-def _common_fields(*, api_prefix: str) -> dict[str, Any]:
+def common_fields(*, api_prefix: str) -> dict[str, Any]:
     """
     Return the fields that the connections of all systems have, as ConnectionReader.settings reads them.
 

@@ -36,6 +36,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "runner": lambda one: one.runs,
         "watched": lambda one: one.senses,
         "stopper": lambda one: one.runs and one.stops,
+        "particular_runner": lambda one: one.runs and one.own_terms,
+        "particular_watched": lambda one: one.senses and one.own_terms,
     }
     for name, has in wanted.items():
         if name in metafunc.fixturenames:
@@ -69,6 +71,22 @@ def stopper(request: pytest.FixtureRequest, server: DevServer, monkeypatch: pyte
 @pytest.fixture
 def watched(request: pytest.FixtureRequest, server: DevServer, monkeypatch: pytest.MonkeyPatch) -> Case:
     """A system with a sensor."""
+    return _made(request, server, monkeypatch)
+
+
+@pytest.fixture
+def particular_runner(
+    request: pytest.FixtureRequest, server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> Case:
+    """A system with an operator that is told what to wait for."""
+    return _made(request, server, monkeypatch)
+
+
+@pytest.fixture
+def particular_watched(
+    request: pytest.FixtureRequest, server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> Case:
+    """A system with a sensor that is told what to wait for."""
     return _made(request, server, monkeypatch)
 
 

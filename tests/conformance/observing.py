@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +18,7 @@ from support.outcomes import logged
 from support.tasks import MODES, Attempt, FakeStateStore, revive, run_task
 
 from conformance.systems import Case
+from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.exceptions import FlowException
 from smartflows_provider.lifecycle import deferred_kill
 
@@ -27,6 +28,19 @@ PATIENCE = 30.0
 """Seconds after which a test stops to wait."""
 RETRY = {"max_tries": 3, "try_number": 2}
 """The attempt after :func:`first_attempt`'s."""
+PASSING = (
+    Fault(action="status", status=503, count=2),
+    Fault(action="reset", count=2),
+    Fault(action="status", status=429, headers={"retry-after": "0"}, count=2),
+    Fault(action="html", count=2),
+    Fault(action="truncated", count=2),
+)
+"""Trouble with a service that is over soon."""
+BODIES = (
+    *("[]", "null", "7", '"text"', "{}", "", "[" * 100_000),
+    *('{"id": null}', '{"id": {"a": []}, "state": 7}'),
+)
+"""Answers that no documentation allows for."""
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
@@ -58,20 +72,34 @@ def run(
     attempt: Attempt | None = None,
     *,
     meanwhile: tuple[Case, Callable[[str], object]] | None = None,
+    by: Callable[[Any, Attempt], Any] = run_task,
 ) -> Seen:
     """
     Run a task to its end.
 
     :param meanwhile: what is called with the run's id once the service was asked about it.
+    :param by: runs it, and returns its value.
     """
     attempt = attempt or Attempt()
     value, error = None, None
     with logged() as log, _acting(meanwhile):
         try:
-            value = run_task(operator, attempt)
+            value = by(operator, attempt)
         except Exception as raised:  # noqa: BLE001 - that it fails, and how, is what is observed
             error = raised
     return Seen(value=value, error=error, attempt=attempt, log=tuple(log))
+
+
+def trouble_with_looks(case: Case, troubles: Iterable[Fault]) -> None:
+    """Have the service answer its next questions about runs with trouble."""
+    for trouble in troubles:
+        case.server.inject(replace(trouble, path=case.look_path))
+
+
+def hostile_answers() -> list[Fault]:
+    """Return a fault for each of :data:`BODIES`."""
+    headers = {"content-type": "application/json"}
+    return [Fault(action="status", status=200, headers=headers, body=body) for body in BODIES]
 
 
 def while_waiting(operator: Any, attempt: Attempt) -> Any:

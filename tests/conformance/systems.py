@@ -27,7 +27,7 @@ from smartflows_provider.devserver.profiles import PROFILES
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import PROFILES as WORKFLOW_SERVER_PROFILES
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
-from smartflows_provider.get_provider_info import get_provider_info
+from smartflows_provider.get_provider_info import flow_systems, provider_info
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle.systems import hook_for
@@ -70,6 +70,8 @@ class Case(ABC):
     """Whether a run can be stopped."""
     leaves_alone: ClassVar[Mapping[str, Any]] = {"cancel_on_kill": False, "cancel_on_timeout": False}
     """Arguments of an operator that never stops its run."""
+    own_terms: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of operator and sensor for which a run that goes on is done; empty: there are none."""
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """What the vendor leaves open, as choices of the devserver, each with what the connection says of it."""
     sign_ins: ClassVar[Sequence[str]] = ("default",)
@@ -216,6 +218,7 @@ class WorkflowServerCase(Case):
     look_path = r"^/workflowapi/getinstanceinfo/"
     total_path = "parameters.total"
     leaves_alone: ClassVar[Mapping[str, Any]] = {"on_kill": "none"}
+    own_terms: ClassVar[Mapping[str, Any]] = {"success_states": ["Working"]}
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {"token_url": True} if profile.discovery != "own" else {}
         for name, profile in WORKFLOW_SERVER_PROFILES.items()
@@ -287,6 +290,11 @@ class PhixFlowCase(Case):
     senses = False
     stops = False
     leaves_alone: ClassVar[Mapping[str, Any]] = {}
+    own_terms: ClassVar[Mapping[str, Any]] = {
+        "success_words": ["Running"],
+        "running_words": ["Queued"],
+        "output_name": None,
+    }
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in PHIXFLOW_PROFILES}
     sign_ins = ("default", "plain_nested_422")
 
@@ -351,6 +359,7 @@ class OcpCase(Case):
     label = "OCP flows"
     conn_id = "ocp_default"
     look_path = r"^/api/apps/[^/]+/status/$"
+    own_terms: ClassVar[Mapping[str, Any]] = {"target_status": "not-deployed"}
     runs = False
     stops = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {name: {} for name in OCP_PROFILES}
@@ -365,9 +374,8 @@ class OcpCase(Case):
         return json.loads(self.server.section_connection_json(OcpSection))
 
     def make_sensor(self, run_id: str, **given: Any) -> Any:
-        return OcpFlowStatusSensor(
-            flow_id=run_id, target_status="started", failure_statuses=["stopped"], **given
-        )
+        arguments = {"target_status": "started", "failure_statuses": ["stopped"], **given}
+        return OcpFlowStatusSensor(flow_id=run_id, **arguments)
 
     def begin(self, *, seconds: float, ends: Ends = "well") -> str:
         flow_id = self.section.add_flow("greeting", status="not-deployed")
@@ -435,6 +443,5 @@ CASES: tuple[type[Case], ...] = (SmartFlowsCase, WorkflowServerCase, PhixFlowCas
 
 
 def info_with_toy() -> dict[str, Any]:
-    """Return the package's provider info with the toy's connection type."""
-    info = get_provider_info()
-    return {**info, "connection-types": [*info["connection-types"], toy_system.CONNECTION_TYPE]}
+    """Return the package's provider info with the toy as a further system."""
+    return provider_info((*flow_systems(), toy_system.SYSTEM))

@@ -6,11 +6,22 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 from airflow.sdk.exceptions import AirflowRescheduleException
 from support.tasks import Attempt
 
-from conformance.observing import Seen, run
+from conformance.observing import (
+    PASSING,
+    Seen,
+    hostile_answers,
+    killed_while_deferred,
+    run,
+    trouble_with_looks,
+)
 from conformance.systems import CANARY, CASES, Case
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.exceptions import (
@@ -83,9 +94,17 @@ def test_a_run_that_never_was_is_an_error_and_no_wait(watched: Case, mode: str) 
 @every_mode
 def test_passing_trouble_is_waited_out(watched: Case, mode: str) -> None:
     run_id = watched.begin(seconds=0.3)
-    for fault in (Fault(action="status", status=503, count=2), Fault(action="html", count=2)):
-        watched.server.inject(Fault(**{**vars(fault), "path": watched.look_path}))
+    trouble_with_looks(watched, PASSING)
     assert watch(watched, mode, run_id).value["execution_id"] == run_id
+    assert watched.server.pending_faults() == []
+
+
+@every_mode
+def test_hostile_answers_are_no_status_and_no_crash(watched: Case, mode: str) -> None:
+    run_id = watched.begin(seconds=0.3)
+    trouble_with_looks(watched, hostile_answers())
+    assert watch(watched, mode, run_id).value["execution_id"] == run_id
+    assert watched.server.pending_faults() == []
 
 
 @every_mode
@@ -94,6 +113,18 @@ def test_an_outage_that_lasts_is_not_the_runs_failure(watched: Case, mode: str) 
     watched.server.inject(Fault(action="status", status=503, path=watched.look_path, count=None))
     seen = watch(watched, mode, run_id, max_outage=0.3)
     assert type(seen.error) is FlowStateUnknownError
+    assert not isinstance(seen.error, AirflowFailException)
+    watched.server.clear_faults()
+    watched.server.advance(3601)
+    assert watch(watched, mode, run_id).value["execution_id"] == run_id
+
+
+def test_a_deferred_sensor_that_a_person_ends_leaves_the_run_as_it_is(
+    watched: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = watched.begin(seconds=3600.0)
+    killed_while_deferred(watched.sensor("deferrable", run_id), monkeypatch)
+    assert watched.status(run_id) == "alive"
 
 
 @every_mode

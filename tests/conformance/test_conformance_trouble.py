@@ -7,11 +7,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from support.tasks import Attempt, FakeStateStore, Mode
 
 from conformance.observing import (
+    BODIES,
+    PASSING,
     RETRY,
     both_modes,
     first_attempt,
+    hostile_answers,
     names_all,
     run,
+    trouble_with_looks,
 )
 from conformance.systems import CANARY, CASES, Case
 from smartflows_provider.devserver.faults import Fault
@@ -23,31 +27,11 @@ from smartflows_provider.exceptions import (
 
 # --- trouble while it is waited ---
 
-PASSING = [
-    Fault(action="status", status=503, count=2),
-    Fault(action="reset", count=2),
-    Fault(action="status", status=429, headers={"retry-after": "0"}, count=2),
-    Fault(action="html", count=2),
-    Fault(action="truncated", count=2),
-]
-BODIES = [
-    "[]",
-    "null",
-    "7",
-    '"text"',
-    "{}",
-    "[" * 100_000,
-    '{"id": null}',
-    '{"id": {"a": []}, "state": 7}',
-    "",
-]
-
 
 @both_modes
 def test_passing_trouble_of_every_kind_is_waited_out(runner: Case, mode: Mode) -> None:
     operator = runner.operator(mode, seconds=0.3)
-    for trouble in PASSING:
-        runner.server.inject(Fault(**{**vars(trouble), "path": runner.look_path}))
+    trouble_with_looks(runner, PASSING)
     seen = run(operator)
     assert seen.error is None
     assert runner.total(seen.value) == 7
@@ -57,11 +41,7 @@ def test_passing_trouble_of_every_kind_is_waited_out(runner: Case, mode: Mode) -
 @both_modes
 def test_hostile_answers_are_no_status_and_no_crash(runner: Case, mode: Mode) -> None:
     operator = runner.operator(mode, seconds=0.2)
-    headers = {"content-type": "application/json"}
-    for body in BODIES:
-        runner.server.inject(
-            Fault(action="status", status=200, headers=headers, body=body, path=runner.look_path)
-        )
+    trouble_with_looks(runner, hostile_answers())
     seen = run(operator)
     assert seen.error is None
     assert runner.total(seen.value) == 7

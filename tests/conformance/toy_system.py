@@ -21,7 +21,7 @@ from starlette.responses import Response as WebResponse
 from starlette.routing import BaseRoute, Route
 
 from smartflows_provider.exceptions import FlowException, SystemHints
-from smartflows_provider.get_provider_info import DEVSERVER_SECTION, _common_fields
+from smartflows_provider.get_provider_info import DEVSERVER_SECTION, System, common_fields
 from smartflows_provider.hooks.base import FlowSystemHook
 from smartflows_provider.hooks.connection import ConnectionReader
 from smartflows_provider.lifecycle.record import RunRecord
@@ -226,6 +226,9 @@ class ToyHook(FlowSystemHook):
 
 # --- operator and sensor ---
 
+PACKAGE = "smartflows_provider"
+"""Where a further system's would be: what others derive from them may need a worker where these need none."""
+
 
 class ToyRun(RemoteRun):
     _operator: ToyRunJobOperator
@@ -257,6 +260,7 @@ class ToyRun(RemoteRun):
 
 
 class ToyRunJobOperator(RunOperator):
+    __module__ = f"{PACKAGE}.operators.toy"
     system = TOY
     conn_id_field = "toy_conn_id"
     template_fields = ("kind", "toy_conn_id", *TEMPLATED)
@@ -281,6 +285,7 @@ class ToyRunJobOperator(RunOperator):
 
 
 class ToyJobSensor(FlowSensor):
+    __module__ = f"{PACKAGE}.sensors.toy"
     system = TOY
     conn_id_field = "toy_conn_id"
     execution_id_field = "job_id"
@@ -294,11 +299,17 @@ class ToyJobSensor(FlowSensor):
 
 # --- the provider info ---
 
-CONNECTION_TYPE: dict[str, Any] = {
-    "connection-type": TOY,
-    "hook-class-name": f"{__name__}.ToyHook",
-    DEVSERVER_SECTION: f"{__name__}.ToySection",
-    "hook-name": TOY_LABEL,
-    "ui-field-behaviour": {"hidden-fields": ["schema", "login"], "relabeling": {"password": "Toy key"}},
-    "conn-fields": _common_fields(api_prefix="/toy"),
-}
+SYSTEM = System(
+    label=TOY_LABEL,
+    doc_url="https://toy.example/",
+    module="toy",
+    has_sensors=True,
+    connection={
+        "connection-type": TOY,
+        "hook-class-name": f"{__name__}.ToyHook",
+        DEVSERVER_SECTION: f"{__name__}.ToySection",
+        "hook-name": TOY_LABEL,
+        "ui-field-behaviour": {"hidden-fields": ["schema", "login"], "relabeling": {"password": "Toy key"}},
+        "conn-fields": common_fields(api_prefix="/toy"),
+    },
+)
