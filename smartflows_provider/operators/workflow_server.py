@@ -27,8 +27,8 @@ class WorkflowServerRunProcessOperator(RunOperator):
     Creates a process instance, waits for its end and takes its parameters along.
 
     The instance's id follows from the task instance, so a creation whose answer was lost is repeated without
-    harm. An instance is finished when it is ``Finalized``, or as soon as it is in a state or activity that is
-    named here. An instance that is at rest, for a command or a timer, is not finished, unless
+    harm. An instance is finished when it is ``Finalized``, or as soon as it has come to a state or activity
+    that is named here. An instance that is at rest, for a command or a timer, is not finished, unless
     ``wait_for="idle"``. What :class:`smartflows_provider.operators.base.RunOperator` takes besides
     (``deferrable``, ``timeout``, ``poll_interval``, ``outputs``, …) means the same here.
 
@@ -39,8 +39,8 @@ class WorkflowServerRunProcessOperator(RunOperator):
     :param identity_id: in whose name it is created and stopped (templated).
     :param impersonated_identity_id: for whom the former acts (templated).
     :param scheme_parameters: for servers that generate schemes: a mapping, or JSON text (templated).
-    :param success_states: states that mean success, as soon as the instance is in one (templated). With any
-        given, one that is ``Finalized`` elsewhere has failed.
+    :param success_states: states that mean success, as soon as the instance has come to one (templated). With
+        any given, one that is ``Finalized`` elsewhere has failed.
     :param failure_states: states that mean failure, as soon as the instance is in one (templated).
     :param success_activities: as ``success_states``, for activities without a state (templated).
     :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest.

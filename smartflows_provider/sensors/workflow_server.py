@@ -23,10 +23,12 @@ class WorkflowServerProcessSensor(FlowSensor):
     sensor's ``timeout`` passes.
 
     :param process_id: the instance (templated), ``run.output["execution_id"]`` say.
-    :param success_states: states that mean success, as soon as the instance is in one. With any given, one
-        that is ``Finalized`` elsewhere has failed.
+    :param success_states: states that mean success, as soon as the instance has come to one. With any given,
+        one that is ``Finalized`` elsewhere has failed.
     :param failure_states: states that mean failure, as soon as the instance is in one.
     :param success_activities: as ``success_states``, for activities without a state.
+    :param passed_states_count: False waits until the instance is in a state or activity right at a look,
+        whatever it has come through before; for instances that come round to their states again.
     :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest.
     :param on_purged: where there is no such instance: ``fail``, or ``succeed`` where its scheme deletes what
         is finished. A process id that never was cannot be told from one that was purged.
@@ -54,6 +56,7 @@ class WorkflowServerProcessSensor(FlowSensor):
         success_states: Sequence[str] = (),
         failure_states: Sequence[str] = (),
         success_activities: Sequence[str] = (),
+        passed_states_count: bool = True,
         wait_for: Literal["finalized", "idle"] = "finalized",
         on_purged: Literal["succeed", "fail"] = "fail",
         workflow_server_conn_id: str = WORKFLOW_SERVER_CONN_ID,
@@ -63,6 +66,7 @@ class WorkflowServerProcessSensor(FlowSensor):
         self.success_states = success_states
         self.failure_states = failure_states
         self.success_activities = success_activities
+        self.passed_states_count = passed_states_count
         self.wait_for = wait_for
         self.on_purged = on_purged
         with options_of(self.task_id):
@@ -76,6 +80,7 @@ class WorkflowServerProcessSensor(FlowSensor):
             success_states=_names(self.success_states),
             failure_states=_names(self.failure_states),
             success_activities=_names(self.success_activities),
+            passed_states_count=self.passed_states_count,
             wait_for=self.wait_for,
             on_purged=self.on_purged,
         ).as_dict()

@@ -7,8 +7,9 @@ Invariants: the decision is one pure function; a status that is not documented i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
@@ -126,26 +127,25 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
     Return what an instance's status means to a waiter.
 
     A state that means failure counts first, then an end by an error; then states and activities that mean
-    success, whatever else the instance still does; then the state that stops it. Only after those does it
-    count whether it has finished: where successes are named and it has ended elsewhere, it has failed.
+    success, whatever else the instance still does, and then the state that stops it. An instance that stands
+    in none of them may have come through some between two looks: the last of those decides, a success at
+    once, the others once it has finished. Only then does it count whether it has finished: where successes
+    are named, it has failed.
 
     :param process: as it stands.
     :param terms: what it is waited for.
     """
-    state = process.state
-    if state and state in terms.failure_states:
-        return RunPhase.FAILED
-    if process.status in _FAILED:
+    here = _meaning(process.state, process.activity, terms)
+    if here is RunPhase.FAILED or process.status in _FAILED:
         return RunPhase.FAILED
     finished = process.status == InstanceStatus.FINALIZED
     if not finished and process.status not in _UNFINISHED:
         return RunPhase.UNKNOWN
-    if (state and state in terms.success_states) or process.activity in terms.success_activities:
-        return RunPhase.SUCCEEDED
-    if state and state == terms.stop_state:
-        return RunPhase.CANCELED
-    if finished and not terms.names_success and _passed(process, terms.stop_state):
-        return RunPhase.CANCELED
+    if here is not None:
+        return here
+    passed = _passed(process, terms)
+    if passed is not None and (finished or passed is RunPhase.SUCCEEDED):
+        return passed
     if finished:
         return RunPhase.FAILED if terms.names_success else RunPhase.SUCCEEDED
     if process.status == InstanceStatus.IDLED and terms.wait_for == "idle" and not terms.names_success:
@@ -153,11 +153,35 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
     return RunPhase.ACTIVE
 
 
-def _passed(process: Process, state: str | None) -> bool:
-    """Tell whether an instance has come through a state, which its scheme may leave by itself."""
-    return bool(state) and any(
-        isinstance(one, Mapping) and one.get("ToStateName") == state for one in process.transitions
-    )
+def _meaning(state: str, activity: str, terms: ProcessTerms) -> RunPhase | None:
+    """Return what it means to be in a state and an activity; None if nothing in particular."""
+    if state and state in terms.failure_states:
+        return RunPhase.FAILED
+    if (state and state in terms.success_states) or activity in terms.success_activities:
+        return RunPhase.SUCCEEDED
+    return RunPhase.CANCELED if state and state == terms.stop_state else None
+
+
+def _passed(process: Process, terms: ProcessTerms) -> RunPhase | None:
+    """Return what the last place meant that an instance has come through and that means something."""
+    if not terms.passed_states_count:
+        return None
+    ways = _in_order(process.transitions)
+    for way in reversed(ways):
+        meaning = _meaning(_name(way, "ToStateName"), _name(way, "ToActivityName"), terms)
+        if meaning is not None:
+            return meaning
+    if not ways:
+        return None
+    return _meaning(_name(ways[0], "FromStateName"), _name(ways[0], "FromActivityName"), terms)
+
+
+def _in_order(ways: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return transitions, the earliest first; as the server lists them where it does not tell their times."""
+    try:
+        return sorted(ways, key=lambda way: datetime.fromisoformat(way["TransitionTime"]))
+    except (KeyError, TypeError, ValueError):
+        return ways
 
 
 def why_failed(process: Process, terms: ProcessTerms) -> str:
@@ -171,5 +195,8 @@ def why_failed(process: Process, terms: ProcessTerms) -> str:
     if process.status == InstanceStatus.ERROR:
         return "An error has stopped it; the server's log tells more, and it can be revived there"
     place = f"the state {process.state!r}" if process.state else f"the activity {process.activity!r}"
+    if _passed(process, terms) is RunPhase.FAILED:
+        listed = ", ".join(map(repr, terms.failure_states))
+        return f"It has finished in {place}, and came through one of failure_states: {listed}"
     wanted = ", ".join(map(repr, (*terms.success_states, *terms.success_activities)))
     return f"It has finished in {place}, and success was to be {wanted}"

@@ -22,11 +22,13 @@ class ProcessTerms:
     """What one instance is watched and stopped by."""
 
     success_states: tuple[str, ...] = ()
-    """States that mean success, reached or passed through at a look; with none, being finished does."""
+    """States that mean success; with none, being finished does."""
     failure_states: tuple[str, ...] = ()
     """States that mean failure."""
     success_activities: tuple[str, ...] = ()
     """Activities that mean success, for schemes whose activities have no states."""
+    passed_states_count: bool = True
+    """Whether states and activities count that the instance has come through before a look."""
     wait_for: Literal["finalized", "idle"] = "finalized"
     """Whether an instance that waits for a command or a timer counts as done where no success is named."""
     on_kill: str = "none"
@@ -44,6 +46,7 @@ class ProcessTerms:
 
     def __post_init__(self) -> None:
         check_words(self)
+        check_word("passed_states_count", self.passed_states_count, (True, False))
         check_on_kill(self.on_kill)
         if self.on_purged is not None:
             check_word("on_purged", self.on_purged, ("succeed", "fail"))

@@ -136,7 +136,7 @@ def test_a_state_ends_the_wait_while_the_process_goes_on(workflow: WorkflowServe
 @pytest.mark.parametrize(
     ("becomes", "state", "said"),
     [
-        ("move on", "Archived", "it is in Running (Archived) by now"),
+        ("move on", "Rejected", "it is in Running (Rejected) by now"),
         ("fail", "Booked", "it is in Error (Booked) by now"),
         ("delete", None, "it is gone by now"),
     ],
@@ -151,7 +151,7 @@ def test_a_success_that_was_seen_stands_whatever_becomes_of_the_process_then(
     state: str | None,
     said: str,
 ) -> None:
-    activities = [{"name": name, "state": name, "seconds": 1000} for name in ("Booked", "Archived")]
+    activities = [{"name": name, "state": name, "seconds": 1000} for name in ("Booked", "Rejected")]
     workflow.add_scheme("Book", *activities)
     acts: dict[str, Act] = {
         "move on": lambda _: server.advance(1500),
@@ -160,13 +160,29 @@ def test_a_success_that_was_seen_stands_whatever_becomes_of_the_process_then(
     }
     before_the_reading(monkeypatch, WorkflowServerHook, acts[becomes])
     with logged() as lines:
-        manifest = run_task(process_task(mode, scheme_code="Book", success_states=["Booked"]))
+        task = process_task(mode, scheme_code="Book", success_states=["Booked"], failure_states=["Rejected"])
+        manifest = run_task(task)
     assert manifest["status"] == "Running (Booked)"
     assert manifest["values"].get("state") == state
     gone = "The server has deleted the process; its state and its parameters are not known."
     assert manifest["warnings"] == ([gone] if state is None else [])
     seen = f"Execution {manifest['execution_id']} was seen in Running (Booked), which is a success"
     assert f"{seen}; {said}." in lines
+
+
+@pytest.mark.parametrize(("passed", "fails"), [("Booked", False), ("Rejected", True)])
+def test_a_state_that_the_process_has_left_between_two_looks_counts(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode, passed: str, fails: bool
+) -> None:
+    draft = {"name": "Draft", "state": "Draft", "seconds": 1000}
+    workflow.add_scheme("Pass", draft, {"name": passed, "state": passed}, {"name": "Filed", "state": "Filed"})
+    named = {"success_states": ["Booked"], "failure_states": ["Rejected"]}
+    with meanwhile(server, lambda _: server.advance(1500)):
+        if not fails:
+            assert run_task(process_task(mode, scheme_code="Pass", **named))["status"] == "Finalized (Filed)"
+            return
+        with pytest.raises(FlowExecutionFailedError, match="came through one of failure_states: 'Rejected'"):
+            run_task(process_task(mode, scheme_code="Pass", **named))
 
 
 def test_a_process_at_rest_is_done_only_where_that_is_asked_for(

@@ -73,6 +73,22 @@ def test_it_is_content_with_a_state_an_activity_or_rest(
     assert sense(mode, created(server, "Approval"), **arguments)["status"] == status
 
 
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_state_that_the_process_has_left_counts_unless_the_author_knows_better(
+    workflow: WorkflowServerSection, server: DevServer, mode: str, counts: bool
+) -> None:
+    round_again = [{"name": name, "seconds": 1000, "state": name} for name in ("Draft", "Booked", "Reopened")]
+    workflow.add_scheme("Round", *round_again)
+    process_id = created(server, "Round")
+    server.advance(2500)
+    arguments = {"success_states": ["Booked"], "passed_states_count": counts, "timeout": 0.4}
+    if counts:
+        assert sense(mode, process_id, **arguments)["status"] == "Running (Reopened)"
+    else:
+        with pytest.raises(AirflowSensorTimeout, match=r"its last status was Running \(Reopened\)"):
+            sense(mode, process_id, **arguments)
+
+
 def test_it_fails_at_once_where_a_process_ends_badly(
     workflow: WorkflowServerSection, server: DevServer, mode: str
 ) -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from smartflows_provider.wire.run import RunPhase
-from smartflows_provider.wire.workflow_server_process import InstanceStatus, Process, phase_of, read_process
+from smartflows_provider.wire.workflow_server_process import (
+    InstanceStatus,
+    Process,
+    phase_of,
+    read_process,
+    why_failed,
+)
 from smartflows_provider.wire.workflow_server_terms import ProcessTerms, check_on_kill
 
 A, S, F, C, U = RunPhase.ACTIVE, RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELED, RunPhase.UNKNOWN
@@ -121,6 +129,7 @@ def test_terms_survive_json() -> None:
         success_states=("Approved", "Booked"),
         failure_states=("Rejected",),
         success_activities=("Done",),
+        passed_states_count=False,
         wait_for="idle",
         on_kill="set_state:Stopped",
         on_purged="fail",
@@ -162,6 +171,7 @@ def test_the_state_that_stops_is_what_stands_behind_the_colon() -> None:
         ({"success_states": "Approved"}, "success_states is 'Approved'; it takes a list of names"),
         ({"failure_states": (1,)}, r"failure_states is \(1,\); it takes a list of names"),
         ({"success_activities": ("",)}, r"success_activities is \('',\); it takes a list of names"),
+        ({"passed_states_count": "no"}, "passed_states_count is 'no'; it takes one of True, False"),
         ({"wait_for": "ever"}, "wait_for is 'ever'; it takes one of 'finalized', 'idle'"),
         (
             {"on_kill": "delete", "on_purged": "succeed"},
@@ -210,3 +220,98 @@ def test_an_instance_that_came_through_the_state_that_stops_it_is_no_success() -
     assert phase_of(process, ProcessTerms()) is RunPhase.SUCCEEDED
     named = ProcessTerms(on_kill="set_state:Withdrawn", success_states=("Closed",))
     assert phase_of(process, named) is RunPhase.SUCCEEDED
+
+
+def been(*places: str, status: int = 1, times: Sequence[str | None] | None = None) -> Process:
+    """Return an instance that has come through places; each is the name of a state and of an activity."""
+    ways = [
+        {"FromStateName": one, "FromActivityName": one, "ToStateName": next_one, "ToActivityName": next_one}
+        for one, next_one in pairwise(places)
+    ]
+    if times is not None:
+        ways = [{**way, "TransitionTime": time} for way, time in zip(ways, times, strict=True)]
+    shown = {
+        "InstanceStatus": status,
+        "StateName": places[-1],
+        "ActivityName": places[-1],
+        "Transitions": ways,
+    }
+    process = read_process(shown, process_id="p")
+    assert process is not None
+    return process
+
+
+ALL = {**NAMED, "on_kill": "set_state:Stopped"}
+
+
+@pytest.mark.parametrize(
+    ("places", "terms", "running", "finalized"),
+    [
+        (("Draft", "Approved", "Filed"), NAMED, S, S),
+        (("Approved", "Filed"), NAMED, S, S),
+        (("Draft", "Approve", "Filed"), ACTIVITY, S, S),
+        (("Draft", "Rejected", "Filed"), NAMED, A, F),
+        (("Draft", "Rejected", "Filed"), {"failure_states": ("Rejected",)}, A, F),
+        (("Draft", "Stopped", "Filed"), STOP, A, C),
+        (("Draft", "Stopped", "Filed"), ALL, A, C),
+        # the last of them decides
+        (("Rejected", "Draft", "Approved", "Filed"), ALL, S, S),
+        (("Approved", "Draft", "Rejected", "Filed"), ALL, A, F),
+        (("Approved", "Stopped", "Filed"), ALL, A, C),
+        (("Stopped", "Approved", "Filed"), ALL, S, S),
+        # where it stands goes before what it has come through
+        (("Approved", "Rejected"), ALL, F, F),
+        (("Rejected", "Approved"), ALL, S, S),
+        (("Approved", "Stopped"), ALL, C, C),
+        # it counts in the sensor of an instance that comes round again only as it stands
+        (("Draft", "Approved", "Draft"), {**NAMED, "passed_states_count": False}, A, F),
+        (
+            ("Draft", "Rejected", "Draft"),
+            {"failure_states": ("Rejected",), "passed_states_count": False},
+            A,
+            S,
+        ),
+    ],
+)
+def test_a_place_that_was_left_between_two_looks_counts(
+    places: tuple[str, ...], terms: dict[str, Any], running: RunPhase, finalized: RunPhase
+) -> None:
+    assert phase_of(been(*places), ProcessTerms(**terms)) is running
+    assert phase_of(been(*places, status=2), ProcessTerms(**terms)) is running
+    assert phase_of(been(*places, status=3), ProcessTerms(**terms)) is finalized
+    assert phase_of(been(*places, status=5), ProcessTerms(**terms)) is F
+    if F not in {running, finalized}:
+        assert phase_of(been(*places, status=254), ProcessTerms(**terms)) is U
+
+
+@pytest.mark.parametrize(
+    ("times", "phase"),
+    [
+        (["2026-11-27T10:00:00Z", "2026-11-27T11:00:00Z", "2026-11-27T12:00:00Z"], S),
+        (["2026-11-27T12:00:00.1234567", "2026-11-27T11:00:00", "2026-11-27T10:00:00"], F),
+        # what cannot be compared leaves the server's order
+        (["2026-11-27T12:00:00", "2026-11-27T11:00:00Z", "2026-11-27T10:00:00"], S),
+        (["late", "2026-11-27T11:00:00", "2026-11-27T10:00:00"], S),
+        ([None, None, None], S),
+        (None, S),
+    ],
+)
+def test_transitions_count_in_the_order_of_their_times(
+    times: Sequence[str | None] | None, phase: RunPhase
+) -> None:
+    assert (
+        phase_of(been("Draft", "Rejected", "Approved", "Filed", status=3, times=times), ProcessTerms(**NAMED))
+        is phase
+    )
+
+
+def test_what_is_no_name_in_a_transition_means_nothing() -> None:
+    ways = [{"ToStateName": ["Approved"], "ToActivityName": 7}, {}, {"ToStateName": None}]
+    process = read_process({"InstanceStatus": 3, "Transitions": ways}, process_id="p")
+    assert process is not None
+    assert phase_of(process, ProcessTerms(**NAMED)) is F
+
+
+def test_a_failure_that_was_come_through_is_told() -> None:
+    told = why_failed(been("Draft", "Rejected", "Filed", status=3), ProcessTerms(**NAMED))
+    assert told == "It has finished in the state 'Filed', and came through one of failure_states: 'Rejected'"
