@@ -37,7 +37,8 @@ from smartflows_provider.wire.run import NO_TERMS, Terms
 
 if TYPE_CHECKING:
     from smartflows_provider.output.extractor import Output
-    from smartflows_provider.wire.messages import Exchange
+    from smartflows_provider.wire.documents import Document
+    from smartflows_provider.wire.messages import Exchange, Request
     from smartflows_provider.wire.run import Execution, RunSnapshot
 
 T = TypeVar("T")
@@ -121,6 +122,22 @@ class FlowSystemHook(BaseHook):
         :param values_by_title: replace keys that are GUIDs by titles, in systems that have such.
         :raises OutputError: if it cannot be taken; no retry helps.
         """
+
+    def document_exchange(self, document_id: str) -> Exchange[Document]:
+        """
+        Return the call that reads the metadata of a document that :meth:`output_of` points at.
+
+        :raises NotImplementedError: where runs of the system have no documents.
+        """
+        raise NotImplementedError(f"{self.system} has no documents")
+
+    def document_request(self, document_id: str) -> Request:
+        """
+        Return the request for a document's bytes, to be streamed.
+
+        :raises NotImplementedError: where runs of the system have no documents.
+        """
+        raise NotImplementedError(f"{self.system} has no documents")
 
     def execution_url(self, execution_id: str) -> str:
         """

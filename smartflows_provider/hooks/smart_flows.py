@@ -26,12 +26,14 @@ from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.settings import ClientSettings
 from smartflows_provider.wire import smart_flows as wire
+from smartflows_provider.wire.documents import read_document_head
 from smartflows_provider.wire.errors import WireError
 from smartflows_provider.wire.run import NO_TERMS, Execution, Reference, RunSnapshot, Terms
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.connection import ConnectionReader
-    from smartflows_provider.wire.messages import Body, Exchange
+    from smartflows_provider.wire.documents import Document, DocumentStream
+    from smartflows_provider.wire.messages import Body, Exchange, Request
 
 
 class SmartFlowsHook(FlowSystemHook):
@@ -288,6 +290,14 @@ class SmartFlowsHook(FlowSystemHook):
 
     # --- flows and documents ---
 
+    def document_exchange(self, document_id: str) -> Exchange[Document]:
+        """Return the call that reads a document's metadata."""
+        return wire.get_document(document_id)
+
+    def document_request(self, document_id: str) -> Request:
+        """Return the request for a document's bytes, to be streamed."""
+        return wire.document_content(document_id)
+
     def list_flows(self) -> list[Reference]:
         """Return the project's flows, as far as the key may see them."""
         return self.run(wire.list_flows())
@@ -309,16 +319,16 @@ class SmartFlowsHook(FlowSystemHook):
         """Return the one flow that is meant, as :meth:`find_flow` does."""
         return await self.arun(wire.find_flow(flow), flow=flow)
 
-    def get_document(self, document_id: str) -> wire.Document:
+    def get_document(self, document_id: str) -> Document:
         """Return a document's metadata."""
-        return self.run(wire.get_document(document_id))
+        return self.run(self.document_exchange(document_id))
 
-    async def aget_document(self, document_id: str) -> wire.Document:
+    async def aget_document(self, document_id: str) -> Document:
         """Return a document's metadata as :meth:`get_document` does."""
-        return await self.arun(wire.get_document(document_id))
+        return await self.arun(self.document_exchange(document_id))
 
     @contextmanager
-    def download_document(self, document_id: str) -> Iterator[wire.DocumentStream[Iterator[bytes]]]:
+    def download_document(self, document_id: str) -> Iterator[DocumentStream[Iterator[bytes]]]:
         """
         Open a document's bytes as a stream; the memory it takes does not depend on its size.
 
@@ -326,20 +336,20 @@ class SmartFlowsHook(FlowSystemHook):
         :raises FlowServiceError: if the transfer breaks off; a retry helps.
         """
         try:
-            with self.client.stream(wire.document_content(document_id)) as (head, chunks):
-                yield wire.read_document_head(head, chunks)
+            with self.client.stream(self.document_request(document_id)) as (head, chunks):
+                yield read_document_head(head, chunks)
         except (WireError, TransportError) as error:
             raise translate(error, where=self.identity()) from None
 
     @asynccontextmanager
     async def adownload_document(
         self, document_id: str
-    ) -> AsyncIterator[wire.DocumentStream[AsyncIterator[bytes]]]:
+    ) -> AsyncIterator[DocumentStream[AsyncIterator[bytes]]]:
         """Open a document's bytes as :meth:`download_document` does."""
         client = await self.aclient()
         try:
-            async with client.stream(wire.document_content(document_id)) as (head, chunks):
-                yield wire.read_document_head(head, chunks)
+            async with client.stream(self.document_request(document_id)) as (head, chunks):
+                yield read_document_head(head, chunks)
         except (WireError, TransportError) as error:
             raise translate(error, where=self.identity()) from None
 

@@ -42,20 +42,16 @@ from smartflows_provider.output.selection import check_expressions, select
 from smartflows_provider.output.storage import clear_left_overs
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import AnswerLost, NotSent, TransportError
+from smartflows_provider.wire.documents import read_document_head
 from smartflows_provider.wire.errors import REFUSALS, NotFound, ServiceFault, Throttled, WireError
 from smartflows_provider.wire.run import Execution, Reference, RunPhase
-from smartflows_provider.wire.smart_flows import (
-    document_content,
-    get_document,
-    read_document_head,
-)
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.base import FlowSystemHook
     from smartflows_provider.lifecycle.options import OnWarning
     from smartflows_provider.output.storage import StoragePath
     from smartflows_provider.waiting.event import WaitEvent
-    from smartflows_provider.wire.smart_flows import Document
+    from smartflows_provider.wire.documents import Document
 
 Check = Callable[[], None]
 """Returns if the task may go on, and raises what it is to end with if not."""
@@ -389,7 +385,7 @@ def land_documents(
         clear_left_overs(target)
     # A client of its own, as it is given up where the transfers are stopped.
     with closing(BlockingClient(hook.settings)) as client:
-        transfers = _Transfers(client, target=target, max_bytes=max_bytes, where=where, log=log)
+        transfers = _Transfers(hook, client, target=target, max_bytes=max_bytes, where=where, log=log)
         return transfers.bring(documents, check=check)
 
 
@@ -398,6 +394,7 @@ class _Transfers:
 
     def __init__(
         self,
+        hook: FlowSystemHook,
         client: BlockingClient,
         *,
         target: StoragePath,
@@ -405,6 +402,7 @@ class _Transfers:
         where: RunIdentity,
         log: Any,
     ) -> None:
+        self._hook = hook
         self._client = client
         self._target = target
         self._max_bytes = max_bytes
@@ -432,7 +430,7 @@ class _Transfers:
     def _describe(self, reference: DocumentRef) -> Document:
         """Return a document's metadata."""
         with self._errors(reference.name or reference.id):
-            return self._client.run(get_document(reference.id))
+            return self._client.run(self._hook.document_exchange(reference.id))
 
     def _bring(self, reference: DocumentRef, document: Document, name: str) -> DocumentEntry:
         """Land one document; a transfer that breaks off starts from the beginning, a few times."""
@@ -449,7 +447,7 @@ class _Transfers:
         return entry
 
     def _bring_once(self, reference: DocumentRef, document: Document, name: str) -> DocumentEntry:
-        with self._client.stream(document_content(reference.id)) as (head, chunks):
+        with self._client.stream(self._hook.document_request(reference.id)) as (head, chunks):
             stream = read_document_head(head, chunks)
             _refuse_sign_in_page(document, stream.content_type, where=self._where)
             file = land(

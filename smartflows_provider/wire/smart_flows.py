@@ -14,9 +14,10 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 from smartflows_provider.wire.answers import identifier, object_of, raise_for_status, told, unreadable
+from smartflows_provider.wire.documents import Document
 from smartflows_provider.wire.errors import (
     FlowAmbiguous,
     FlowNotFound,
@@ -80,7 +81,6 @@ _PHASES: Mapping[str, RunPhase] = {
     ExecutionStatus.INTERRUPTED: RunPhase.INTERRUPTED,
 }
 _WORDS = {status.lower(): status for status in ExecutionStatus}
-Chunks = TypeVar("Chunks")
 _WORD_LENGTH = 100
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -98,28 +98,6 @@ def read_status(word: str) -> str:
 def phase_of(status: str) -> RunPhase:
     """Return what a status word means to a waiter; ``RunPhase.UNKNOWN`` for an undocumented one."""
     return _PHASES.get(read_status(status), RunPhase.UNKNOWN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """The metadata of one document."""
-
-    id: str
-    name: str
-    content_type: str = ""
-    raw: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DocumentStream(Generic[Chunks]):
-    """A document's bytes on their way."""
-
-    content_type: str
-    """Media type, empty if the service named none."""
-    size: int | None
-    """Bytes the service announced, None if it did not."""
-    chunks: Chunks
-    """The bytes in pieces, to be read once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -528,18 +506,6 @@ def document_content(document_id: str) -> Request:
     """
     path = f"/documents/{segment(document_id)}/content"
     return Request(method="GET", path=path, headers=(("Accept", "*/*"), ("Accept-Encoding", "identity")))
-
-
-def read_document_head(head: Response, chunks: Chunks) -> DocumentStream[Chunks]:
-    """
-    Read the head of a document's content.
-
-    :param head: the answer without its body.
-    :param chunks: the body, still to be read.
-    :raises WireError: for any answer other than 2xx.
-    """
-    raise_for_status(head)
-    return DocumentStream(content_type=head.content_type, size=head.announced_size, chunks=chunks)
 
 
 def current_user() -> Exchange[User]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from support.tasks import MODES, Attempt, FakeStateStore, Mode
@@ -14,7 +16,8 @@ from conformance.observing import (
     run,
     while_waiting,
 )
-from conformance.systems import Case
+from conformance.systems import Case, ToyCase
+from conformance.toy_system import PAPER
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.exceptions import (
     FlowException,
@@ -68,6 +71,17 @@ def test_a_task_that_does_not_wait_returns_right_after_the_start(runner: Case) -
     (run_id,) = runner.started()
     assert (seen.value["execution_id"], seen.value["values"]) == (run_id, {})
     assert runner.status(run_id) == "alive"
+
+
+@pytest.mark.parametrize("chosen", [ToyCase], indirect=True)
+@both_modes
+def test_the_documents_of_a_further_system_are_landed(chosen: ToyCase, mode: Mode, tmp_path: Path) -> None:
+    chosen.section.papers = ["p1", "p2"]
+    seen = run(chosen.operator(mode, seconds=0.1, documents_path=tmp_path.as_uri()))
+    names = [document["name"] for document in seen.value["documents"]]
+    assert names == ["p1.txt", "p2.txt"]
+    (run_id,) = chosen.started()
+    assert [(tmp_path / run_id / name).read_bytes() for name in names] == [PAPER, PAPER]
 
 
 # --- the record: retries and clears ---

@@ -29,10 +29,11 @@ from smartflows_provider.lifecycle.run_request import RunRequest, Submission
 from smartflows_provider.operators.arguments import text_argument
 from smartflows_provider.operators.base import TEMPLATED, RunOperator
 from smartflows_provider.operators.remote_run import RemoteRun
-from smartflows_provider.output.extractor import FlowError, Output, plain_values
+from smartflows_provider.output.extractor import DocumentRef, FlowError, Output, plain_values
 from smartflows_provider.sensors.base import FlowSensor
 from smartflows_provider.transport.settings import ClientSettings
 from smartflows_provider.wire.answers import identifier, object_of, raise_for_status, told, unreadable
+from smartflows_provider.wire.documents import Document
 from smartflows_provider.wire.messages import (
     JSON_TYPE,
     Exchange,
@@ -96,7 +97,14 @@ def _snapshot(job: Execution) -> RunSnapshot:
     return RunSnapshot(execution_id=job.id, status=job.status, phase=job.phase)
 
 
+def describe_paper(paper_id: str) -> Exchange[Document]:
+    raw = object_of((yield Request(method="GET", path=f"/papers/{segment(paper_id)}")))
+    return Document(id=paper_id, name=told(raw, "title"), content_type=told(raw, "type"), raw=raw)
+
+
 # --- the devserver's section ---
+
+PAPER, PAPER_TYPE = b"what the job wrote", "text/plain"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +123,7 @@ class ToySection:
         self._lock = threading.Lock()
         self.key = "toy-key"
         self.jobs: dict[str, Job] = {}
+        self.papers: list[str] = []
 
     def routes(self) -> Sequence[BaseRoute]:
         return [
@@ -122,6 +131,8 @@ class ToySection:
             Route("/toy/jobs/{name}", self._start, methods=["POST"]),
             Route("/toy/jobs/{name}", self._show, methods=["GET"]),
             Route("/toy/jobs/{name}", self._stop, methods=["DELETE"]),
+            Route("/toy/papers/{name}", self._paper, methods=["GET"]),
+            Route("/toy/papers/{name}/bytes", self._paper_bytes, methods=["GET"]),
         ]
 
     def connection(self, *, host: str, port: int) -> dict[str, Any]:
@@ -174,9 +185,18 @@ class ToySection:
             self.jobs[job_id] = Job(**{**vars(self.jobs[job_id]), "stopped": True})
         return WebResponse(status_code=204)
 
+    async def _paper(self, request: WebRequest) -> WebResponse:
+        refused = self._refused(request)
+        return refused or JSONResponse(
+            {"title": f"{request.path_params['name'][:4]}.txt", "type": PAPER_TYPE}
+        )
+
+    async def _paper_bytes(self, request: WebRequest) -> WebResponse:
+        return self._refused(request) or WebResponse(PAPER, media_type=PAPER_TYPE)
+
     def _shown(self, job_id: str) -> WebResponse:
         state = self.state_of(job_id)
-        result = {"result": {"total": 7}} if state == "done" else {}
+        result = {"result": {"total": 7}, "papers": self.papers} if state == "done" else {}
         reason = {"reason": "The toy broke"} if state == "broken" else {}
         return JSONResponse(
             {"id": job_id, "kind": self.jobs[job_id].kind, "state": state, **result, **reason}
@@ -215,7 +235,19 @@ class ToyHook(FlowSystemHook):
         result, reason = execution.raw.get("result"), told(execution.raw, "reason")
         values, notes = plain_values(result if isinstance(result, Mapping) else {})
         errors = (FlowError(error="", message=reason),) if reason else ()
-        return Output(values=values, warnings=notes, errors=errors)
+        papers = execution.raw.get("papers")
+        documents = (
+            tuple(DocumentRef(id=one, name=one, path="papers") for one in papers)
+            if isinstance(papers, list)
+            else ()
+        )
+        return Output(values=values, warnings=notes, errors=errors, documents=documents)
+
+    def document_exchange(self, document_id: str) -> Exchange[Document]:
+        return describe_paper(document_id)
+
+    def document_request(self, document_id: str) -> Request:
+        return Request(method="GET", path=f"/papers/{segment(document_id)}/bytes")
 
     def test_connection(self) -> tuple[bool, str]:
         try:

@@ -29,7 +29,8 @@ def main() -> None:
     from smartflows_provider.output.documents import land
     from smartflows_provider.transport.blocking import BlockingClient
     from smartflows_provider.transport.settings import ClientSettings
-    from smartflows_provider.wire.smart_flows import document_content, read_document_head
+    from smartflows_provider.wire.documents import read_document_head
+    from smartflows_provider.wire.smart_flows import document_content
 
     place, size, storage = json.loads(sys.argv[1])
     target: Any = UPath(place, **storage)

@@ -16,8 +16,9 @@ from smartflows_provider.transport.asynchronous import AsyncClient
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.transport.settings import ClientSettings
+from smartflows_provider.wire.documents import read_document_head
 from smartflows_provider.wire.messages import Request
-from smartflows_provider.wire.smart_flows import document_content, read_document_head
+from smartflows_provider.wire.smart_flows import document_content
 
 GET = Request(method="GET", path="/things/1")
 

@@ -12,6 +12,7 @@ from support.loopback_server import answer, answers
 from smartflows_provider.transport.errors import NotSent, TransportError
 from smartflows_provider.transport.redirects import next_hop
 from smartflows_provider.wire import smart_flows as wire
+from smartflows_provider.wire.documents import read_document_head
 from smartflows_provider.wire.errors import RedirectAnswered
 from smartflows_provider.wire.messages import Request
 
@@ -75,7 +76,7 @@ def test_a_download_never_goes_from_https_to_http(drive: Any, serve: Any, certif
     with pytest.raises(
         RedirectAnswered, match=r"^GET /things/1 was answered with 302, a redirect to http://"
     ):
-        wire.read_document_head(head, body)
+        read_document_head(head, body)
 
 
 def test_a_download_may_go_from_http_to_https_with_the_same_authorities(

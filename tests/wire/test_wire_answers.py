@@ -9,6 +9,7 @@ from wire_driving import FLOW_ID, ID, Reply, drive, execution_of, progress_of, r
 
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.answers import read_moment
+from smartflows_provider.wire.documents import Document, DocumentStream, read_document_head
 from smartflows_provider.wire.errors import NotFound, RequestRefused, UnreadableAnswer
 from smartflows_provider.wire.messages import Response
 from smartflows_provider.wire.run import RunPhase
@@ -114,7 +115,7 @@ def test_an_execution_without_a_usable_flow_has_an_empty_reference(flow: object)
 def test_a_document_shows_name_and_type() -> None:
     raw = {"id": "d1", "displayName": "Offer.pdf", "contentType": "application/pdf", "language": "en"}
     document = drive(wire.get_document("d1"), reply(raw)).result
-    assert document == wire.Document(id="d1", name="Offer.pdf", content_type="application/pdf", raw=raw)
+    assert document == Document(id="d1", name="Offer.pdf", content_type="application/pdf", raw=raw)
 
 
 def test_a_document_without_a_name_goes_by_its_id() -> None:
@@ -140,14 +141,14 @@ def test_a_documents_size_is_what_was_announced_of_the_plain_bytes(
         headers={"content-type": "Application/PDF; v=1", **headers},
         request=wire.document_content("d"),
     )
-    stream = wire.read_document_head(head, [b"x"])
-    assert stream == wire.DocumentStream(content_type="application/pdf", size=size, chunks=[b"x"])
+    stream = read_document_head(head, [b"x"])
+    assert stream == DocumentStream(content_type="application/pdf", size=size, chunks=[b"x"])
 
 
 def test_a_document_that_is_gone_is_an_error_at_its_head() -> None:
     head = Response(status=410, request=wire.document_content("d"))
     with pytest.raises(NotFound, match=r"^GET /documents/d/content was answered with 410$"):
-        wire.read_document_head(head, [b""])
+        read_document_head(head, [b""])
 
 
 @pytest.mark.parametrize(
