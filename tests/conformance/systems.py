@@ -286,7 +286,7 @@ class PhixFlowCase(Case):
     label = "PhixFlow"
     conn_id = "phixflow_default"
     start_path = r"^/phixflow/api/1/action/MyApp/Job/trigger$"
-    look_path = r"/status(/[^/]+)?$"
+    look_path = r"/status(/.+)?$"
     senses = False
     stops = False
     leaves_alone: ClassVar[Mapping[str, Any]] = {}
