@@ -311,9 +311,10 @@ class FlowTimeoutError(FlowException):
 
 class FlowStateUnknownError(FlowException):
     """
-    The execution's status could not be found out.
+    The execution's status could not be found out, or, where its id is ours, whether it was started.
 
-    A retry attaches to it where it can. The execution was kept.
+    A retry attaches to it where it can, and starts one that is not there under its id. The execution was
+    kept.
     """
 
 

@@ -106,7 +106,6 @@ class ProcessRun(RemoteRun):
             flow=scheme_code,
             fingerprint=_fingerprint(scheme_code, options),
             prepare=partial(self._prepare, create),
-            candidates=lambda _: [],
             proven=lambda _, process_id: self._found(process_id),
             repeatable=True,
         )

@@ -24,9 +24,9 @@ from smartflows_provider.exceptions import (
     FlowInputError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
-    FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
+from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle import begin
 from smartflows_provider.operators.workflow_process_id import process_id_of
 
@@ -110,8 +110,6 @@ def test_a_command_elsewhere_decides(
 
     def decide(process_id: str) -> None:
         server.advance(1)
-        from smartflows_provider.hooks.workflow_server import WorkflowServerHook
-
         with WorkflowServerHook() as hook:
             hook.execute_command(process_id, command=command)
 
@@ -249,14 +247,30 @@ def test_a_creation_that_was_not_answered_is_repeated_under_the_same_id(
 
 
 @pytest.mark.usefixtures("soon")
-def test_where_it_stays_open_the_task_fails_and_names_the_id(
-    workflow: WorkflowServerSection, server: DevServer, mode: Mode
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("arrives_late", [True, False])
+def test_where_it_stays_open_a_retry_goes_on_under_the_same_id(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode, arrives_late: bool, durable: bool
 ) -> None:
-    server.inject(Fault(action="status", status=500, path=CREATION, count=None))
     attempt = Attempt()
-    with pytest.raises(FlowSubmissionUnclearError):
-        run_task(process_task(mode), attempt)
-    assert workflow.created == []
+    process_id = process_id_of(attempt.context())
+    server.inject(Fault(action="status", status=500, path=CREATION, count=None))
+    with pytest.raises(FlowStateUnknownError) as caught:
+        run_task(process_task(mode, durable=durable, on_kill="set_state:Stopped"), attempt)
+    assert caught.value.where is not None
+    assert caught.value.where.execution_id == process_id
+    assert "POST /createinstance/" in caught.value.what
+    assert f"Execution {process_id} may have been started" in caught.value.fate
+    assert caught.value.advice.startswith("A retry looks for it by its id")
+    assert not isinstance(caught.value, AirflowFailException)
+    assert attempt.xcoms["execution_left"] == process_id
+    server.clear_faults()
+    if arrives_late:
+        with WorkflowServerHook() as hook:
+            hook.create_instance(process_id, scheme_code="Quick")
+    attempt.try_number = 2
+    assert run_task(process_task(mode, durable=durable), attempt)["execution_id"] == process_id
+    assert workflow.created == [process_id]
 
 
 @pytest.mark.usefixtures("soon")
