@@ -313,18 +313,26 @@ class RunBeginning:
         if self._options.on_ambiguous_submission != "look_up" or request.proven is None:
             return None
         for pause in (*pauses, None):
-            try:
-                found = request.proven(since, correlation)
-            except (WireError, TransportError) as error:
-                self._log.warning("Could not look for the execution that was started: %s.", error)
-                found = []
+            found = self._proven(request.proven, since, correlation) or []
             if len(found) == 1:
-                self._log.info("Found execution %s by a value of ours.", found[0].execution_id)
                 return found[0]
             if found or pause is None:
                 break
             self._sleep(pause)
         return None
+
+    def _proven(
+        self, proven: Callable[[float, str], list[RunSnapshot]], since: float, correlation: str
+    ) -> list[RunSnapshot] | None:
+        """Return the runs that prove to be ours, None where the service could not be asked for them."""
+        try:
+            found = proven(since, correlation)
+        except (WireError, TransportError) as error:
+            self._log.warning("Could not look for the execution that was started: %s.", error)
+            return None
+        if len(found) == 1:
+            self._log.info("Found execution %s by a value of ours.", found[0].execution_id)
+        return found
 
     def _submit(self, request: RunRequest) -> BegunRun:
         submission, before = request.prepare(self._record), self._record
@@ -417,11 +425,12 @@ class RunBeginning:
             error = _failure(caught, hide_words=request.hide_words)
             timed_out = isinstance(caught, AirflowTaskTimeout)
         run_id = submission.correlation if request.repeatable else None
-        if isinstance(error, RequestRefused) and run_id is not None:
-            # The service may refuse what it has already.
-            if (found := self._look_up(request, since, run_id, pauses=())) is not None:
-                return found
-            if was_sent:
+        if isinstance(error, RequestRefused) and run_id is not None and request.proven is not None:
+            # The service may refuse what it has already, and what it could not bring to an end.
+            there = self._proven(request.proven, since, run_id)
+            if there:
+                return there[0]
+            if was_sent or there is None:
                 raise self._still_open(request, run_id, error) from None
         if not _may_have_started(error):
             if was_sent and run_id is not None:

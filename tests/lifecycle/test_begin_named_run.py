@@ -207,6 +207,20 @@ def test_a_start_that_is_refused_at_once_is_a_refusal() -> None:
     assert service.looks == 1
 
 
+def test_a_refusal_is_open_where_the_service_cannot_be_asked_for_the_run() -> None:
+    store, service = FakeStateStore(), Service(RequestRefused("it did not come up", status=200), takes=True)
+
+    def away(since: float, run_id: str) -> list[RunSnapshot]:
+        raise ServiceFault("503", status=503)
+
+    find, service.find = service.find, away  # type: ignore[method-assign]
+    with pytest.raises(FlowStateUnknownError, match="it did not come up"):
+        begin(service, store)
+    service.find = find  # type: ignore[method-assign]
+    begun, _ = begin(service, store, number=2)
+    assert (begun.execution_id, service.sent) == ("mine", ["mine"])
+
+
 def test_a_second_start_that_was_not_sent_is_tried_again() -> None:
     service = Service(LOST, NotSent("no way", kind="refused"), takes=False)
     begun, _ = begin(service)

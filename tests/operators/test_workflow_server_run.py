@@ -274,6 +274,19 @@ def test_where_it_stays_open_a_retry_goes_on_under_the_same_id(
 
 
 @pytest.mark.usefixtures("soon")
+def test_a_process_that_is_purged_as_soon_as_it_was_found_is_not_created_again(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode
+) -> None:
+    server.inject(Fault(action="reset", path=CREATION, taken=True))
+    yes = {"body": '{"success": true, "data": true}', "headers": {"content-type": "application/json"}}
+    server.inject(Fault(action="status", status=200, path="isexistprocess", after=1, **yes))
+    workflow.add_scheme("Brief", {"name": "Done", "state": "Done"}, purges=True)
+    with pytest.raises(FlowExecutionGoneError, match="disappeared during the wait"):
+        run_task(process_task(mode, scheme_code="Brief", success_states=["Done"]))
+    assert len(workflow.created) == 1
+
+
+@pytest.mark.usefixtures("soon")
 def test_an_attempt_that_died_while_creating_is_gone_on_with(
     workflow: WorkflowServerSection, server: DevServer, mode: Mode
 ) -> None:
