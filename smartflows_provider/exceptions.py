@@ -235,9 +235,9 @@ class FlowServiceError(FlowException):
 
 class FlowSubmissionUnclearError(FlowException, AirflowFailException):
     """
-    It is open whether the service has started an execution.
+    It is open whether the service has started an execution, or done what an execution was told to.
 
-    No retry by itself, because it might start a second one. One of the executions that the message lists may
+    No retry by itself, because it might do so a second time. One of the executions that the message lists may
     be this task's and still be running: look at them, then clear the task.
     """
 

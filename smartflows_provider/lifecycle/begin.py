@@ -29,7 +29,7 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
     RunIdentity,
 )
-from smartflows_provider.hooks.translation import seconds_asked, translate, without_words
+from smartflows_provider.hooks.translation import may_be_taken, seconds_asked, translate, without_words
 from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import FirstStep, after_look, first_step
@@ -43,9 +43,7 @@ from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.errors import (
     NotFound,
     RequestRefused,
-    ServiceFault,
     Throttled,
-    UnreadableAnswer,
     WireError,
 )
 
@@ -432,7 +430,7 @@ class RunBeginning:
                 return there[0]
             if was_sent or there is None:
                 raise self._still_open(request, run_id, error) from None
-        if not _may_have_started(error):
+        if not may_be_taken(error):
             if was_sent and run_id is not None:
                 # It says nothing of what an earlier attempt has sent.
                 self._run_known(run_id)
@@ -485,7 +483,7 @@ class RunBeginning:
                 error = _failure(caught, hide_words=request.hide_words)
                 if isinstance(caught, AirflowTaskTimeout):
                     break
-            if not (_may_have_started(error) or isinstance(error, NotSent | Throttled)):
+            if not (may_be_taken(error) or isinstance(error, NotSent | Throttled)):
                 # It says nothing of the request before, which may have been taken.
                 break
         if (found := self._look_up(request, since, run_id, pauses=())) is not None:
@@ -584,10 +582,3 @@ def _failure(
     if isinstance(error, AirflowTaskTimeout):
         return AnswerLost("execution_timeout passed while the start was not answered", kind="timeout")
     return without_words(error) if hide_words else error
-
-
-def _may_have_started(error: WireError | TransportError) -> bool:
-    """Tell whether the service can have taken the request although it brought no run."""
-    if isinstance(error, TransportError):
-        return not isinstance(error, NotSent)
-    return isinstance(error, ServiceFault | UnreadableAnswer)
