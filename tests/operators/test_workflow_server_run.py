@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.interruptions import Stop
 from support.tasks import MODES, Attempt, Mode, run_task
 from support.workflow_server import CREATION, asked, meanwhile, process_task, workflow
 
@@ -22,12 +23,14 @@ from smartflows_provider.exceptions import (
     FlowExecutionFailedError,
     FlowExecutionGoneError,
     FlowInputError,
+    FlowKilledError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowTimeoutError,
 )
 from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle import begin
+from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.operators.workflow_process_id import process_id_of
 
 __all__ = ["workflow"]
@@ -291,7 +294,7 @@ def test_an_attempt_that_died_while_creating_is_gone_on_with(
     workflow: WorkflowServerSection, server: DevServer, mode: Mode
 ) -> None:
     for taken in (True, False):
-        attempt = Attempt(clear_number=int(taken))
+        attempt = Attempt(max_tries=int(taken))
         # A worker that dies after its request: the intent stays on record.
         server.inject(Fault(action="status", status=500, path=CREATION, taken=taken, count=1))
         dying = process_task(mode, scheme_code="Long", wait_for_completion=False)
@@ -328,6 +331,50 @@ def test_without_a_store_a_later_attempt_finds_the_process_by_its_id(
     )
     assert workflow.created == [first["execution_id"], third["execution_id"]]
     assert third["execution_id"] == process_id_of(Attempt(store=None).context(), number=1)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_clear_of_another_task_lets_a_retry_make_no_second_process(
+    workflow: WorkflowServerSection, mode: Mode, durable: bool
+) -> None:
+    attempt = Attempt()
+    arguments = {"scheme_code": "Long", "wait_for_completion": False, "durable": durable}
+    first = run_task(process_task(mode, **arguments), attempt)["execution_id"]
+    TaskAttempt(attempt.context(), durable=durable, log=None).failed(RuntimeError("worker lost"), left=None)
+    attempt.clear_number, attempt.try_number = 1, 2
+    assert run_task(process_task(mode, **arguments), attempt)["execution_id"] == first
+    assert workflow.created == [first]
+
+
+@pytest.mark.parametrize("on_kill", ["none", "set_state:Stopped", "delete"])
+def test_without_a_store_a_clear_while_the_task_runs_goes_on_with_what_was_not_stopped(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode, stop: Stop, on_kill: str
+) -> None:
+    attempt = Attempt(store=None)
+    task = process_task("sync", scheme_code="Long", on_kill=on_kill)
+    with meanwhile(server, lambda _: stop(task.on_kill)), pytest.raises(FlowKilledError):
+        run_task(task, attempt)
+    (first,) = workflow.created
+    attempt.clear_number, attempt.try_number = 1, 2
+    again = process_task(mode, scheme_code="Long", on_kill=on_kill, wait_for_completion=False)
+    second = run_task(again, attempt)["execution_id"]
+    if on_kill == "none":
+        assert second == first
+        assert workflow.created == [first]
+    else:
+        assert workflow.process(second)["StateName"] == "Working"
+        assert len(workflow.created) == 2
+
+
+def test_a_clear_while_the_task_does_not_run_creates_another_process_also_without_a_store(
+    workflow: WorkflowServerSection, mode: Mode
+) -> None:
+    attempt = Attempt(store=None)
+    first = run_task(process_task(mode), attempt)["execution_id"]
+    attempt.max_tries, attempt.clear_number, attempt.try_number = 1, 1, 2
+    second = run_task(process_task(mode), attempt)["execution_id"]
+    assert workflow.created == [first, second]
+    assert first != second
 
 
 def test_a_retry_after_a_bad_end_creates_the_next_process(
