@@ -43,7 +43,8 @@ class WorkflowServerRunProcessOperator(RunOperator):
         given, one that is ``Finalized`` elsewhere has failed.
     :param failure_states: states that mean failure, as soon as the instance is in one (templated).
     :param success_activities: as ``success_states``, for activities without a state (templated).
-    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest.
+    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest, wherever that
+        is; so it goes with neither ``success_states`` nor ``success_activities``.
     :param on_kill: how the instance is stopped when the task is, or gives up on it: ``none``, ``delete``, or
         ``set_state:`` with the name of a state of the scheme that is there for the purpose.
     :param on_purged: where the instance was created and is there no more, because its scheme deletes what is

@@ -27,7 +27,8 @@ class WorkflowServerProcessSensor(FlowSensor):
         that is ``Finalized`` elsewhere has failed.
     :param failure_states: states that mean failure, as soon as the instance is in one.
     :param success_activities: as ``success_states``, for activities without a state.
-    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest.
+    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest, wherever that
+        is; so it goes with neither ``success_states`` nor ``success_activities``.
     :param on_purged: where there is no such instance: ``fail``, or ``succeed`` where its scheme deletes what
         is finished. A process id that never was cannot be told from one that was purged.
     :param workflow_server_conn_id: the connection (templated).

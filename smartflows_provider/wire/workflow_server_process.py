@@ -125,9 +125,10 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
     """
     Return what an instance's status means to a waiter.
 
-    A state that means failure counts first, then an end by an error; then states and activities that mean
-    success, whatever else the instance still does; then the state that stops it. Only after those does it
-    count whether it has finished: where successes are named and it has ended elsewhere, it has failed.
+    A state that means failure counts first, then an end by an error; then a status that is not documented,
+    which is none to go by; then states and activities that mean success, whatever else the instance still
+    does; then the state that stops it. Only after those does it count whether it has finished: where
+    successes are named and it has ended elsewhere, it has failed.
 
     :param process: as it stands.
     :param terms: what it is waited for.
@@ -148,7 +149,7 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
         return RunPhase.CANCELED
     if finished:
         return RunPhase.FAILED if terms.names_success else RunPhase.SUCCEEDED
-    if process.status == InstanceStatus.IDLED and terms.wait_for == "idle" and not terms.names_success:
+    if process.status == InstanceStatus.IDLED and terms.wait_for == "idle":
         return RunPhase.SUCCEEDED
     return RunPhase.ACTIVE
 
