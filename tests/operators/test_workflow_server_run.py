@@ -18,6 +18,7 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
+    FlowConnectionError,
     FlowException,
     FlowExecutionCanceledError,
     FlowExecutionFailedError,
@@ -540,6 +541,39 @@ def test_a_parameter_named_token_is_refused_where_the_token_stands_there(
     with pytest.raises(FlowConfigurationError, match="A process parameter is named 'token'"):
         run_task(process_task(parameters={"token": "mine"}))
     assert workflow.created == []
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("/connect/token", "the server gives no tokens there"),
+        ("openid-configuration", "the server names no addresses for tokens there"),
+    ],
+)
+def test_an_address_for_tokens_that_is_not_there_fails_a_start_with_a_retry_and_nothing_is_sent(
+    workflow: WorkflowServerSection,
+    server: DevServer,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Mode,
+    *,
+    address: str,
+    why: str,
+) -> None:
+    workflow.configure(access="openid")
+    connection = server.section_connection_json(WorkflowServerSection)
+    monkeypatch.setenv("AIRFLOW_CONN_WORKFLOWSERVER_DEFAULT", connection)
+    server.inject(Fault(action="status", status=404, path=address, count=None))
+    attempt = Attempt()
+    with pytest.raises(FlowConnectionError) as caught:
+        run_task(process_task(mode), attempt)
+    assert f"was answered with 404: {why}" in caught.value.what
+    assert caught.value.fate == "The service has taken nothing."
+    assert "the connection's extra 'token_url'" in caught.value.advice
+    assert not isinstance(caught.value, AirflowFailException)
+    server.clear_faults()
+    attempt.try_number = 2
+    run_task(process_task(mode), attempt)
+    assert len(workflow.created) == 1
 
 
 def test_a_scheme_that_there_is_not_is_a_refusal_without_a_retry(workflow: WorkflowServerSection) -> None:
