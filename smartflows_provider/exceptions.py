@@ -235,9 +235,9 @@ class FlowServiceError(FlowException):
 
 class FlowSubmissionUnclearError(FlowException, AirflowFailException):
     """
-    It is open whether the service has started an execution.
+    It is open whether the service has started an execution, or done what an execution was told to.
 
-    No retry by itself, because it might start a second one. One of the executions that the message lists may
+    No retry by itself, because it might do so a second time. One of the executions that the message lists may
     be this task's and still be running: look at them, then clear the task.
     """
 
@@ -311,9 +311,10 @@ class FlowTimeoutError(FlowException):
 
 class FlowStateUnknownError(FlowException):
     """
-    The execution's status could not be found out.
+    The execution's status could not be found out, or, where its id is ours, whether it was started.
 
-    A retry attaches to it where it can. The execution was kept.
+    A retry attaches to it where it can, and starts one that is not there under its id. The execution was
+    kept.
     """
 
 

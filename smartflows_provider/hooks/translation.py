@@ -28,7 +28,9 @@ from smartflows_provider.wire.errors import (
     NotFound,
     RedirectAnswered,
     RequestRefused,
+    ServiceFault,
     Throttled,
+    UnreadableAnswer,
     UnsendableValue,
     UnusableId,
     WireError,
@@ -74,6 +76,13 @@ def translate(
         advice=advice,
         retry_after=seconds_asked(error),
     )
+
+
+def may_be_taken(error: WireError | TransportError) -> bool:
+    """Tell whether the service can have done what it was asked for, although its answer is of no use."""
+    if isinstance(error, TransportError):
+        return not isinstance(error, NotSent)
+    return isinstance(error, ServiceFault | UnreadableAnswer)
 
 
 def without_words(error: WireError | TransportError) -> WireError | TransportError:

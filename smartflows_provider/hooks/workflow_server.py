@@ -283,16 +283,21 @@ class WorkflowServerHook(FlowSystemHook):
             ``impersonated_identity_id`` as :meth:`create_instance` takes them.
         :returns: the ``ProcessInstance`` of the answer.
         :raises FlowRequestRefusedError: if it is not available, or was not executed; no retry helps.
+        :raises FlowServiceError: if it is open whether it was carried out; a repetition may do it twice.
         """
-        return self.run(self._command(process_id, command, options), execution_id=process_id)
+        return self.run(self.commanding(process_id, command=command, **options), execution_id=process_id)
 
     async def aexecute_command(
         self, process_id: str, *, command: str, **options: Unpack[ActingOptions]
     ) -> Mapping[str, Any]:
         """Have an instance carry out a command as :meth:`execute_command` does."""
-        return await self.arun(self._command(process_id, command, options), execution_id=process_id)
+        exchange = self.commanding(process_id, command=command, **options)
+        return await self.arun(exchange, execution_id=process_id)
 
-    def _command(self, process_id: str, command: str, options: ActingOptions) -> Exchange[Mapping[str, Any]]:
+    def commanding(
+        self, process_id: str, *, command: str, **options: Unpack[ActingOptions]
+    ) -> Exchange[Mapping[str, Any]]:
+        """Return the call of :meth:`execute_command`, for those who decide by the errors of the wire."""
         return self._spoken(
             lambda dialect: wire.execute_command(process_id, command=command, dialect=dialect, **options)
         )
@@ -315,14 +320,16 @@ class WorkflowServerHook(FlowSystemHook):
         :param state: its name.
         :param options: as :meth:`execute_command` takes them.
         :raises FlowRequestRefusedError: if the server does not set it; no retry helps.
+        :raises FlowServiceError: if it is open whether it was set; a repetition may enter it twice.
         """
-        self.run(self._setting(process_id, state, options), execution_id=process_id)
+        self.run(self.setting(process_id, state=state, **options), execution_id=process_id)
 
     async def aset_state(self, process_id: str, *, state: str, **options: Unpack[ActingOptions]) -> None:
         """Put an instance into a state as :meth:`set_state` does."""
-        await self.arun(self._setting(process_id, state, options), execution_id=process_id)
+        await self.arun(self.setting(process_id, state=state, **options), execution_id=process_id)
 
-    def _setting(self, process_id: str, state: str, options: ActingOptions) -> Exchange[None]:
+    def setting(self, process_id: str, *, state: str, **options: Unpack[ActingOptions]) -> Exchange[None]:
+        """Return the call of :meth:`set_state`, for those who decide by the errors of the wire."""
         return self._spoken(
             lambda dialect: wire.set_state(process_id, state=state, dialect=dialect, **options)
         )

@@ -3,7 +3,8 @@
 The order of steps is the whole point. Invariants: an intent is on record before the request that starts a
 run leaves, the run's id right after; the request is repeated only after errors that prove that nothing was
 taken; what is unclear is looked up by a value of ours, and fails with what to check if no run proves to be
-the one, instead of starting a second.
+the one, instead of starting a second. Where that value is the run's id, a repetition is the same run, so what
+is unclear is left on record for a retry to go on with.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
     RunIdentity,
 )
-from smartflows_provider.hooks.translation import seconds_asked, translate, without_words
+from smartflows_provider.hooks.translation import may_be_taken, seconds_asked, translate, without_words
 from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import FirstStep, after_look, first_step
@@ -42,9 +43,7 @@ from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.errors import (
     NotFound,
     RequestRefused,
-    ServiceFault,
     Throttled,
-    UnreadableAnswer,
     WireError,
 )
 
@@ -56,11 +55,11 @@ NOTHING_STARTED = "Nothing was started."
 LOOK_UP_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks for a run whose start was not answered: it may appear a little later."""
 UNREADABLE = (
-    f"Find this task's among them, cancel it or take its output; then delete the task state {RECORD_KEY!r}, "
-    "or set durable=False, and clear the task to start a new one."
+    "Find this task's at the service, cancel it or take its output; then delete the task state "
+    f"{RECORD_KEY!r}, or set durable=False, and clear the task to start a new one."
 )
 
-
+CANNOT_LIST = "The service cannot list its executions."
 MOST_LISTED = 20
 """How many candidates a message lists."""
 
@@ -142,7 +141,8 @@ class RunBeginning:
 
         :raises FlowSubmissionUnclearError: if it is open whether a run was started.
         :raises FlowInputError: if the input changed since and the author wants that to fail.
-        :raises FlowStateUnknownError: if the earlier run could not be asked about; a retry helps.
+        :raises FlowStateUnknownError: if the earlier run could not be asked about, or it is open whether one
+            was started that can be started again as the same; a retry helps.
         :raises FlowExecutionGoneError: if the service no longer has the earlier run.
         :raises FlowException: for what else stands in the way of starting a run.
         """
@@ -186,7 +186,7 @@ class RunBeginning:
         It was told to stop then, and cancels what it has started. Nothing of that goes on, or has ended well,
         if no run of the flow since does or has.
         """
-        if not self._attempt.was_cleared(record):
+        if request.candidates is None or not self._attempt.was_cleared(record):
             return False
         try:
             found = request.candidates(record.submitted_at)
@@ -311,18 +311,26 @@ class RunBeginning:
         if self._options.on_ambiguous_submission != "look_up" or request.proven is None:
             return None
         for pause in (*pauses, None):
-            try:
-                found = request.proven(since, correlation)
-            except (WireError, TransportError) as error:
-                self._log.warning("Could not look for the execution that was started: %s.", error)
-                found = []
+            found = self._proven(request.proven, since, correlation) or []
             if len(found) == 1:
-                self._log.info("Found execution %s by a value of ours.", found[0].execution_id)
                 return found[0]
             if found or pause is None:
                 break
             self._sleep(pause)
         return None
+
+    def _proven(
+        self, proven: Callable[[float, str], list[RunSnapshot]], since: float, correlation: str
+    ) -> list[RunSnapshot] | None:
+        """Return the runs that prove to be ours, None where the service could not be asked for them."""
+        try:
+            found = proven(since, correlation)
+        except (WireError, TransportError) as error:
+            self._log.warning("Could not look for the execution that was started: %s.", error)
+            return None
+        if len(found) == 1:
+            self._log.info("Found execution %s by a value of ours.", found[0].execution_id)
+        return found
 
     def _submit(self, request: RunRequest) -> BegunRun:
         submission, before = request.prepare(self._record), self._record
@@ -339,16 +347,17 @@ class RunBeginning:
         )
         if submission.adopted is not None:
             return self._adopt(submission.adopted, intent)
+        was_sent = before is not None and before.execution_id is None
+        was_sent = was_sent and before is not None and before.correlation == submission.correlation
         self._store.save(intent)
         self._record = intent
         try:
             self._check()
         except FlowKilledError:
-            self._store.discard()
+            if not was_sent:
+                self._store.discard()
             raise
         self._log.info("Starting flow %r.", request.flow)
-        was_sent = before is not None and before.execution_id is None
-        was_sent = was_sent and before is not None and before.correlation == submission.correlation
         snapshot = self._send(submission, request, now, was_sent=was_sent)
         execution_id = snapshot.execution_id
         self._run_known(execution_id)
@@ -413,18 +422,23 @@ class RunBeginning:
         except (WireError, TransportError, AirflowTaskTimeout) as caught:
             error = _failure(caught, hide_words=request.hide_words)
             timed_out = isinstance(caught, AirflowTaskTimeout)
-        named = submission.correlation if request.repeatable else None
-        if isinstance(error, RequestRefused) and named is not None:
-            # The service may refuse what it has already.
-            if (found := self._look_up(request, since, named, pauses=())) is not None:
-                return found
-            if was_sent:
-                raise self._unclear(request, since, f"{error}.") from None
-        if not _may_have_started(error):
+        run_id = submission.correlation if request.repeatable else None
+        if isinstance(error, RequestRefused) and run_id is not None and request.proven is not None:
+            # The service may refuse what it has already, and what it could not bring to an end.
+            there = self._proven(request.proven, since, run_id)
+            if there:
+                return there[0]
+            if was_sent or there is None:
+                raise self._still_open(request, run_id, error) from None
+        if not may_be_taken(error):
+            if was_sent and run_id is not None:
+                # It says nothing of what an earlier attempt has sent.
+                self._run_known(run_id)
+                raise self._refusal(error, request, fate=_open(run_id)) from None
             self._store.discard()
             raise self._refusal(error, request) from None
-        if request.repeatable and submission.correlation is not None and not timed_out:
-            return self._send_as_the_same(submission, request, since, error)
+        if run_id is not None:
+            return self._send_as_the_same(submission, request, since, error, run_id, timed_out=timed_out)
         if self._options.on_ambiguous_submission == "resubmit":
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
             try:
@@ -438,19 +452,29 @@ class RunBeginning:
         return found
 
     def _send_as_the_same(
-        self, submission: Submission, request: RunRequest, since: float, error: WireError | TransportError
+        self,
+        submission: Submission,
+        request: RunRequest,
+        since: float,
+        error: WireError | TransportError,
+        run_id: str,
+        *,
+        timed_out: bool,
     ) -> RunSnapshot:
         """
         Start a run whose start was not answered once more, under the id that it has: twice is once.
 
         A service that has the run already may refuse to start it, so it is looked for before and after.
+
+        :param error: why the start was not answered.
+        :param run_id: the run's id.
+        :param timed_out: whether there is no time left to send it again.
         """
-        correlation = submission.correlation or ""
         # It may be there, so a task that is stopped by now stops it.
-        self._run_known(correlation)
-        for pause in LOOK_UP_PAUSES:
+        self._run_known(run_id)
+        for pause in () if timed_out else LOOK_UP_PAUSES:
             self._sleep(pause)
-            if (found := self._look_up(request, since, correlation, pauses=())) is not None:
+            if (found := self._look_up(request, since, run_id, pauses=())) is not None:
                 return found
             self._log.warning("The start was not answered; it is sent again as the same run: %s.", error)
             try:
@@ -459,13 +483,12 @@ class RunBeginning:
                 error = _failure(caught, hide_words=request.hide_words)
                 if isinstance(caught, AirflowTaskTimeout):
                     break
-            is_open = _may_have_started(error) or isinstance(error, NotSent | Throttled)
-            if not is_open and (found := self._look_up(request, since, correlation, pauses=())) is not None:
-                return found
-            if not is_open:
+            if not (may_be_taken(error) or isinstance(error, NotSent | Throttled)):
                 # It says nothing of the request before, which may have been taken.
                 break
-        raise self._unclear(request, since, f"{error}.") from None
+        if (found := self._look_up(request, since, run_id, pauses=())) is not None:
+            return found
+        raise self._still_open(request, run_id, error)
 
     def _look_up_in_time(
         self, request: RunRequest, since: float, correlation: str | None
@@ -483,30 +506,32 @@ class RunBeginning:
             # No later attempt knows that there is something to look for.
             return None
 
-    def _refusal(self, error: WireError | TransportError, request: RunRequest) -> FlowException:
+    def _refusal(
+        self, error: WireError | TransportError, request: RunRequest, *, fate: str = NOTHING_STARTED
+    ) -> FlowException:
         """Return the error for a request that the service has not taken."""
         where = self._where(request.flow)
         if isinstance(error, RequestRefused):
             return FlowRequestRefusedError(
                 f"The service does not start the flow: {error}.",
                 where=where,
-                fate=NOTHING_STARTED,
+                fate=fate,
                 advice=where.hints.refused_start,
             )
         if isinstance(error, NotFound):
             return FlowNotFoundError(
                 f"The service knows no such flow: {error}.",
                 where=where,
-                fate=NOTHING_STARTED,
+                fate=fate,
                 advice=where.hints.flow_gone,
             )
-        return translate(error, where=where, fate=NOTHING_STARTED)
+        return translate(error, where=where, fate=fate)
 
     def _unclear(
         self, request: RunRequest, since: float, why: str, *, advice: str | None = None
     ) -> FlowSubmissionUnclearError:
         try:
-            listed = _listed(request.candidates(since))
+            listed = CANNOT_LIST if request.candidates is None else _listed(request.candidates(since))
         except (WireError, TransportError) as error:
             listed = f"The service's executions could not be listed: {error}."
         if self._record is not None and self._record.execution_id is None:
@@ -520,8 +545,26 @@ class RunBeginning:
             advice=self._hook.hints.unclear_start if advice is None else advice,
         )
 
+    def _still_open(
+        self, request: RunRequest, run_id: str, error: WireError | TransportError
+    ) -> FlowStateUnknownError:
+        """Return the error for a start that is open, and that a retry can send again as the same."""
+        self._run_known(run_id)
+        return FlowStateUnknownError(
+            f"It is open whether the service has started the execution. {error}.",
+            where=self._where(request.flow, run_id),
+            fate=_open(run_id),
+            advice="A retry looks for it by its id, goes on with it, or starts it under the same id if it is "
+            "not there. If no retry is left, look for it at the service.",
+            retry_after=seconds_asked(error),
+        )
+
     def _where(self, flow: str, execution_id: str | None = None) -> RunIdentity:
         return self._hook.identity(flow=flow, execution_id=execution_id)
+
+
+def _open(run_id: str) -> str:
+    return f"Execution {run_id} may have been started, and then goes on; no other was started."
 
 
 def _listed(found: list[Candidate]) -> str:
@@ -539,10 +582,3 @@ def _failure(
     if isinstance(error, AirflowTaskTimeout):
         return AnswerLost("execution_timeout passed while the start was not answered", kind="timeout")
     return without_words(error) if hide_words else error
-
-
-def _may_have_started(error: WireError | TransportError) -> bool:
-    """Tell whether the service can have taken the request although it brought no run."""
-    if isinstance(error, TransportError):
-        return not isinstance(error, NotSent)
-    return isinstance(error, ServiceFault | UnreadableAnswer)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -29,6 +29,9 @@ from smartflows_provider.lifecycle.pulse import pulse
 from smartflows_provider.lifecycle.stop import cancel_now, look
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.wire.run import Terms
+
+if TYPE_CHECKING:
+    from smartflows_provider.transport.settings import ClientSettings
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +140,8 @@ class WaitedRun:
     """Whether the triggerer may be ending, and Airflow not be there to be asked."""
     terms: Terms = field(default_factory=dict)
     """On what terms it is watched and stopped."""
+    settings: ClientSettings | None = field(default=None, repr=False, compare=False)
+    """The connection as the wait has used it, with its access token; None where it is not known."""
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
@@ -232,7 +237,11 @@ def _stop(run: WaitedRun, why: Ownership) -> None:
     if not run.cancel:
         log.info("%s: %s was not cancelled, %s.", reason, run, hook.hints.cancel_off)
         return
-    reply = cancel_now(hook.settings, hook.cancel_exchange(run.execution_id, terms=run.terms))
+    settings = hook.settings
+    if run.settings == settings:
+        # There is hardly time to ask for another access token.
+        settings = run.settings
+    reply = cancel_now(settings, hook.cancel_exchange(run.execution_id, terms=run.terms))
     if reply.problem is not None:
         log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, reply.problem)
     elif reply.ended_in is not None:

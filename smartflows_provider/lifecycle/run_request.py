@@ -47,8 +47,9 @@ class RunRequest:
     prepare: Callable[[RunRecord | None], Submission]
     """Does what harms nobody (looks the flow up, settles the run's id) and returns what is to be sent; takes
     what is recorded of an earlier run. Raises errors of the error tree."""
-    candidates: Callable[[float], list[Candidate]]
-    """Finds the runs that the service has started since an epoch second, the likeliest first."""
+    candidates: Callable[[float], list[Candidate]] | None = None
+    """Finds the runs that the service has started since an epoch second, the likeliest first; None where it
+    has no list of them."""
     proven: Callable[[float, str], list[RunSnapshot]] | None = None
     """Finds the runs since an epoch second that echo a value of ours."""
     repeatable: bool = False

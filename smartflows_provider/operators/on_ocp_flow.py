@@ -19,13 +19,11 @@ from smartflows_provider.exceptions import (
     FlowServiceError,
     FlowSubmissionUnclearError,
 )
-from smartflows_provider.hooks.translation import NOTHING_DONE, NOTHING_SENT, translate
+from smartflows_provider.hooks.translation import NOTHING_DONE, NOTHING_SENT, may_be_taken, translate
 from smartflows_provider.operators.arguments import text_argument
-from smartflows_provider.transport.errors import NotSent, TransportError
+from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.wire.errors import (
     NotFound,
-    ServiceFault,
-    UnreadableAnswer,
     UnusableId,
     WireError,
 )
@@ -139,7 +137,7 @@ def _create(
     try:
         return hook.client.run(hook.creation(name, inputs, outputs))
     except (WireError, TransportError) as error:
-        if not _may_be_done(error):
+        if not may_be_taken(error):
             raise translate(error, where=hook.identity(flow=name)) from None
         lost = error
     operator.log.warning("Whether flow %r was created is open: %s. Looking for it.", name, lost)
@@ -188,7 +186,7 @@ def _delete(hook: OcpHook, flow_id: str, operator: OcpDeleteFlowOperator) -> Non
     try:
         hook.client.run(delete_flow(flow_id))
     except (WireError, TransportError) as error:
-        if not _may_be_done(error):
+        if not may_be_taken(error):
             raise translate(error, where=hook.identity(flow=flow_id)) from None
         lost = error
     else:
@@ -295,10 +293,3 @@ def _has(flow: Flow, fields: dict[str, list[str] | None] | dict[str, list[str]])
         value is None or (flow.raw.get(name) is not None and value == list(getattr(flow, name)))
         for name, value in fields.items()
     )
-
-
-def _may_be_done(error: WireError | TransportError) -> bool:
-    """Tell whether the platform can have done what it was asked for, although its answer is of no use."""
-    if isinstance(error, TransportError):
-        return not isinstance(error, NotSent)
-    return isinstance(error, ServiceFault | UnreadableAnswer)

@@ -106,7 +106,6 @@ class ProcessRun(RemoteRun):
             flow=scheme_code,
             fingerprint=_fingerprint(scheme_code, options),
             prepare=partial(self._prepare, create),
-            candidates=lambda _: [],
             proven=lambda _, process_id: self._found(process_id),
             repeatable=True,
         )
@@ -123,8 +122,7 @@ class ProcessRun(RemoteRun):
         def send() -> RunSnapshot:
             self._ready_to_send()
             self._hook.client.run(create(process_id))
-            status = InstanceStatus.INITIALIZED.word
-            return RunSnapshot(execution_id=process_id, status=status, phase=RunPhase.ACTIVE)
+            return _created(process_id)
 
         return Submission(send=send, correlation=process_id, adopted=adopted)
 
@@ -163,11 +161,18 @@ class ProcessRun(RemoteRun):
         return self._hook.run(look, execution_id=process_id, flow=self._flow_label)
 
     def _found(self, process_id: str) -> list[RunSnapshot]:
-        """Return the instance of an id that was sent, if there is one; raises errors of the wire."""
-        client = self._hook.client
-        if not client.run(self._hook.existence(process_id)):
-            return []
-        return [client.run(self._hook.look_exchange(process_id, hold_seconds=None, terms=self._hook.terms))]
+        """
+        Return the instance of an id that was sent, if there is one; raises errors of the wire.
+
+        How it stands is the wait's business: one that is gone by now was there all the same.
+        """
+        there = self._hook.client.run(self._hook.existence(process_id))
+        return [_created(process_id)] if there else []
+
+
+def _created(process_id: str) -> RunSnapshot:
+    status = InstanceStatus.INITIALIZED.word
+    return RunSnapshot(execution_id=process_id, status=status, phase=RunPhase.ACTIVE)
 
 
 def _fingerprint(scheme_code: str, options: CreationOptions) -> str:

@@ -1,8 +1,9 @@
 """The ids of the process instances that a task creates.
 
 Workflow Server lets the client choose an instance's id. One that follows from the task instance lets a
-creation be repeated, also by a later attempt that knows nothing of an earlier one. Invariants: the same task
-instance, cleared equally often, has the same ids; no other one, in this Airflow or another, has any of them.
+creation be repeated, also by a later attempt that knows nothing of an earlier one. Invariants: the attempts
+of a task instance have the same ids until it is cleared while it does not run, whatever else of the DAG run
+is cleared; no other task instance, in this Airflow or another, has any of them.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ def process_id_of(context: Mapping[str, Any], *, number: int = 0) -> str:
     """
     Return the id of an instance that a task creates.
 
-    The DAG run's begin tells Airflows apart that have the same DAG; the iteration of a loop (Airflow 3.4)
-    tells task instances apart that else are alike.
+    The number of tries tells of a clear, but not of one while the task runs; the DAG run's clear number tells
+    of both, but also of clears of other tasks, after which a retry would make a second instance: so it does
+    not count. The DAG run's begin tells Airflows apart that have the same DAG; the iteration of a loop
+    (Airflow 3.4) tells task instances apart that else are alike.
 
     :param context: the task's context.
     :param number: how many instances the task has had since it was last cleared.
     """
     task_instance, dag_run = context["ti"], context.get("dag_run")
-    epoch = attempt_of(context).epoch
     began = getattr(dag_run, "start_date", None)
     region = getattr(task_instance, "region_id", None)
     parts = {
@@ -37,8 +39,7 @@ def process_id_of(context: Mapping[str, Any], *, number: int = 0) -> str:
         "task": task_instance.task_id,
         "run": task_instance.run_id,
         "map_index": _index(task_instance, "map_index"),
-        "max_tries": epoch.max_tries,
-        "clear_number": epoch.clear_number,
+        "max_tries": attempt_of(context).epoch.max_tries,
         "began": None if began is None else began.timestamp(),
         "number": number,
     }

@@ -43,7 +43,8 @@ class WorkflowServerRunProcessOperator(RunOperator):
         any given, one that is ``Finalized`` elsewhere has failed.
     :param failure_states: states that mean failure, as soon as the instance is in one (templated).
     :param success_activities: as ``success_states``, for activities without a state (templated).
-    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest.
+    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest, wherever that
+        is; so it goes with neither ``success_states`` nor ``success_activities``.
     :param on_kill: how the instance is stopped when the task is, or gives up on it: ``none``, ``delete``, or
         ``set_state:`` with the name of a state of the scheme that is there for the purpose.
     :param on_purged: where the instance was created and is there no more, because its scheme deletes what is
@@ -187,7 +188,8 @@ class WorkflowServerExecuteCommandOperator(_ActingOperator):
     Has a process instance carry out a command.
 
     A command that the instance does not take now is refused before it is sent, with those that it takes. A
-    command is sent once; where its answer is lost, look at the instance before the task is run again.
+    command is sent once; where its answer is lost the task fails without a retry, and says how the instance
+    stands.
 
     :param process_id: the instance (templated), ``run.output["execution_id"]`` say.
     :param command: name of the command (templated).
@@ -200,6 +202,7 @@ class WorkflowServerExecuteCommandOperator(_ActingOperator):
         three are None where it does not say.
     :raises FlowRequestRefusedError: if the command is not available, or the server says that it was not
         executed; no retry helps.
+    :raises FlowSubmissionUnclearError: if the answer was lost, so that a retry might give it twice.
     :raises FlowException: one of its kinds; each class says whether a retry helps.
     """
 
@@ -229,6 +232,9 @@ class WorkflowServerSetStateOperator(_ActingOperator):
     """
     Puts a process instance into a state, whatever its scheme would do next.
 
+    It is sent once; where the answer is lost the task fails without a retry, and says how the instance
+    stands.
+
     :param process_id: the instance (templated).
     :param state: name of the state (templated).
     :param parameters: process parameters that are set with it, by name; text is JSON (templated).
@@ -237,9 +243,10 @@ class WorkflowServerSetStateOperator(_ActingOperator):
     :param impersonated_identity_id: for whom the former acts (templated).
     :param workflow_server_conn_id: the connection (templated).
     :returns: ``{"process_id", "status", "state", "activity"}`` as the instance is afterwards; the last three
-        are None where it is there no more.
+        are None where it is there no more, or cannot be read.
     :raises FlowRequestRefusedError: if the server does not set it; the message lists the states that it
         offers. No retry helps.
+    :raises FlowSubmissionUnclearError: if the answer was lost, so that a retry might enter it twice.
     :raises FlowException: one of its kinds; each class says whether a retry helps.
     """
 

@@ -29,7 +29,8 @@ class WorkflowServerProcessSensor(FlowSensor):
     :param success_activities: as ``success_states``, for activities without a state.
     :param passed_states_count: False waits until the instance is in a state or activity right at a look,
         whatever it has come through before; for instances that come round to their states again.
-    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest.
+    :param wait_for: ``finalized``, or ``idle`` to be content with an instance that is at rest, wherever that
+        is; so it goes with neither ``success_states`` nor ``success_activities``.
     :param on_purged: where there is no such instance: ``fail``, or ``succeed`` where its scheme deletes what
         is finished. A process id that never was cannot be told from one that was purged.
     :param workflow_server_conn_id: the connection (templated).

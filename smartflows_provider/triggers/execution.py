@@ -90,6 +90,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.ending = ending
         self.terms = terms
         self.schema_version = schema_version
+        self._connection: SharedConnection | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, for Airflow's database."""
@@ -159,6 +160,7 @@ class FlowExecutionTrigger(BaseTrigger):
             terms=self._terms,
         )
         async with shared_poller(self.system, self.conn_id) as poller:
+            self._connection = poller.connection
             end = await poller.wait_for(policy, execution_id=self.execution_id, log=self.log)
             gives_up = (end.reason == "deadline" and self.cancel_on_timeout) or (
                 end.reason == "needs_person" and self.cancel_for_person
@@ -190,6 +192,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 handing_over=handing_over,
                 ending=ending,
                 terms=self._terms,
+                settings=None if self._connection is None else self._connection.settings,
             )
         )
 

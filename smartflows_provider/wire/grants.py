@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from smartflows_provider.wire.answers import error_text, object_of, unreadable
-from smartflows_provider.wire.errors import KeyRefused, RequestRefused, UnreadableAnswer
+from smartflows_provider.wire.errors import KeyRefused, RequestRefused, ServiceFault, UnreadableAnswer
 from smartflows_provider.wire.hiding import HiddenBytes, HiddenText
 from smartflows_provider.wire.messages import Exchange, Request, Response, content_type_header
 
@@ -60,7 +60,8 @@ def ask_for_token(grant: Grant) -> Exchange[Token]:
 
     :param grant: credentials and server.
     :raises KeyRefused: if the server does not take the credentials.
-    :raises RequestRefused: if the server gives no tokens there, or the discovered address is of another one.
+    :raises RequestRefused: if the discovered address is of another server, or the request is not understood.
+    :raises ServiceFault: if the server gives no tokens there, now or ever.
     """
     query: tuple[tuple[str, str], ...] = ()
     path = grant.token_path
@@ -115,10 +116,15 @@ def _shown(parts: SplitResult) -> str:
 
 
 def _refuse_missing(response: Response, what: str) -> None:
-    """A 404 here is about the address for tokens, and must not be taken for a run that is gone."""
+    """
+    A 404 here is about the address for tokens, and must not be taken for a run that is gone.
+
+    Nor is it a refusal: servers that are being deployed and proxies before them answer so for a while.
+    """
     if response.status in {404, 410}:
-        raise RequestRefused(
-            f"{response.request.label} was answered with {response.status}: the server {what}"
+        raise ServiceFault(
+            f"{response.request.label} was answered with {response.status}: the server {what}",
+            status=response.status,
         )
 
 

@@ -126,11 +126,11 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
     """
     Return what an instance's status means to a waiter.
 
-    A state that means failure counts first, then an end by an error; then states and activities that mean
-    success, whatever else the instance still does, and then the state that stops it. An instance that stands
-    in none of them may have come through some between two looks: the last of those decides, a success at
-    once, the others once it has finished. Only then does it count whether it has finished: where successes
-    are named, it has failed.
+    A state that means failure counts first, then an end by an error; then a status that is not documented,
+    which is none to go by; then states and activities that mean success, whatever else the instance still
+    does, and then the state that stops it. An instance that stands in none of them may have come through some
+    between two looks: the last of those decides, a success at once, the others once it has finished. Only
+    then does it count whether it has finished: where successes are named, it has failed.
 
     :param process: as it stands.
     :param terms: what it is waited for.
@@ -148,7 +148,7 @@ def phase_of(process: Process, terms: ProcessTerms) -> RunPhase:
         return passed
     if finished:
         return RunPhase.FAILED if terms.names_success else RunPhase.SUCCEEDED
-    if process.status == InstanceStatus.IDLED and terms.wait_for == "idle" and not terms.names_success:
+    if process.status == InstanceStatus.IDLED and terms.wait_for == "idle":
         return RunPhase.SUCCEEDED
     return RunPhase.ACTIVE
 

@@ -30,7 +30,7 @@ class ProcessTerms:
     passed_states_count: bool = True
     """Whether states and activities count that the instance has come through before a look."""
     wait_for: Literal["finalized", "idle"] = "finalized"
-    """Whether an instance that waits for a command or a timer counts as done where no success is named."""
+    """Whether an instance that waits for a command or a timer counts as done; ``idle`` names no success."""
     on_kill: str = "none"
     """What stops it: ``none``, ``delete``, or ``set_state:`` with a state's name."""
     on_purged: Literal["succeed", "fail"] | None = None
@@ -59,6 +59,17 @@ class ProcessTerms:
         for name in _NAMES:
             if not all(isinstance(entry, str) and entry for entry in _entries(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it takes a list of names")
+        if self.wait_for == "idle" and self.names_success:
+            raise ValueError(
+                "wait_for='idle' does not go with success_states or success_activities: it is content with "
+                "an instance at rest wherever that is, and they are with one that is there, at rest or not; "
+                "leave one of the two out"
+            )
+        if self.stop_state in self.success_states:
+            raise ValueError(
+                f"on_kill sets the state {self.stop_state!r}, which is one of success_states: a process that "
+                "was stopped would count as a success; stop it with a state that nothing else leads to"
+            )
 
     @property
     def names_success(self) -> bool:

@@ -35,6 +35,10 @@ def test_the_attempts_of_a_task_instance_have_the_same_ids() -> None:
     assert process_id_of(context_of(), number=0) == first
 
 
+def test_a_clear_of_another_task_of_the_dag_run_changes_no_id() -> None:
+    assert process_id_of(context_of(clear_number=1)) == process_id_of(context_of())
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -43,7 +47,6 @@ def test_the_attempts_of_a_task_instance_have_the_same_ids() -> None:
         {"run_id": "manual__1"},
         {"map_index": 0},
         {"max_tries": 3},
-        {"clear_number": 1},
         {"start_date": BEGAN + timedelta(microseconds=1)},
         {"region_id": uuid4(), "region_index": 0},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -133,6 +134,32 @@ async def test_a_person_who_ends_a_deferred_task_stops_its_process(
     await deferred(on_kill="set_state:Stopped").on_kill()
     assert workflow.process(workflow.created[0])["StateName"] == "Stopped"
     assert workflow.leaks == []
+
+
+@pytest.mark.usefixtures("failed")
+@pytest.mark.parametrize("rotated", [False, True])
+async def test_a_kill_goes_on_with_the_access_token_of_the_wait_unless_the_connection_was_changed(
+    workflow: WorkflowServerSection, server: DevServer, monkeypatch: pytest.MonkeyPatch, rotated: bool
+) -> None:
+    def connect() -> None:
+        connection = server.section_connection_json(WorkflowServerSection)
+        monkeypatch.setenv("AIRFLOW_CONN_WORKFLOWSERVER_DEFAULT", connection)
+
+    workflow.configure(access="openid")
+    connect()
+    trigger = deferred(on_kill="set_state:Stopped")
+    waiting = asyncio.create_task(anext(trigger.run()))
+    while not asked(server, "getinstanceinfo"):
+        await asyncio.sleep(0.01)
+    issued = len(workflow.issued)
+    if rotated:
+        workflow.rotate("another")
+        connect()
+    await trigger.on_kill()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert workflow.process(workflow.created[0])["StateName"] == "Stopped"
+    assert len(workflow.issued) == issued + rotated
 
 
 @pytest.mark.usefixtures("failed")

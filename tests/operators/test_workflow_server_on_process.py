@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 from support.tasks import Attempt
 from support.workflow_server import asked, workflow
 
@@ -14,10 +14,14 @@ from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
     FlowConfigurationError,
+    FlowException,
     FlowNotFoundError,
+    FlowPermissionError,
     FlowRequestRefusedError,
     FlowServiceError,
+    FlowSubmissionUnclearError,
 )
 from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.operators.workflow_server import (
@@ -26,6 +30,7 @@ from smartflows_provider.operators.workflow_server import (
     WorkflowServerSetParameterOperator,
     WorkflowServerSetStateOperator,
 )
+from smartflows_provider.transport.blocking import BlockingClient
 
 __all__ = ["workflow"]
 
@@ -99,15 +104,125 @@ def test_a_command_that_was_not_executed_is_a_failure(server: DevServer, process
         run(command(process_id, "approve"))
 
 
-@pytest.mark.parametrize("trouble", [{"action": "reset"}, {"action": "status", "status": 503}])
-def test_a_command_whose_answer_is_lost_is_sent_once(
+LOST = [{"action": "reset"}, {"action": "status", "status": 503}, {"action": "html"}, {"action": "truncated"}]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("trouble", LOST, ids=lambda one: one["action"])
+def test_a_command_whose_answer_is_lost_is_sent_once_and_no_retry_follows(
+    workflow: WorkflowServerSection, server: DevServer, process_id: str, trouble: dict[str, Any], taken: bool
+) -> None:
+    taken = taken or trouble["action"] == "truncated"
+    server.inject(Fault(path="executecommand", taken=taken, **trouble))
+    with pytest.raises(FlowSubmissionUnclearError) as caught:
+        run(command(process_id, "approve"))
+    error = caught.value
+    assert error.what.startswith("It is open whether the process has carried out the command 'approve': ")
+    assert "POST /executecommand/" in error.what
+    now = "Finalized (Approved), in the activity 'Approve'" if taken else "Idled (Approval), in the activity"
+    assert error.fate.startswith(f"The process is now {now}")
+    assert error.advice == (
+        "See whether it has done its work, and then mark the task as a success; if it has not, clear the "
+        "task to give the command again."
+    )
+    assert str(error.where) == (
+        f"Workflow Server, connection 'workflowserver_default', execution {process_id}"
+    )
+    assert isinstance(error, AirflowFailException)
+    assert asked(server, "executecommand") == 1
+    assert len(workflow.commands) == taken
+
+
+@pytest.mark.parametrize("trouble", LOST, ids=lambda one: one["action"])
+def test_a_state_whose_answer_is_lost_is_set_once_and_no_retry_follows(
     workflow: WorkflowServerSection, server: DevServer, process_id: str, trouble: dict[str, Any]
 ) -> None:
-    server.inject(Fault(path="executecommand", taken=True, **trouble))
-    with pytest.raises(FlowServiceError):
+    server.inject(Fault(path="setstate", taken=True, **trouble))
+    with pytest.raises(FlowSubmissionUnclearError) as caught:
+        run(WorkflowServerSetStateOperator(task_id="t", process_id=process_id, state="Withdrawn"))
+    assert caught.value.what.startswith("It is open whether the process was put into the state 'Withdrawn': ")
+    assert caught.value.fate == "The process is now Finalized (Withdrawn), in the activity 'Withdraw'."
+    assert "clear the task to set the state again" in caught.value.advice
+    assert isinstance(caught.value, AirflowFailException)
+    assert asked(server, "setstate") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "fate"),
+    [
+        ({"status": 503}, "How the process stands now could not be asked: GET /getinstanceinfo/"),
+        (
+            {"status": 200, "body": '{"success": true, "data": {"InstanceStatus": 255}}'},
+            "The server has no such process, or no longer.",
+        ),
+    ],
+)
+def test_an_answer_that_is_lost_is_told_also_where_the_process_cannot_be_seen(
+    server: DevServer, process_id: str, answer: dict[str, Any], fate: str
+) -> None:
+    server.inject(Fault(action="reset", path="executecommand", taken=True))
+    headers = {"content-type": "application/json"}
+    server.inject(Fault(action="status", path="getinstanceinfo", count=None, headers=headers, **answer))
+    with pytest.raises(FlowSubmissionUnclearError) as caught:
         run(command(process_id, "approve"))
-    assert asked(server, "executecommand") == 1
+    assert caught.value.fate.startswith(fate)
+
+
+@pytest.mark.parametrize("operation", ["executecommand", "getinstanceinfo"])
+def test_an_execution_timeout_after_a_command_has_left_leaves_it_open(
+    workflow: WorkflowServerSection,
+    server: DevServer,
+    process_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+) -> None:
+    ask = BlockingClient.send
+
+    def timed_out(client: BlockingClient, request: Any, **more: Any) -> Any:
+        found = ask(client, request, **more)
+        if operation in request.path:
+            raise AirflowTaskTimeout("Timeout")
+        return found
+
+    monkeypatch.setattr(BlockingClient, "send", timed_out)
+    if operation == "getinstanceinfo":
+        server.inject(Fault(action="reset", path="executecommand", taken=True))
+    with pytest.raises(FlowSubmissionUnclearError, match="execution_timeout passed") as caught:
+        run(command(process_id, "approve"))
+    assert isinstance(caught.value, AirflowFailException)
     assert len(workflow.commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        ({"status": 429}, FlowServiceError),
+        ({"status": 401}, FlowAuthenticationError),
+        ({"status": 403}, FlowPermissionError),
+    ],
+)
+def test_what_was_not_taken_is_no_doubt(
+    workflow: WorkflowServerSection,
+    server: DevServer,
+    process_id: str,
+    trouble: dict[str, Any],
+    kind: type[FlowException],
+) -> None:
+    server.inject(Fault(action="status", path="executecommand", count=None, **trouble))
+    with pytest.raises(kind) as caught:
+        run(command(process_id, "approve"))
+    assert type(caught.value) is kind
+    assert workflow.commands == []
+
+
+@pytest.mark.parametrize("trouble", LOST, ids=lambda one: one["action"])
+def test_a_state_that_was_set_is_not_set_again_because_the_process_cannot_be_read(
+    server: DevServer, process_id: str, trouble: dict[str, Any]
+) -> None:
+    server.inject(Fault(path="getinstanceinfo", count=None, **trouble))
+    shown = run(WorkflowServerSetStateOperator(task_id="t", process_id=process_id, state="Withdrawn"))
+    assert shown == {"process_id": process_id, "status": None, "state": None, "activity": None}
+    assert asked(server, "setstate") == 1
 
 
 def test_a_state_is_set_and_the_process_shown_as_it_is_then(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,9 @@ from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.operators import workflow_server
 from smartflows_provider.operators.base import FlowOperator
 from smartflows_provider.sensors.workflow_server import WorkflowServerProcessSensor
+from smartflows_provider.wire.run import RunPhase
+from smartflows_provider.wire.workflow_server_process import Process, phase_of
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "workflow_server.md").read_text(encoding="utf-8")
 OPERATORS = [
@@ -38,6 +43,62 @@ def test_every_argument_of_the_run_operator_is_listed() -> None:
     parameters = inspect.signature(workflow_server.WorkflowServerRunProcessOperator.__init__).parameters
     for name in set(parameters) - {"self", "kwargs"}:
         assert f"`{name}`" in table, name
+
+
+TERMS = ProcessTerms(
+    success_states=("Good",),
+    failure_states=("Bad",),
+    on_kill="set_state:Stop",
+)
+NO_NAMES = replace(TERMS, success_states=())
+AT_REST = replace(NO_NAMES, wait_for="idle")
+THROUGH_STOP = ({"ToStateName": "Stop"},)
+# By the number of the rule: processes by status and state, and terms, that it and no rule before it is about.
+RULES: list[tuple[str, list[tuple[dict[str, Any], ProcessTerms, RunPhase]]]] = [
+    ("in one of `failure_states` has failed, whatever else it does",
+     [({"status": status, "state": "Bad"}, TERMS, RunPhase.FAILED) for status in (0, 1, 2, 3, 4, 5, 254, 9)]),
+    ("that is `Terminated` or in `Error` has failed",
+     [({"status": status, "state": state}, TERMS, RunPhase.FAILED)
+      for status in (4, 5) for state in ("Good", "Stop", "")]),
+    ("with a status that is not documented is waited for",
+     [({"status": status, "state": state}, terms, RunPhase.UNKNOWN)
+      for status in (254, 9, -1) for state in ("Good", "Stop", "") for terms in (TERMS, AT_REST)]),
+    ("in one of `success_states` or `success_activities` has succeeded, also if it still runs",
+     [({"status": status, "state": "Good", "transitions": THROUGH_STOP}, TERMS, RunPhase.SUCCEEDED)
+      for status in (0, 1, 2, 3)]),
+    ("in the state of `on_kill` was stopped",
+     [({"status": status, "state": "Stop"}, terms, RunPhase.CANCELED)
+      for status in (0, 1, 2, 3) for terms in (TERMS, AT_REST)]),
+    ("so was one that is `Finalized` after it has passed through that state, if no success is named",
+     [({"status": 3, "state": "End", "transitions": THROUGH_STOP}, terms, RunPhase.CANCELED)
+      for terms in (NO_NAMES, AT_REST)]),
+    ("that is `Finalized` has succeeded if neither",
+     [({"status": 3, "state": "End"}, terms, RunPhase.SUCCEEDED) for terms in (NO_NAMES, AT_REST)]),
+    ("and else failed: the message says in which state",
+     [({"status": 3, "state": "End"}, TERMS, RunPhase.FAILED),
+      ({"status": 3, "state": "End", "transitions": THROUGH_STOP}, TERMS, RunPhase.FAILED)]),
+    ("that is `Idled`, at rest until a command or a timer, has succeeded with `wait_for=\"idle\"`",
+     [({"status": 2, "state": "End"}, AT_REST, RunPhase.SUCCEEDED)]),
+    ("that is anything else, `Initialized`, `Running` or `Idled`, is waited for",
+     [({"status": 2, "state": "End"}, NO_NAMES, RunPhase.ACTIVE),
+      *(({"status": status, "state": "End"}, terms, RunPhase.ACTIVE)
+        for status in (0, 1) for terms in (TERMS, NO_NAMES, AT_REST))]),
+]  # fmt: skip
+
+
+def test_how_a_look_is_judged_stands_on_the_page_in_the_codes_order() -> None:
+    rules = section("Running a process")
+    places = [rules.index(words) for words, _ in RULES]
+    assert places == sorted(places)
+    assert len(re.findall(r"(?m)^\d\. ", rules)) == 8
+
+
+@pytest.mark.parametrize("cases", [cases for _, cases in RULES], ids=[words for words, _ in RULES])
+def test_a_rule_of_the_page_means_what_the_code_does(
+    cases: list[tuple[dict[str, Any], ProcessTerms, RunPhase]],
+) -> None:
+    for shown, terms, phase in cases:
+        assert phase_of(Process(id="p", raw={}, **shown), terms) is phase, (shown, terms)
 
 
 @pytest.mark.parametrize("kind", OPERATORS, ids=lambda kind: kind.__name__)

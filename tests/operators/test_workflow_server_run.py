@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from support.interruptions import Act, before_the_reading
+from support.interruptions import Act, Stop, before_the_reading
 from support.outcomes import logged
 from support.tasks import MODES, Attempt, Mode, run_task
 from support.workflow_server import CREATION, asked, meanwhile, process_task, workflow
@@ -19,18 +19,20 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
+    FlowConnectionError,
     FlowException,
     FlowExecutionCanceledError,
     FlowExecutionFailedError,
     FlowExecutionGoneError,
     FlowInputError,
+    FlowKilledError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
-    FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
 from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle import begin
+from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.operators.workflow_process_id import process_id_of
 
 __all__ = ["workflow"]
@@ -302,14 +304,43 @@ def test_a_creation_that_was_not_answered_is_repeated_under_the_same_id(
 
 
 @pytest.mark.usefixtures("soon")
-def test_where_it_stays_open_the_task_fails_and_names_the_id(
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("arrives_late", [True, False])
+def test_where_it_stays_open_a_retry_goes_on_under_the_same_id(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode, arrives_late: bool, durable: bool
+) -> None:
+    attempt = Attempt()
+    process_id = process_id_of(attempt.context())
+    server.inject(Fault(action="status", status=500, path=CREATION, count=None))
+    with pytest.raises(FlowStateUnknownError) as caught:
+        run_task(process_task(mode, durable=durable, on_kill="set_state:Stopped"), attempt)
+    assert caught.value.where is not None
+    assert caught.value.where.execution_id == process_id
+    assert "POST /createinstance/" in caught.value.what
+    assert f"Execution {process_id} may have been started" in caught.value.fate
+    assert caught.value.advice.startswith("A retry looks for it by its id")
+    assert not isinstance(caught.value, AirflowFailException)
+    assert attempt.xcoms["execution_left"] == process_id
+    server.clear_faults()
+    if arrives_late:
+        with WorkflowServerHook() as hook:
+            hook.create_instance(process_id, scheme_code="Quick")
+    attempt.try_number = 2
+    assert run_task(process_task(mode, durable=durable), attempt)["execution_id"] == process_id
+    assert workflow.created == [process_id]
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_process_that_is_purged_as_soon_as_it_was_found_is_not_created_again(
     workflow: WorkflowServerSection, server: DevServer, mode: Mode
 ) -> None:
-    server.inject(Fault(action="status", status=500, path=CREATION, count=None))
-    attempt = Attempt()
-    with pytest.raises(FlowSubmissionUnclearError):
-        run_task(process_task(mode), attempt)
-    assert workflow.created == []
+    server.inject(Fault(action="reset", path=CREATION, taken=True))
+    yes = {"body": '{"success": true, "data": true}', "headers": {"content-type": "application/json"}}
+    server.inject(Fault(action="status", status=200, path="isexistprocess", after=1, **yes))
+    workflow.add_scheme("Brief", {"name": "Done", "state": "Done"}, purges=True)
+    with pytest.raises(FlowExecutionGoneError, match="disappeared during the wait"):
+        run_task(process_task(mode, scheme_code="Brief", success_states=["Done"]))
+    assert len(workflow.created) == 1
 
 
 @pytest.mark.usefixtures("soon")
@@ -317,7 +348,7 @@ def test_an_attempt_that_died_while_creating_is_gone_on_with(
     workflow: WorkflowServerSection, server: DevServer, mode: Mode
 ) -> None:
     for taken in (True, False):
-        attempt = Attempt(clear_number=int(taken))
+        attempt = Attempt(max_tries=int(taken))
         # A worker that dies after its request: the intent stays on record.
         server.inject(Fault(action="status", status=500, path=CREATION, taken=taken, count=1))
         dying = process_task(mode, scheme_code="Long", wait_for_completion=False)
@@ -354,6 +385,50 @@ def test_without_a_store_a_later_attempt_finds_the_process_by_its_id(
     )
     assert workflow.created == [first["execution_id"], third["execution_id"]]
     assert third["execution_id"] == process_id_of(Attempt(store=None).context(), number=1)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_clear_of_another_task_lets_a_retry_make_no_second_process(
+    workflow: WorkflowServerSection, mode: Mode, durable: bool
+) -> None:
+    attempt = Attempt()
+    arguments = {"scheme_code": "Long", "wait_for_completion": False, "durable": durable}
+    first = run_task(process_task(mode, **arguments), attempt)["execution_id"]
+    TaskAttempt(attempt.context(), durable=durable, log=None).failed(RuntimeError("worker lost"), left=None)
+    attempt.clear_number, attempt.try_number = 1, 2
+    assert run_task(process_task(mode, **arguments), attempt)["execution_id"] == first
+    assert workflow.created == [first]
+
+
+@pytest.mark.parametrize("on_kill", ["none", "set_state:Stopped", "delete"])
+def test_without_a_store_a_clear_while_the_task_runs_goes_on_with_what_was_not_stopped(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode, stop: Stop, on_kill: str
+) -> None:
+    attempt = Attempt(store=None)
+    task = process_task("sync", scheme_code="Long", on_kill=on_kill)
+    with meanwhile(server, lambda _: stop(task.on_kill)), pytest.raises(FlowKilledError):
+        run_task(task, attempt)
+    (first,) = workflow.created
+    attempt.clear_number, attempt.try_number = 1, 2
+    again = process_task(mode, scheme_code="Long", on_kill=on_kill, wait_for_completion=False)
+    second = run_task(again, attempt)["execution_id"]
+    if on_kill == "none":
+        assert second == first
+        assert workflow.created == [first]
+    else:
+        assert workflow.process(second)["StateName"] == "Working"
+        assert len(workflow.created) == 2
+
+
+def test_a_clear_while_the_task_does_not_run_creates_another_process_also_without_a_store(
+    workflow: WorkflowServerSection, mode: Mode
+) -> None:
+    attempt = Attempt(store=None)
+    first = run_task(process_task(mode), attempt)["execution_id"]
+    attempt.max_tries, attempt.clear_number, attempt.try_number = 1, 1, 2
+    second = run_task(process_task(mode), attempt)["execution_id"]
+    assert workflow.created == [first, second]
+    assert first != second
 
 
 def test_a_retry_after_a_bad_end_creates_the_next_process(
@@ -468,6 +543,8 @@ def test_an_outage_is_waited_out(workflow: WorkflowServerSection, server: DevSer
         ({"on_kill": "cancel"}, "t: on_kill is 'cancel'; it takes 'none', 'delete', or 'set_state:'"),
         ({"on_kill": "delete", "on_purged": "succeed"}, "t: on_kill='delete' and on_purged='succeed'"),
         ({"wait_for": "ever"}, "t: wait_for is 'ever'; it takes one of 'finalized', 'idle'"),
+        ({"wait_for": "idle", "success_states": ["Approved"]}, "t: wait_for='idle' does not go with"),
+        ({"on_kill": "set_state:A", "success_states": ["A"]}, "t: on_kill sets the state 'A', which is one"),
         ({"success_states": "Approved"}, "t: success_states is 'Approved'; it takes a list of names"),
         ({"persist": "Amount"}, "t: persist is 'Amount'; it takes a list of names"),
         ({"failure_states": [""]}, "failure_states is .* it takes a list of names"),
@@ -491,6 +568,11 @@ def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(
         ({"parameters": {"a": "\ud800"}}, FlowInputError, "half a character"),
         ({"identity_id": " "}, FlowConfigurationError, "The argument identity_id is ' '"),
         ({"scheme_parameters": "x"}, FlowConfigurationError, "The argument scheme_parameters is other text"),
+        (
+            {"success_states": '["A"]', "wait_for": "idle"},
+            FlowConfigurationError,
+            "wait_for='idle' does not go",
+        ),
         ({"success_states": "{{ x }}"}, FlowConfigurationError, "it takes a list of names"),
         ({"outputs": {"a": "["}}, FlowException, "outputs"),
     ],
@@ -512,6 +594,39 @@ def test_a_parameter_named_token_is_refused_where_the_token_stands_there(
     with pytest.raises(FlowConfigurationError, match="A process parameter is named 'token'"):
         run_task(process_task(parameters={"token": "mine"}))
     assert workflow.created == []
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("/connect/token", "the server gives no tokens there"),
+        ("openid-configuration", "the server names no addresses for tokens there"),
+    ],
+)
+def test_an_address_for_tokens_that_is_not_there_fails_a_start_with_a_retry_and_nothing_is_sent(
+    workflow: WorkflowServerSection,
+    server: DevServer,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Mode,
+    *,
+    address: str,
+    why: str,
+) -> None:
+    workflow.configure(access="openid")
+    connection = server.section_connection_json(WorkflowServerSection)
+    monkeypatch.setenv("AIRFLOW_CONN_WORKFLOWSERVER_DEFAULT", connection)
+    server.inject(Fault(action="status", status=404, path=address, count=None))
+    attempt = Attempt()
+    with pytest.raises(FlowConnectionError) as caught:
+        run_task(process_task(mode), attempt)
+    assert f"was answered with 404: {why}" in caught.value.what
+    assert caught.value.fate == "The service has taken nothing."
+    assert "the connection's extra 'token_url'" in caught.value.advice
+    assert not isinstance(caught.value, AirflowFailException)
+    server.clear_faults()
+    attempt.try_number = 2
+    run_task(process_task(mode), attempt)
+    assert len(workflow.created) == 1
 
 
 def test_a_scheme_that_there_is_not_is_a_refusal_without_a_retry(workflow: WorkflowServerSection) -> None:

@@ -123,11 +123,11 @@ def test_its_terms_travel_in_the_triggers_row(workflow: WorkflowServerSection, s
     attempt = Attempt()
     process_id = created(server, "Long")
     with meanwhile(server, workflow.fail), pytest.raises(FlowExecutionFailedError):
-        sense("deferrable", process_id, attempt, success_activities=["Done", "Drop"], wait_for="idle")
+        sense("deferrable", process_id, attempt, success_activities=["Done", "Drop"])
     (trigger,) = attempt.deferrals
     _, row = trigger.serialize()
     assert row["terms"]["success_activities"] == ["Done", "Drop"]
-    assert (row["terms"]["wait_for"], row["terms"]["on_kill"]) == ("idle", "none")
+    assert (row["terms"]["wait_for"], row["terms"]["on_kill"]) == ("finalized", "none")
     json.dumps(row)
 
 
@@ -135,6 +135,7 @@ def test_its_terms_travel_in_the_triggers_row(workflow: WorkflowServerSection, s
     ("arguments", "message"),
     [
         ({"wait_for": "ever"}, "t: wait_for is 'ever'"),
+        ({"wait_for": "idle", "success_activities": ["A"]}, "t: wait_for='idle' does not go with"),
         ({"success_states": "Approved"}, "t: success_states is 'Approved'; it takes a list of names"),
         ({"on_purged": "ignore"}, "t: on_purged is 'ignore'"),
     ],

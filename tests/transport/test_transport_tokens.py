@@ -148,7 +148,8 @@ class NothingIsValid(set[str]):
         (b"", NotSent, "no access token could be had"),
         (answer(200, b"<html>"), NotSent, "no access token could be had"),
         (answer(400, b'{"error": "invalid_client"}'), KeyRefused, "gives access tokens"),
-        (answer(404, b""), RequestRefused, "gives no tokens there"),
+        (answer(404, b""), NotSent, "no access token could be had: .* gives no tokens there"),
+        (answer(400, b'{"error": "invalid_request"}'), RequestRefused, "answered with 400"),
     ],
 )
 def test_a_start_without_a_token_was_provably_not_sent(

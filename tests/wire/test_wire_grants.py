@@ -75,9 +75,12 @@ def test_credentials_that_are_not_taken_are_a_refused_key(status: int, body: dic
     assert (body.get("error_description") or body.get("error", "")) in str(caught.value)
 
 
-def test_a_missing_address_is_not_taken_for_a_run_that_is_gone() -> None:
-    with pytest.raises(RequestRefused, match="gives no tokens there"):
-        drive(ask_for_token(grant()), Reply(status=404))
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_missing_address_is_taken_for_no_run_that_is_gone_and_no_refusal(status: int) -> None:
+    with pytest.raises(ServiceFault, match=f"answered with {status}: the server gives no tokens there"):
+        drive(ask_for_token(grant()), Reply(status=status))
+    with pytest.raises(ServiceFault, match=f"answered with {status}: the server names no addresses for"):
+        drive(ask_for_token(grant(token_path=None)), Reply(status=status))
 
 
 def test_another_bad_request_is_not_taken_for_a_refused_key() -> None:

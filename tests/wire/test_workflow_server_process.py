@@ -65,7 +65,7 @@ STOP = {"on_kill": "set_state:Stopped"}
         # at rest
         (2, "Draft", IDLE, S),
         (1, "Draft", IDLE, A),
-        (2, "Draft", {**IDLE, **NAMED}, A),
+        (2, "Draft", NAMED, A),
         (2, "Draft", {**IDLE, "failure_states": ("Rejected",)}, S),
         # stopped
         (1, "Stopped", STOP, C),
@@ -73,7 +73,6 @@ STOP = {"on_kill": "set_state:Stopped"}
         (3, "Stopped", STOP, C),
         (3, "Stopped", {**STOP, **NAMED}, C),
         (5, "Stopped", STOP, F),
-        (3, "Stopped", {**STOP, "success_states": ("Stopped",)}, S),
         (3, "Stopped", {**STOP, "failure_states": ("Stopped",)}, F),
         (3, "Stopped", {"on_kill": "delete"}, S),
     ],
@@ -124,17 +123,18 @@ def test_every_documented_status_has_a_word() -> None:
     }
 
 
-def test_terms_survive_json() -> None:
+@pytest.mark.parametrize(
+    "how", [{"success_states": ("Approved", "Booked"), "success_activities": ("Done",)}, {"wait_for": "idle"}]
+)
+def test_terms_survive_json(how: dict[str, Any]) -> None:
     terms = ProcessTerms(
-        success_states=("Approved", "Booked"),
         failure_states=("Rejected",),
-        success_activities=("Done",),
         passed_states_count=False,
-        wait_for="idle",
         on_kill="set_state:Stopped",
         on_purged="fail",
         identity_id="ada",
         impersonated_identity_id="bob",
+        **how,
     )
     assert ProcessTerms.from_dict(json.loads(json.dumps(terms.as_dict()))) == terms
     assert ProcessTerms.from_dict(ProcessTerms().as_dict()) == ProcessTerms()
@@ -176,6 +176,15 @@ def test_the_state_that_stops_is_what_stands_behind_the_colon() -> None:
         (
             {"on_kill": "delete", "on_purged": "succeed"},
             "on_kill='delete' and on_purged='succeed' do not go together",
+        ),
+        (
+            {"wait_for": "idle", "success_states": ("Done",)},
+            "wait_for='idle' does not go with success_states or success_activities: .* leave one of the two",
+        ),
+        ({"wait_for": "idle", "success_activities": ("Done",)}, "wait_for='idle' does not go with"),
+        (
+            {"on_kill": "set_state:Done", "success_states": ("Approved", "Done")},
+            "on_kill sets the state 'Done', which is one of success_states: a process that was stopped would",
         ),
         ({"on_purged": "ignore"}, "on_purged is 'ignore'; it takes one of 'succeed', 'fail'"),
     ],
