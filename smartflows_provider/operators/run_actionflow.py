@@ -202,17 +202,11 @@ class ActionflowRun(RemoteRun):
 
     def _ended_run(self, trigger: wire.Trigger) -> RunSnapshot:
         """Call an endpoint in the mode *Wait for result*, and keep its answer for the end of the task."""
-        call = wire.trigger_and_wait(trigger, terms=self._answers, hold_seconds=self._limit)
+        call = wire.trigger_and_wait(trigger, terms=self._answers, hold_seconds=self._operator.limit_seconds)
         execution = self._hook.client.run(call)
         execution = replace(execution, id=execution.id or f"call-{uuid4().hex}")
         self._hook.keep(execution)
         return RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
-
-    @property
-    def _limit(self) -> float:
-        """Seconds after which the server aborts the work in the mode *Wait for result*."""
-        milliseconds = self._operator.timeout_ms
-        return float(self._operator.endpoint_limit) if milliseconds is None else milliseconds / 1000
 
     def _own_error(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException | None:
         """Return what a call has come to that brought no run; None where it is the same in every system."""
@@ -253,7 +247,8 @@ class ActionflowRun(RemoteRun):
             error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
         again = "then clear the task to call the endpoint again"
         waits = self._operator.mode == "wait"
-        by_itself = f"the server aborts the work by itself at the endpoint's limit of {self._limit:g} s"
+        limit = self._operator.limit_seconds
+        by_itself = f"the server aborts the work by itself at the endpoint's limit of {limit:g} s"
         if isinstance(error, _UNUSABLE):
             what = f"The endpoint has answered, but what became of the actionflow cannot be told: {error}."
             fate = (
@@ -267,7 +262,7 @@ class ActionflowRun(RemoteRun):
             )
             advice = f"{mend}. Look at PhixFlow's console for what was done, {again}."
         elif waits and isinstance(error, AnswerLost) and error.kind == "timeout":
-            waited = self._limit + self._hook.settings.read_timeout
+            waited = limit + self._hook.settings.read_timeout
             what = f"The endpoint has not answered within {waited:g} s: {error}."
             fate = f"Nothing needs to be stopped: {by_itself}. Whether the work was done before is open."
             advice = (

@@ -752,6 +752,31 @@ def test_a_start_that_fails_at_once_is_refused(bench: Bench) -> None:
         ({"timeout_ms": 0}, "timeout_ms is 0; it takes whole milliseconds above 0."),
         ({"timeout_ms": True}, "timeout_ms is True; it takes whole milliseconds above 0."),
         ({"endpoint_limit": 0}, "endpoint_limit is 0; it takes seconds above 0."),
+        ({"endpoint_limit": "60"}, "endpoint_limit is '60'; it takes seconds above 0."),
+        (
+            {"timeout": 59},
+            (
+                "timeout is 59 s, but the endpoint may take 60 s in mode='wait'. Give timeout_ms=59000 to have "
+                "the server abort the work then, or leave timeout out."
+            ),
+        ),
+        (
+            {"timeout": 30.5, "timeout_ms": 90_000},
+            "timeout is 30.5 s, but the endpoint may take 90 s in mode='wai",
+        ),
+        (
+            {"timeout": 7, "endpoint_limit": 8},
+            "timeout is 7 s, but the endpoint may take 8 s in mode='wait'.",
+        ),
+        (
+            {"on_clear": "resume"},
+            (
+                "on_clear='resume' does not go with mode='wait': when the task is cleared, nothing goes on. "
+                "Leave on_clear out."
+            ),
+        ),
+        ({"success_codes": [429]}, "success_codes has 429, by which a server refuses a call that it has not"),
+        ({"failure_codes": [429, 500]}, "failure_codes has 429, by which a server refuses a call"),
         ({"cancel_on_kill": True}, "PhixFlow has no call that stops a run; leave out cancel_on_kill."),
         ({"cancel_on_timeout": True}, "PhixFlow has no call that stops a run; leave out cancel_on_timeout."),
         ({"success_words": "Done"}, "success_words is 'Done', but must be a list of words."),
@@ -766,6 +791,13 @@ def test_what_cannot_work_is_refused_when_the_dag_is_parsed(
     with pytest.raises(ValueError, match=r"^t: ") as caught:
         bench.task(**arguments)
     assert str(caught.value).startswith(f"t: {message}")
+
+
+def test_a_time_limit_that_the_endpoint_keeps_is_taken(bench: Bench) -> None:
+    assert bench.task(timeout=60).options.timeout == 60
+    assert bench.task(timeout=30, timeout_ms=30_000).options.timeout == 30
+    assert bench.task("sync", timeout=1).options.timeout == 1
+    assert bench.task("sync", on_clear="resume").options.on_clear == "resume"
 
 
 def test_the_configurations_default_for_deferral_is_not_applied_to_wait_mode(
