@@ -203,6 +203,8 @@ class PhixFlowHook(FlowSystemHook):
         :returns: ``phase`` says what it came to; :meth:`output_of` has the returned data.
         :raises FlowServiceError: if there was no usable answer; the server aborts the work by itself at the
             endpoint's limit, and whether it was done before is open.
+        :raises FlowSubmissionUnclearError: for a 4xx that the endpoint's author may have chosen; whether the
+            work was done is open.
         :raises FlowException: one of its kinds; each says whether a retry helps.
         """
         return self.run(self._call(terms, limit_seconds, endpoint), flow=label_of(endpoint))
@@ -234,6 +236,7 @@ class PhixFlowHook(FlowSystemHook):
         :param endpoint: which one, and with what.
         :returns: the run; its ``execution_id`` is the process id.
         :raises FlowServiceError: if it is open whether a run was started.
+        :raises FlowSubmissionUnclearError: the same after a 4xx that the endpoint's author may have chosen.
         :raises FlowRequestRefusedError: if the endpoint says that the actionflow failed.
         :raises FlowException: one of its kinds; each says whether a retry helps.
         """

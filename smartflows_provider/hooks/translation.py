@@ -16,6 +16,7 @@ from smartflows_provider.exceptions import (
     FlowPermissionError,
     FlowRequestRefusedError,
     FlowServiceError,
+    FlowSubmissionUnclearError,
     RunIdentity,
     SystemHints,
 )
@@ -26,6 +27,7 @@ from smartflows_provider.wire.errors import (
     FlowNotFound,
     KeyRefused,
     NotFound,
+    OutcomeUntold,
     RedirectAnswered,
     RequestRefused,
     ServiceFault,
@@ -127,6 +129,9 @@ def _meaning(error: WireError | TransportError, hints: SystemHints) -> tuple[typ
             return FlowRequestRefusedError, NOTHING_DONE, advice
         case RequestRefused():
             return FlowRequestRefusedError, NOTHING_DONE, "The service names the reason above."
+        case OutcomeUntold():
+            advice = "Look at the service for what was done before you call it again."
+            return FlowSubmissionUnclearError, OPEN, advice
         case Throttled():
             advice = "There were too many requests; limit the tasks that use the connection with a pool."
             return FlowServiceError, NOTHING_TAKEN, advice

@@ -7,6 +7,7 @@ refused at parse time is refused there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -71,7 +72,7 @@ class PhixFlowRunActionflowOperator(InputOperator):
         ``Running`` and ``In Progress``; with any other word the task waits on too, and says so.
     :param success_codes: HTTP codes of a success. Default any 2xx.
     :param failure_codes: HTTP codes of a failure, whatever the body says. Default none; a 4xx or 5xx whose
-        body has a failure word is one too, and any other is an error of the server's.
+        body has a failure word is one too, and any other is an error. 429 is always the server's own.
     :param message_field: where an answer has the author's message. Default ``message``.
     :param output_name: name of the output connection point.
     :param result_path: where an answer has the returned data, with ``{output}`` in the place of
@@ -90,7 +91,8 @@ class PhixFlowRunActionflowOperator(InputOperator):
     :param deferrable: wait in the triggerer, only with ``mode="poll"``; default for that from
         ``[operators] default_deferrable``.
     :param kwargs: as :class:`smartflows_provider.operators.base.RunOperator` takes them, but for
-        ``cancel_on_kill`` and ``cancel_on_timeout``.
+        ``cancel_on_kill`` and ``cancel_on_timeout``, and with ``mode="wait"`` for ``on_clear="resume"`` and a
+        ``timeout`` below the endpoint's limit, which ``timeout_ms`` lowers.
     :returns: the manifest, see ``docs/manifest.md``. In the mode ``wait`` the endpoint need not name the run;
         then ``execution_id`` is a name that the task gives it, ``call-…``.
     :raises FlowException: one of its kinds; each class says whether a retry helps.
@@ -199,6 +201,11 @@ class PhixFlowRunActionflowOperator(InputOperator):
         }
         self._check(deferrable=deferrable)
 
+    @property
+    def limit_seconds(self) -> float:
+        """Seconds after which the server aborts the work in the mode ``wait``."""
+        return float(self.endpoint_limit) if self.timeout_ms is None else self.timeout_ms / 1000
+
     def make_run(self, context: Context) -> ActionflowRun:
         """Return one attempt of the task."""
         from smartflows_provider.operators.run_actionflow import ActionflowRun
@@ -236,17 +243,6 @@ class PhixFlowRunActionflowOperator(InputOperator):
                 f"{self.task_id}: on_ambiguous_submission is {self.options.on_ambiguous_submission!r}; "
                 f"it takes {', '.join(AMBIGUOUS)}."
             )
-        if self.mode == "wait" and deferrable:
-            raise ValueError(
-                f"{self.task_id}: deferrable=True does not go with mode='wait', whose answer comes at the "
-                "end of the work, to the process that has called. Set the endpoint to 'Poll for result' and "
-                "mode='poll', or leave deferrable out."
-            )
-        if self.mode == "wait" and not self.wait_for_completion:
-            raise ValueError(
-                f"{self.task_id}: wait_for_completion=False does not go with mode='wait', whose answer comes "
-                "at the end of the work. Set the endpoint to 'Poll for result' and mode='poll'."
-            )
         if (self.path is None) == (self.actionflow is None) or (self.path and self.application is not None):
             raise ValueError(
                 f"{self.task_id}: name the endpoint by actionflow, with or without application, or by path."
@@ -255,12 +251,40 @@ class PhixFlowRunActionflowOperator(InputOperator):
             raise ValueError(
                 f"{self.task_id}: timeout_ms is {self.timeout_ms!r}; it takes whole milliseconds above 0."
             )
-        if isinstance(self.endpoint_limit, bool) or not 0 < self.endpoint_limit < float("inf"):
+        if not (_is_number(self.endpoint_limit) and 0 < self.endpoint_limit < float("inf")):
             raise ValueError(
                 f"{self.task_id}: endpoint_limit is {self.endpoint_limit!r}; it takes seconds above 0."
             )
+        if self.mode == "wait":
+            self._check_wait(deferrable=deferrable)
         with options_of(self.task_id):
             self.terms(status_path=self.filled_status_path(application="a", actionflow="a"))
+
+    def _check_wait(self, *, deferrable: bool | None) -> None:
+        """Refuse what does not go with an answer that comes at the end of the work, to who has called."""
+        if deferrable:
+            raise ValueError(
+                f"{self.task_id}: deferrable=True does not go with mode='wait', whose answer comes at the "
+                "end of the work, to the process that has called. Set the endpoint to 'Poll for result' and "
+                "mode='poll', or leave deferrable out."
+            )
+        if not self.wait_for_completion:
+            raise ValueError(
+                f"{self.task_id}: wait_for_completion=False does not go with mode='wait', whose answer comes "
+                "at the end of the work. Set the endpoint to 'Poll for result' and mode='poll'."
+            )
+        if self.options.on_clear == "resume":
+            raise ValueError(
+                f"{self.task_id}: on_clear='resume' does not go with mode='wait': when the task is cleared, "
+                "nothing goes on. Leave on_clear out."
+            )
+        timeout, limit = self.options.timeout, self.limit_seconds
+        if timeout < limit:
+            raise ValueError(
+                f"{self.task_id}: timeout is {timeout:g} s, but the endpoint may take {limit:g} s in "
+                f"mode='wait'. Give timeout_ms={math.ceil(timeout * 1000)} to have the server abort the work "
+                "then, or leave timeout out."
+            )
 
     def filled_status_path(self, *, application: str, actionflow: str) -> str | None:
         """
@@ -281,3 +305,7 @@ def _listed(values: Any) -> Any:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or _is_whole(value)

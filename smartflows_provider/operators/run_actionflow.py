@@ -20,16 +20,33 @@ from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from smartflows_provider.exceptions import FlowConfigurationError, FlowException, FlowSubmissionUnclearError
+from smartflows_provider.exceptions import (
+    FlowConfigurationError,
+    FlowException,
+    FlowNotFoundError,
+    FlowRequestRefusedError,
+    FlowSubmissionUnclearError,
+)
 from smartflows_provider.hooks.phixflow import label_of
-from smartflows_provider.hooks.translation import translate, without_words
+from smartflows_provider.hooks.translation import translate
 from smartflows_provider.lifecycle.run_request import Candidate, RunRequest, Submission
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.remote_run import RemoteRun
-from smartflows_provider.transport.errors import AnswerLost, TransportError
+from smartflows_provider.transport.errors import (
+    AnswerLost,
+    AnswerPacked,
+    AnswerTooLarge,
+    TransportError,
+)
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.wire import phixflow as wire
-from smartflows_provider.wire.errors import RequestRefused, ServiceFault, UnreadableAnswer, WireError
+from smartflows_provider.wire.errors import (
+    NotFound,
+    RequestRefused,
+    ServiceFault,
+    UnreadableAnswer,
+    WireError,
+)
 from smartflows_provider.wire.messages import segment
 from smartflows_provider.wire.run import RunSnapshot
 
@@ -89,6 +106,7 @@ class ActionflowRun(RemoteRun):
     def __init__(self, operator: PhixFlowRunActionflowOperator, context: Context) -> None:
         super().__init__(operator, context)
         self._answers = terms_of(operator)
+        self._calls = 0
 
     @property
     def _flow_label(self) -> str:
@@ -166,32 +184,55 @@ class ActionflowRun(RemoteRun):
     # --- sending ---
 
     def _send(self, trigger: wire.Trigger) -> RunSnapshot:
-        """Call the endpoint; what is left open by that is told in PhixFlow's own terms."""
+        """Call the endpoint; what came of that is told in PhixFlow's own terms, but for a second call."""
         self._ready_to_send()
+        self._calls += 1
         try:
             return self._started(trigger) if self._operator.mode == "poll" else self._ended_run(trigger)
-        except (AnswerLost, ServiceFault, UnreadableAnswer, AirflowTaskTimeout) as error:
-            if self._options.on_ambiguous_submission == "resubmit":
+        except (WireError, TransportError, AirflowTaskTimeout) as error:
+            if self._calls > 1 or (self._options.on_ambiguous_submission == "resubmit" and _is_lost(error)):
                 raise
-            self._note_told()
-            raise self._open(error) from None
+            told = self._own_error(error)
+            if told is None:
+                raise
+            raise told from None
 
     def _started(self, trigger: wire.Trigger) -> RunSnapshot:
         return self._hook.client.run(wire.trigger_and_poll(trigger, terms=self._answers))
 
     def _ended_run(self, trigger: wire.Trigger) -> RunSnapshot:
         """Call an endpoint in the mode *Wait for result*, and keep its answer for the end of the task."""
-        call = wire.trigger_and_wait(trigger, terms=self._answers, hold_seconds=self._limit)
+        call = wire.trigger_and_wait(trigger, terms=self._answers, hold_seconds=self._operator.limit_seconds)
         execution = self._hook.client.run(call)
         execution = replace(execution, id=execution.id or f"call-{uuid4().hex}")
         self._hook.keep(execution)
         return RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
 
-    @property
-    def _limit(self) -> float:
-        """Seconds after which the server aborts the work in the mode *Wait for result*."""
-        milliseconds = self._operator.timeout_ms
-        return float(self._operator.endpoint_limit) if milliseconds is None else milliseconds / 1000
+    def _own_error(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException | None:
+        """Return what a call has come to that brought no run; None where it is the same in every system."""
+        shown = error
+        if self._operator.hide_payload and isinstance(error, WireError):
+            shown = error.without_detail()
+        if _is_lost(error) or isinstance(error, _UNUSABLE):
+            self._note_told()
+            return self._open(shown)
+        if isinstance(error, wire.ActionflowFailed):
+            self._attempt.store.discard()
+            return FlowRequestRefusedError(
+                f"The endpoint says that the actionflow failed: {shown}.",
+                where=self._where(),
+                fate="It is over; what it had done before it failed may stay done.",
+                advice=self._hook.hints.refused_start,
+            )
+        if isinstance(error, NotFound):
+            self._attempt.store.discard()
+            return FlowNotFoundError(
+                f"There is no such endpoint: {shown}.",
+                where=self._where(),
+                fate="Nothing was started, unless the endpoint's author answers with 404 after the work.",
+                advice=f"{self._hook.hints.flow_gone} Name a 404 of its author's in failure_codes.",
+            )
+        return None
 
     def _note_told(self) -> None:
         """Note that a person is told what to check, so that a cleared task calls the endpoint again."""
@@ -204,20 +245,24 @@ class ActionflowRun(RemoteRun):
         """Return the error of a call of which it is open what it has done."""
         if isinstance(error, AirflowTaskTimeout):
             error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
-        elif self._operator.hide_payload:
-            error = without_words(error)
         again = "then clear the task to call the endpoint again"
         waits = self._operator.mode == "wait"
-        by_itself = f"the server aborts the work by itself at the endpoint's limit of {self._limit:g} s"
-        if isinstance(error, UnreadableAnswer):
+        limit = self._operator.limit_seconds
+        by_itself = f"the server aborts the work by itself at the endpoint's limit of {limit:g} s"
+        if isinstance(error, _UNUSABLE):
             what = f"The endpoint has answered, but what became of the actionflow cannot be told: {error}."
-            fate = "It was not called a second time; a run that it has started goes on."
-            advice = (
-                "Set mode, or the field, words or codes that the message names, as the author has. "
-                f"Look at PhixFlow's console for what was done, {again}."
+            fate = (
+                "Whether the work was done is not known. It was not called a second time; a run that it has "
+                "started goes on."
             )
+            mend = (
+                "Set mode, or the field, words or codes that the message names, as the author has"
+                if isinstance(error, UnreadableAnswer)
+                else "Have the endpoint answer with less, and unpacked"
+            )
+            advice = f"{mend}. Look at PhixFlow's console for what was done, {again}."
         elif waits and isinstance(error, AnswerLost) and error.kind == "timeout":
-            waited = self._limit + self._hook.settings.read_timeout
+            waited = limit + self._hook.settings.read_timeout
             what = f"The endpoint has not answered within {waited:g} s: {error}."
             fate = f"Nothing needs to be stopped: {by_itself}. Whether the work was done before is open."
             advice = (
@@ -232,6 +277,15 @@ class ActionflowRun(RemoteRun):
                 "on_ambiguous_submission='resubmit' calls it again by itself."
             )
         return FlowSubmissionUnclearError(what, where=self._where(), fate=fate, advice=advice)
+
+
+_UNUSABLE = (UnreadableAnswer, AnswerTooLarge, AnswerPacked)
+"""Answers that have come; another call would bring another of their kind."""
+
+
+def _is_lost(error: WireError | TransportError | AirflowTaskTimeout) -> bool:
+    """Tell whether an answer has not come, so that another call may bring one."""
+    return isinstance(error, AirflowTaskTimeout | AnswerLost | ServiceFault)
 
 
 def _no_list(_: float) -> list[Candidate]:

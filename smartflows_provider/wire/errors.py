@@ -72,6 +72,10 @@ class UnreadableAnswer(WireError):
     """2xx with a body that is not the documented one."""
 
 
+class OutcomeUntold(UnreadableAnswer):
+    """4xx of an endpoint whose author chooses the codes: whether it has done its work is open."""
+
+
 class FlowNotFound(WireError):
     """No flow has the given id or name."""
 

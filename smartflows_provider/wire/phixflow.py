@@ -50,6 +50,10 @@ TIMEOUT_PARAMETER = "timeout"
 """The query parameter, in milliseconds, that overrides the endpoint's own limit."""
 
 
+class ActionflowFailed(RequestRefused):
+    """The first answer of *Poll for result* says that the actionflow failed; nothing is left to ask for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
     """One call of an endpoint."""
@@ -118,6 +122,7 @@ def trigger_and_wait(
         ``message`` and ``terms``; the id is empty where the answer has none.
     :raises UnsendableValue: if an input cannot be sent; nothing was.
     :raises UnreadableAnswer: if the answer is not what the terms say; a retry runs the actionflow again.
+    :raises OutcomeUntold: for a 4xx that its author may have chosen.
     :raises WireError: of the kind that the HTTP code means, if the answer does not speak of the actionflow.
     """
     hold = trigger.limit_seconds if hold_seconds is None else hold_seconds
@@ -132,16 +137,17 @@ def trigger_and_poll(trigger: Trigger, *, terms: ActionflowTerms) -> Exchange[Ru
     Call an endpoint in the mode *Poll for result*; it answers at once with a process id.
 
     :returns: the run, active; what becomes of it :func:`look` tells.
-    :raises RequestRefused: if the answer says that the actionflow failed.
+    :raises ActionflowFailed: if the answer says that the actionflow failed.
     :raises UnsendableValue: if an input cannot be sent; nothing was.
     :raises UnreadableAnswer: if the answer has no process id; the run may have started.
+    :raises OutcomeUntold: for a 4xx that its author may have chosen; the run may have started.
     :raises WireError: of the kind that the HTTP code means, if the answer does not speak of the actionflow.
     """
     response = yield trigger.request()
     answer = read_body(response)
     outcome = judge_start(response, answer, terms)
     if outcome.phase is RunPhase.FAILED:
-        raise RequestRefused(
+        raise ActionflowFailed(
             f"{response.request.label} was answered with {outcome.status}",
             status=response.status,
             detail=outcome.message,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smartflows_provider.wire.answers import raise_for_status, unreadable
-from smartflows_provider.wire.errors import UnreadableAnswer
+from smartflows_provider.wire.answers import error_text, raise_for_status, unreadable
+from smartflows_provider.wire.errors import OutcomeUntold, UnreadableAnswer
 from smartflows_provider.wire.messages import Response
 from smartflows_provider.wire.phixflow_terms import DEFAULT_STATUS_FIELD, ActionflowTerms, fold, steps
 from smartflows_provider.wire.run import RunPhase
@@ -27,6 +27,10 @@ _INDEX_LENGTH = 9
 """Digits of the largest place in a list that can be meant; int() refuses texts of some thousand digits."""
 _REFUSALS = frozenset({401, 403, 429})
 """Codes by which the server itself refuses; they speak of the actionflow only where the terms name them."""
+_BEFORE_THE_WORK = frozenset({*_REFUSALS, 404, 405})
+"""Codes by which the server itself refuses a call: key, right, pace, address, method."""
+_OPEN_ANYWHERE = 408
+"""The one 4xx that leaves open in every system whether a call was taken."""
 _MISSING: Any = object()
 
 
@@ -87,7 +91,8 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
     In this order: the author's failure codes; a failure word, with any code but those by which the server
     itself refuses (401, 403, 429); the author's success codes, or any 2xx, unless the answer says otherwise.
 
-    :raises WireError: of the kind that the HTTP code means, if the answer does not speak of the actionflow.
+    :raises OutcomeUntold: for a 4xx that says nothing of the actionflow, and that its author may have chosen.
+    :raises WireError: of the kind that the HTTP code means, for another code that says nothing of it.
     :raises UnreadableAnswer: if it is a success by its code and not by what it says: another word, a process
         id without a status, a web page, or no status where the terms name its field.
     """
@@ -97,7 +102,7 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
     if status in terms.failure_codes or phase is RunPhase.FAILED:
         return _failure(response, word, body, terms)
     if not good:
-        raise_for_status(response)
+        _raise_for_call(response)
         codes = ", ".join(map(str, terms.success_codes))
         raise unreadable(response, f"came with {status}, which is none of success_codes ({codes})")
     if phase is RunPhase.SUCCEEDED:
@@ -126,6 +131,24 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
             f"success_codes to {status}",
         )
     return _with_records(str(status), body, terms)
+
+
+def _raise_for_call(response: Response) -> None:
+    """
+    Return for any 2xx; else raise what the code means of a call that says nothing of the actionflow.
+
+    :raises OutcomeUntold: for a 4xx that the endpoint's author may have chosen for an end of the work.
+    :raises WireError: for any other.
+    """
+    status = response.status
+    if 400 <= status < 500 and status not in _BEFORE_THE_WORK and status != _OPEN_ANYWHERE:
+        raise OutcomeUntold(
+            f"{response.request.label} was answered with {status}, which the endpoint's author may have "
+            "chosen: if so, name it in failure_codes or success_codes",
+            status=status,
+            detail=error_text(response),
+        )
+    raise_for_status(response)
 
 
 def _has_other_status(body: Any) -> bool:
@@ -163,13 +186,14 @@ def judge_start(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
     It need have no status, and only a failure is taken from it: whether ``Success`` speaks of the run or of
     the call is not documented, so the run is asked for.
 
-    :raises WireError: of the kind that the HTTP code means, if the answer does not speak of the actionflow.
+    :raises OutcomeUntold: for a 4xx that says nothing of the actionflow, and that its author may have chosen.
+    :raises WireError: of the kind that the HTTP code means, for another code that says nothing of it.
     """
     word = _word_of(response, body, terms) if _may_speak(response, terms) else ""
     if response.status in terms.failure_codes or _phase_of(word, terms) is RunPhase.FAILED:
         return _failure(response, word, body, terms)
     if response.status not in terms.success_codes:
-        raise_for_status(response)
+        _raise_for_call(response)
     # A text that is no failure is the process id.
     status = "" if isinstance(body, str) else _spelled(word, terms)
     return Outcome(status=status or "started", phase=RunPhase.ACTIVE, message=_told(body, terms))

@@ -173,6 +173,11 @@ def _check_codes(name: str, value: object) -> None:
         isinstance(code, int) and not isinstance(code, bool) and 200 <= code < 600 for code in value
     ):
         raise ValueError(f"{name} is {value!r}, but must be a list of HTTP codes from 200 to 599")
+    if 429 in value:
+        raise ValueError(
+            f"{name} has 429, by which a server refuses a call that it has not taken, so that it is sent "
+            "again; have the endpoint answer with another code"
+        )
 
 
 def _check_apart(

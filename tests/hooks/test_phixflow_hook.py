@@ -18,9 +18,11 @@ from smartflows_provider.exceptions import (
     FlowNotFoundError,
     FlowRequestRefusedError,
     FlowServiceError,
+    FlowSubmissionUnclearError,
 )
 from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.hooks.phixflow import PhixFlowHook
+from smartflows_provider.hooks.translation import OPEN
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.output.errors import OutputError
 from smartflows_provider.wire.errors import NotFound
@@ -273,6 +275,18 @@ def test_a_call_without_an_answer_is_not_repeated(
     with pytest.raises(FlowServiceError):
         ask(mode, "call", actionflow="Job")
     assert section.started == 1
+
+
+@pytest.mark.parametrize("name", ["call", "start"])
+def test_a_code_that_its_author_may_have_chosen_is_no_reason_to_call_again(
+    smart_flows_server: DevServer, section: PhixFlowSection, mode: Mode, name: str
+) -> None:
+    section.add_endpoint(actionflow="Job")
+    smart_flows_server.inject(Fault(path="/trigger$", action="status", status=409, taken=True))
+    with pytest.raises(FlowSubmissionUnclearError, match="was answered with 409, which") as untold:
+        ask(mode, name, actionflow="Job")
+    assert untold.value.fate == OPEN
+    assert not untold.value.retry_helps
 
 
 def test_nothing_is_sent_to_stop_a_run(smart_flows_server: DevServer, section: PhixFlowSection) -> None:

@@ -16,6 +16,7 @@ from smartflows_provider.exceptions import (
     FlowPermissionError,
     FlowRequestRefusedError,
     FlowServiceError,
+    FlowSubmissionUnclearError,
     RunIdentity,
 )
 from smartflows_provider.hooks.translation import NOTHING_DONE, NOTHING_SENT, NOTHING_TAKEN, OPEN, translate
@@ -45,6 +46,7 @@ MEANINGS: dict[str, tuple[type[FlowException], str]] = {
     "ServiceFault": (FlowServiceError, OPEN),
     "RedirectAnswered": (FlowRequestRefusedError, NOTHING_DONE),
     "UnreadableAnswer": (FlowServiceError, OPEN),
+    "OutcomeUntold": (FlowSubmissionUnclearError, OPEN),
     "FlowNotFound": (FlowNotFoundError, NOTHING_DONE),
     "FlowAmbiguous": (FlowAmbiguousError, NOTHING_DONE),
 }

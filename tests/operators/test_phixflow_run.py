@@ -39,6 +39,7 @@ from smartflows_provider.operators.hidden_input import HIDDEN
 from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
 from smartflows_provider.transport import blocking
 from smartflows_provider.transport.repetition import Repetition
+from smartflows_provider.transport.settings import ClientSettings
 
 CONN = "AIRFLOW_CONN_PHIXFLOW_DEFAULT"
 TRIGGER = "/trigger$"
@@ -399,6 +400,115 @@ def test_a_lost_answer_is_never_a_reason_to_call_twice(bench: Bench, way: Way, l
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("status", [400, 409, 410, 422])
+def test_a_code_that_the_author_may_have_chosen_leaves_open_whether_the_work_was_done(
+    bench: Bench, way: Way, status: int
+) -> None:
+    bench.add(way)
+    bench.server.inject(
+        Fault(
+            path=TRIGGER,
+            action="status",
+            status=status,
+            taken=True,
+            headers={"content-type": "application/json"},
+            body='{"message": "No s3cret in stock"}',
+            count=2,
+        )
+    )
+    store = FakeStateStore()
+    error = bench.error(way, attempt=Attempt(store=store, max_tries=1))
+    assert type(error) is FlowSubmissionUnclearError
+    assert isinstance(error, AirflowFailException)
+    assert error.what == (
+        "The endpoint has answered, but what became of the actionflow cannot be told: POST "
+        f"/action/MyApp/Job/trigger was answered with {status}, which the endpoint's author may have chosen: "
+        "if so, name it in failure_codes or success_codes: No s3cret in stock."
+    )
+    assert error.fate == (
+        "Whether the work was done is not known. It was not called a second time; a run that it has started "
+        "goes on."
+    )
+    assert "Nothing was started" not in str(error)
+    retry = bench.error(way, attempt=Attempt(store=store, max_tries=1, try_number=2))
+    assert type(retry) is FlowSubmissionUnclearError
+    assert bench.section.started == 1
+    cleared = Attempt(store=store, max_tries=2, try_number=2, clear_number=1)
+    hidden = bench.error(way, attempt=cleared, hide_payload=True)
+    assert "s3cret" not in str(hidden)
+    assert bench.section.started == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_address_that_is_not_there_says_that_nothing_was_started_unless_the_code_is_the_authors(
+    bench: Bench, way: Way
+) -> None:
+    bench.add(way)
+    store = FakeStateStore()
+    error = bench.error(way, actionflow="Jobs s3cret", attempt=Attempt(store=store))
+    assert type(error) is FlowNotFoundError
+    assert error.what.startswith("There is no such endpoint: POST /action/MyApp/Jobs%20s3cret/trigger was")
+    assert error.fate == "Nothing was started, unless the endpoint's author answers with 404 after the work."
+    assert error.advice.startswith("Check application and actionflow, or the path, and the connection's API")
+    assert error.advice.endswith(" Name a 404 of its author's in failure_codes.")
+    assert store.entries == {}
+    hidden = bench.error(way, actionflow="Jobs", hide_payload=True)
+    assert hidden.what.endswith("/action/MyApp/Jobs/trigger was answered with 404.")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_code_that_is_the_servers_own_has_started_nothing(bench: Bench, way: Way) -> None:
+    bench.add(way, method="PUT")
+    store = FakeStateStore()
+    error = bench.error(way, attempt=Attempt(store=store))
+    assert type(error) is FlowRequestRefusedError
+    assert error.fate == "Nothing was started."
+    assert store.entries == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "answered",
+    [
+        {"action": "status", "status": 409},
+        {"action": "html"},
+        {"action": "oversized", "size": 3000},
+        {"action": "status", "status": 200, "body": '{"status": ["?"]}'},
+    ],
+    ids=["409", "page", "too large", "no word"],
+)
+def test_an_answer_that_has_come_is_no_reason_to_call_again_whatever_is_to_be_done_about_lost_ones(
+    bench: Bench, way: Way, answered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults: Any = ClientSettings.__init__
+    monkeypatch.setitem(defaults.__kwdefaults__, "max_body_bytes", 2000)
+    bench.add(way)
+    bench.server.inject(Fault(**{"path": TRIGGER, "taken": True, **answered}))
+    error = bench.error(way, on_ambiguous_submission="resubmit")
+    assert type(error) is FlowSubmissionUnclearError
+    assert error.what.startswith(
+        "The endpoint has answered, but what became of the actionflow cannot be told:"
+    )
+    assert "on_ambiguous_submission" not in str(error)
+    assert bench.section.started == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("second", [{"action": "html"}, {"action": "status", "status": 409}])
+def test_a_call_that_was_repeated_says_so_whatever_came_of_it(
+    bench: Bench, way: Way, second: dict[str, Any]
+) -> None:
+    bench.add(way)
+    bench.server.inject(Fault(path=TRIGGER, action="reset", taken=True))
+    bench.server.inject(Fault(**{"path": TRIGGER, "taken": True, **second}))
+    error = bench.error(way, on_ambiguous_submission="resubmit")
+    assert type(error) is FlowSubmissionUnclearError
+    assert "It was sent once more: " in error.what
+    assert "not called a second time" not in str(error)
+    assert bench.section.started == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_an_execution_timeout_within_the_call_is_told_as_a_lost_answer(
     bench: Bench, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,7 +572,7 @@ def test_the_wrong_mode_is_told_by_the_answers_keys(bench: Bench, way: Way, mess
     error = bench.error(way)
     assert type(error) is FlowSubmissionUnclearError
     assert message in str(error)
-    assert "\nIt was not called a second time; a run that it has started goes on.\nSet mode, or" in str(error)
+    assert "It was not called a second time; a run that it has started goes on.\nSet mode, or" in str(error)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -610,9 +720,16 @@ def test_a_wrong_key_and_a_wrong_name_start_nothing(bench: Bench, way: Way) -> N
 
 def test_a_start_that_fails_at_once_is_refused(bench: Bench) -> None:
     bench.add("wait", outcome="Fail", message="No stock")
-    error = bench.error("sync")
-    assert type(error) is FlowRequestRefusedError
-    assert "was answered with Fail: No stock" in str(error)
+    for mode in MODES:
+        store = FakeStateStore()
+        error = bench.error(mode, attempt=Attempt(store=store))
+        assert type(error) is FlowRequestRefusedError
+        assert error.what == (
+            "The endpoint says that the actionflow failed: POST /action/MyApp/Job/trigger was answered with "
+            "Fail: No stock."
+        )
+        assert error.fate == "It is over; what it had done before it failed may stay done."
+        assert store.entries == {}
 
 
 # --- at parse time -----------------------------------------------------------------------------------
@@ -635,6 +752,31 @@ def test_a_start_that_fails_at_once_is_refused(bench: Bench) -> None:
         ({"timeout_ms": 0}, "timeout_ms is 0; it takes whole milliseconds above 0."),
         ({"timeout_ms": True}, "timeout_ms is True; it takes whole milliseconds above 0."),
         ({"endpoint_limit": 0}, "endpoint_limit is 0; it takes seconds above 0."),
+        ({"endpoint_limit": "60"}, "endpoint_limit is '60'; it takes seconds above 0."),
+        (
+            {"timeout": 59},
+            (
+                "timeout is 59 s, but the endpoint may take 60 s in mode='wait'. Give timeout_ms=59000 to have "
+                "the server abort the work then, or leave timeout out."
+            ),
+        ),
+        (
+            {"timeout": 30.5, "timeout_ms": 90_000},
+            "timeout is 30.5 s, but the endpoint may take 90 s in mode='wai",
+        ),
+        (
+            {"timeout": 7, "endpoint_limit": 8},
+            "timeout is 7 s, but the endpoint may take 8 s in mode='wait'.",
+        ),
+        (
+            {"on_clear": "resume"},
+            (
+                "on_clear='resume' does not go with mode='wait': when the task is cleared, nothing goes on. "
+                "Leave on_clear out."
+            ),
+        ),
+        ({"success_codes": [429]}, "success_codes has 429, by which a server refuses a call that it has not"),
+        ({"failure_codes": [429, 500]}, "failure_codes has 429, by which a server refuses a call"),
         ({"cancel_on_kill": True}, "PhixFlow has no call that stops a run; leave out cancel_on_kill."),
         ({"cancel_on_timeout": True}, "PhixFlow has no call that stops a run; leave out cancel_on_timeout."),
         ({"success_words": "Done"}, "success_words is 'Done', but must be a list of words."),
@@ -649,6 +791,13 @@ def test_what_cannot_work_is_refused_when_the_dag_is_parsed(
     with pytest.raises(ValueError, match=r"^t: ") as caught:
         bench.task(**arguments)
     assert str(caught.value).startswith(f"t: {message}")
+
+
+def test_a_time_limit_that_the_endpoint_keeps_is_taken(bench: Bench) -> None:
+    assert bench.task(timeout=60).options.timeout == 60
+    assert bench.task(timeout=30, timeout_ms=30_000).options.timeout == 30
+    assert bench.task("sync", timeout=1).options.timeout == 1
+    assert bench.task("sync", on_clear="resume").options.on_clear == "resume"
 
 
 def test_the_configurations_default_for_deferral_is_not_applied_to_wait_mode(

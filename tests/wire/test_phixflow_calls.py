@@ -15,6 +15,7 @@ from smartflows_provider.wire.errors import (
     AccessDenied,
     KeyRefused,
     NotFound,
+    OutcomeUntold,
     RedirectAnswered,
     RequestRefused,
     ServiceFault,
@@ -235,8 +236,8 @@ def test_codes_the_author_chose_decide_before_the_body() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (302, RedirectAnswered), (400, RequestRefused), (401, KeyRefused), (403, AccessDenied),
-        (404, NotFound), (429, Throttled), (503, ServiceFault),
+        (302, RedirectAnswered), (401, KeyRefused), (403, AccessDenied), (404, NotFound),
+        (405, RequestRefused), (408, ServiceFault), (429, Throttled), (503, ServiceFault),
     ],
 )  # fmt: skip
 def test_a_code_that_does_not_speak_of_the_actionflow_is_the_usual_error(
@@ -246,6 +247,32 @@ def test_a_code_that_does_not_speak_of_the_actionflow_is_the_usual_error(
         for call in (waited, polled, looked):
             with pytest.raises(kind, match=f"was answered with {status}"):
                 call(given)
+
+
+@pytest.mark.parametrize("status", [400, 409, 410, 418, 422])
+@pytest.mark.parametrize("call", [waited, polled])
+def test_a_refusal_that_its_author_may_have_chosen_leaves_open_what_was_done(call: Any, status: int) -> None:
+    for given in (
+        reply({"message": "No stock."}, status=status),
+        reply({"status": "Success"}, status=status),
+    ):
+        with pytest.raises(OutcomeUntold) as untold:
+            call(given)
+        assert str(untold.value.without_detail()) == (
+            f"POST {PATH} was answered with {status}, which the endpoint's author may have chosen: if so, "
+            "name it in failure_codes or success_codes"
+        )
+    with pytest.raises(OutcomeUntold, match=r"success_codes: No stock$"):
+        call(reply({"message": "No stock."}, status=status))
+    with pytest.raises(OutcomeUntold, match=r"success_codes$"):
+        call(text("<h1>No</h1>", status=status, kind="text/html"))
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, RequestRefused), (410, NotFound)])
+def test_a_refusal_of_a_status_says_nothing_of_the_run(status: int, kind: type[WireError]) -> None:
+    with pytest.raises(kind, match=f"^GET /action/4711/status was answered with {status}: No.$") as refused:
+        looked(reply({"message": "No!"}, status=status))
+    assert type(refused.value) is kind
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, KeyRefused), (403, AccessDenied), (429, Throttled)])
