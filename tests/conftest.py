@@ -7,10 +7,16 @@ nothing that they write outlives them.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sqlite3
 import tempfile
+from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -33,6 +39,16 @@ os.environ.update(
 )
 
 
+# Airflow and thousands of tests are loaded, all of it to stay: there is no garbage to look for among them.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, among what the tests leave."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_unconfigure() -> None:
     """Remove what the tests' Airflow has written."""
     shutil.rmtree(HOME, ignore_errors=True)
@@ -49,3 +65,32 @@ def airflow_db() -> Path:
     """
     create_database(DATABASE)
     return DATABASE
+
+
+class UnhurriedConnection(sqlite3.Connection):
+    """Leaves it to the operating system when to write to the disk: no test cuts the power."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        super().execute("PRAGMA synchronous=OFF")
+
+    def execute(self, statement: str, *args: Any) -> sqlite3.Cursor:
+        return super().execute(statement.replace("PRAGMA synchronous=NORMAL", "PRAGMA synchronous"), *args)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_server() -> Iterator[None]:
+    """Start the embedded server fast: thousands of tests have one each, with the same flows."""
+    from smartflows_provider.devserver import server, store
+
+    read = server.load_flows
+    bundled = cache(lambda: tuple(read(server.bundled_folder())))
+
+    def load_flows(folder: Path) -> list[Any]:
+        return list(bundled()) if folder == server.bundled_folder() else read(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "load_flows", load_flows)
+        connect = partial(sqlite3.connect, factory=UnhurriedConnection)
+        patch.setattr(store, "sqlite3", SimpleNamespace(connect=connect))
+        yield
