@@ -43,6 +43,54 @@ os.environ.update(
 gc.disable()
 
 
+LONG = (
+    "e2e/test_scheduled_report_e2e.py",
+    "lifecycle/test_poller.py",
+    "cli/test_cli_process.py",
+    "lifecycle/test_run_life_machine.py",
+    "dags/test_example_dags.py",
+    "fuzz/test_fuzz_extractor.py",
+    "hostile/test_hostile_sizes.py",
+    "operators/test_run_ambiguous.py",
+    "transport/test_transport_hostile.py",
+    "fuzz/test_fuzz_builder.py",
+    "devserver/test_devserver_process.py",
+    "output/test_landing_on_s3.py",
+    "test_parse_cost.py",
+    "conformance/test_conformance_sensors.py",
+    "conformance/test_conformance_trouble.py",
+)
+"""The files that take longest, the longest first."""
+
+
+WHOLE_DAGS = (
+    "tests/dags/",
+    "tests/decorators/test_smart_flow_dags.py",
+    "tests/sensors/test_sensor_dags.py",
+)
+"""Where whole DAGs run in the test's own process, which loads much of Airflow's server for the first one."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where files are spread over processes, keep those that run whole DAGs in one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "whole DAGs" if nodeid.startswith(WHOLE_DAGS) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where files are spread over processes, begin with the long ones: none is left over at the end."""
+    if hasattr(config, "workerinput"):
+        place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage from now on, among what the tests leave."""
     gc.freeze()
