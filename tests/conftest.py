@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,10 +37,6 @@ os.environ.update(
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 )
-
-
-# Airflow and thousands of tests are loaded, all of it to stay: there is no garbage to look for among them.
-gc.disable()
 
 
 LONG = (
@@ -91,10 +87,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
-def pytest_collection_finish() -> None:
-    """Look for garbage from now on, among what the tests leave."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among Airflow and thousands of tests: all that is loaded here stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure() -> None:
