@@ -32,6 +32,7 @@ test: $(READY) ## run every test that needs nothing else
 
 test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once, small benchmarks
 	$(BIN)/python -m pytest -m full
+	FUZZ_CASES=1000 $(BIN)/python -m pytest tests/fuzz
 
 # AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.
 FAULT_RUNS ?= 20

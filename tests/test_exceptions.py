@@ -115,7 +115,10 @@ def raised_in_the_package() -> Iterator[tuple[str, ast.Call]]:
     root = Path(smartflows_provider.__file__).parent
     names = {kind.__name__ for kind in KINDS} | {"FlowException"}
     for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if not any(f"{name}(" in text for name in names):
+            continue
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
                 yield f"{path.relative_to(root)}:{node.lineno}", node
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from statistics import median
 
 import pytest
 
-from benchmarks.import_times import DAG_ALONE, DAG_FILE, PARTS, Loaded, import_times
+from benchmarks.import_times import DAG_ALONE, DAG_FILE, PARTS, Loaded, _loaded, import_times
+from benchmarks.work import ROOT
 
 HEAVY = {
     *("aiohttp", "requests", "urllib3", "httpx", "http", "ssl", "asyncio", "concurrent", "multiprocessing"),
@@ -63,16 +66,42 @@ def not_allowed(loaded: Iterable[Loaded]) -> str:
     return "\n".join([*lines, f"{total:7.1f} ms  in all"] if found else [])
 
 
-@pytest.mark.parametrize("part", PARTS)
+TRIGGER = "smartflows_provider.triggers.execution"
+"""Loads what no DAG file may."""
+
+IN_A_CHILD_EACH = """
+import os, sys
+for module in {modules}:
+    print("next module", file=sys.stderr, flush=True)
+    if not (child := os.fork()):
+        __import__(module)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{{module}} cannot be imported")
+"""
+
+
+@cache
+def loaded_alone(base: str) -> Mapping[str, list[Loaded]]:
+    """Tell what each part, and a trigger, loads in a process of its own that has loaded the base only."""
+    modules = [*PARTS, TRIGGER]
+    code = base + IN_A_CHILD_EACH.format(modules=modules)
+    command = [sys.executable, "-X", "importtime", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
+    told = done.stderr.split("next module\n")[1:]
+    return dict(zip(modules, map(_loaded, told), strict=True))
+
+
 @pytest.mark.parametrize("base", [DAG_FILE, DAG_ALONE], ids=["DAG file", "DAG alone"])
+@pytest.mark.parametrize("part", PARTS)
 def test_importing_loads_nothing_that_only_running_tasks_need(part: str, base: str) -> None:
-    added = import_times([part], base=base).added
+    added = loaded_alone(base)[part]
     assert part in {module.name for module in added}
     assert not not_allowed(added), f"importing {part} loads\n{not_allowed(added)}"
 
 
 def test_importing_everything_takes_a_small_part_of_what_airflow_takes() -> None:
-    import_times(PARTS, base=DAG_FILE)
     runs = [import_times(PARTS, base=DAG_FILE) for _ in range(3)]
     part = median(run.added_milliseconds / run.base_milliseconds for run in runs)
     slowest = sorted(runs[-1].added, key=lambda module: -module.milliseconds)
@@ -86,9 +115,7 @@ def test_importing_everything_takes_a_small_part_of_what_airflow_takes() -> None
 
 
 def test_what_is_not_allowed_is_named_with_what_it_takes() -> None:
-    modules = ["smartflows_provider.triggers.execution"]
-    loaded = import_times(modules, base=DAG_FILE).added
-    told = not_allowed(loaded)
+    told = not_allowed(loaded_alone(DAG_FILE)[TRIGGER])
     assert "smartflows_provider.waiting.wait belongs to a room" in told
     assert "jmespath is heavy" in told
     assert "airflow.triggers.base is more of Airflow" in told

@@ -8,6 +8,7 @@ import pty
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -59,11 +60,50 @@ def database(server: DevServer, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_a_connection_in_airflows_database_is_found(server: DevServer, database: dict[str, str]) -> None:
+ONE_AFTER_THE_OTHER = """
+import io, json, os, sys
+from contextlib import redirect_stderr, redirect_stdout
+from smartflows_provider.cli.main import main
+
+told = []
+for arguments, more in json.loads(sys.argv[1]):
+    os.environ.update(more)
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    told.append((code, out.getvalue(), err.getvalue()))
+print("TOLD" + json.dumps(told))
+"""
+
+
+def test_a_connection_of_the_environment_goes_first_then_one_in_airflows_database_and_a_third_is_missing(
+    server: DevServer, database: dict[str, str]
+) -> None:
     running = begin(server, panel_flow(server, LONG))
-    told = call("list", "--json", "--conn-id", "stored", **database)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert [entry["id"] for entry in json.loads(told.stdout)] == [running]
+    variable = CONN_VARIABLE.replace("SMARTFLOWS_DEFAULT", "STORED")
+    stored = ["executions", "list", "--json", "--conn-id", "stored"]
+    commands = [
+        (stored, {}),
+        (["executions", "list", "--conn-id", "nowhere"], {}),
+        (stored, {variable: server.connection_json(api_key="bad")}),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(commands)],
+        env=environment(**database),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found, missing, refused = json.loads(done.stdout.partition("TOLD")[2])
+    assert (found[0], found[2]) == (0, "")
+    assert [entry["id"] for entry in json.loads(found[1])] == [running]
+    assert missing[:2] == [1, ""]
+    assert missing[2].startswith("Error: The Airflow connection 'nowhere' does not exist. [Smart Flows, ")
+    assert "AIRFLOW_CONN_NOWHERE" in missing[2]
+    assert refused[0] == 1
+    assert "The key is wrong, revoked or expired" in refused[2]
 
 
 def test_a_connection_in_a_secrets_backend_is_found(server: DevServer, tmp_path: Path) -> None:
@@ -78,13 +118,6 @@ def test_a_connection_in_a_secrets_backend_is_found(server: DevServer, tmp_path:
         AIRFLOW__SECRETS__BACKEND_KWARGS=json.dumps({"connections_file_path": str(secrets)}),
     )
     assert (told.returncode, told.stdout) == (0, "[]\n")
-
-
-def test_a_connection_that_is_nowhere_is_told_to_be_missing(database: dict[str, str]) -> None:
-    told = call("list", "--conn-id", "nowhere", **database)
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.startswith("Error: The Airflow connection 'nowhere' does not exist. [Smart Flows, ")
-    assert "AIRFLOW_CONN_NOWHERE" in told.stderr
 
 
 def test_a_host_without_the_database_is_told_what_to_set(tmp_path: Path) -> None:
@@ -236,12 +269,3 @@ def test_a_terminal_that_lacks_a_sign_gets_it_escaped(server: DevServer) -> None
     told = call("list", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (told.returncode, told.stderr) == (0, "")
     assert "\\u898b\\u7a4d" in told.stdout
-
-
-def test_the_connection_of_the_environment_goes_first(server: DevServer, database: dict[str, str]) -> None:
-    variable = CONN_VARIABLE.replace("SMARTFLOWS_DEFAULT", "STORED")
-    told = call(
-        "list", "--conn-id", "stored", **database, **{variable: server.connection_json(api_key="bad")}
-    )
-    assert told.returncode == 1
-    assert "The key is wrong, revoked or expired" in told.stderr

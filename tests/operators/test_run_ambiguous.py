@@ -186,14 +186,18 @@ def test_the_value_changes_nothing_about_whether_the_input_is_the_same(server: D
     assert len(server.executions()) == 1
 
 
+HOW_MANY = [60, pytest.param(200, marks=pytest.mark.full)]
+"""Mapped tasks, many more than there are workers."""
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_of_200_mapped_tasks_of_one_flow_in_the_same_second_each_has_its_own_execution_or_says_so(
-    server: DevServer, mode: Mode
+@pytest.mark.parametrize("count", HOW_MANY)
+def test_of_many_mapped_tasks_of_one_flow_in_the_same_second_each_has_its_own_execution_or_says_so(
+    server: DevServer, mode: Mode, count: int
 ) -> None:
-    lost = 40
-    for _ in range(lost):
+    for _ in range(count // 5):
         lose_answer(server, after=2)
-    attempts = [Attempt() for _ in range(200)]
+    attempts = [Attempt() for _ in range(count)]
 
     def run(index: int) -> Any:
         task = operator_for(
@@ -205,17 +209,20 @@ def test_of_200_mapped_tasks_of_one_flow_in_the_same_second_each_has_its_own_exe
             return error
 
     with ThreadPoolExecutor(max_workers=16) as pool:
-        results = list(pool.map(run, range(200)))
-    assert len(server.executions()) == 200
-    assert len(starts(server)) == 200
+        results = list(pool.map(run, range(count)))
+    assert len(server.executions()) == count
+    assert len(starts(server)) == count
     for index, result in enumerate(results):
         assert isinstance(result, dict), result
         assert f"<Line>pen {index}</Line>".encode() in server.input_of(result["execution_id"])
-    assert len({result["execution_id"] for result in results}) == 200
+    assert len({result["execution_id"] for result in results}) == count
 
 
-def test_of_200_mapped_tasks_without_a_value_none_takes_a_siblings_run(server: DevServer) -> None:
-    for _ in range(20):
+@pytest.mark.parametrize("count", HOW_MANY)
+def test_of_many_mapped_tasks_without_a_value_none_takes_a_siblings_run(
+    server: DevServer, count: int
+) -> None:
+    for _ in range(count // 10):
         lose_answer(server, after=5)
 
     def run(index: int) -> Any:
@@ -225,10 +232,10 @@ def test_of_200_mapped_tasks_without_a_value_none_takes_a_siblings_run(server: D
             return error
 
     with ThreadPoolExecutor(max_workers=16) as pool:
-        results = list(pool.map(run, range(200)))
-    assert len(server.executions()) == 200
+        results = list(pool.map(run, range(count)))
+    assert len(server.executions()) == count
     open_ones = [result for result in results if isinstance(result, FlowSubmissionUnclearError)]
-    assert len(open_ones) == 20
+    assert len(open_ones) == count // 10
     for index, result in enumerate(results):
         if isinstance(result, dict):
             assert f"<Line>pen {index}</Line>".encode() in server.input_of(result["execution_id"])
