@@ -189,7 +189,12 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
             f"The execution disappeared during the wait: {event.detail}",
             where=where,
             fate=f"{_begin(clean_up)} may have purged it; how it ended is not known.",
-            advice=f"Look into {clean_up}; clear the task to start a new execution.",
+            advice=" ".join(
+                filter(
+                    None,
+                    [f"Look into {clean_up}; clear the task to start a new execution.", where.hints.gone],
+                )
+            ),
         )
     if event.reason == "gone":
         return FlowExecutionGoneError(

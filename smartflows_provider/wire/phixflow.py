@@ -160,6 +160,12 @@ def trigger_and_poll(trigger: Trigger, *, terms: ActionflowTerms) -> Exchange[Ru
     )
 
 
+def started(run: RunSnapshot, *, terms: ActionflowTerms) -> Execution:
+    """Return a run of which nothing is known but what its start has brought; ``raw`` has no body."""
+    outcome = Outcome(status=run.status, phase=run.phase, message=run.message)
+    return _execution(run.execution_id, outcome, None, 0, terms)
+
+
 def look(process_id: str, *, terms: ActionflowTerms) -> Exchange[RunSnapshot]:
     """
     Ask how a run of an endpoint in the mode *Poll for result* is: by default ``GET /action/{id}/status``.

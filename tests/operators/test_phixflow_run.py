@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import DAG
+from structlog.testing import capture_logs
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
 
 from smartflows_provider.devserver.faults import Fault
@@ -23,20 +24,24 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
     FlowConfigurationError,
+    FlowDocumentError,
     FlowException,
     FlowExecutionFailedError,
     FlowExecutionGoneError,
     FlowKilledError,
     FlowNotFoundError,
     FlowOutputError,
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
+from smartflows_provider.lifecycle.record import RECORD_KEY
 from smartflows_provider.operators.base import RunOperator
 from smartflows_provider.operators.hidden_input import HIDDEN
 from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
+from smartflows_provider.operators.run_actionflow import ActionflowRun
 from smartflows_provider.transport import blocking
 from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.transport.settings import ClientSettings
@@ -392,7 +397,7 @@ def test_a_lost_answer_is_never_a_reason_to_call_twice(bench: Bench, way: Way, l
     store = FakeStateStore()
     error = bench.error(way, attempt=Attempt(store=store))
     assert type(error) is FlowSubmissionUnclearError
-    assert "Look at PhixFlow's console for what was done, then clear the task" in str(error)
+    assert "Look at PhixFlow's console for what was done; then clear the task" in str(error)
     assert bench.section.started == 1
     cleared = Attempt(store=store, max_tries=1, try_number=2, clear_number=1)
     assert bench.run(way, attempt=cleared)["status"] == "Success"
@@ -556,7 +561,26 @@ def test_an_attempt_that_died_in_its_call_is_told_and_not_repeated(
     error = bench.error(way, attempt=Attempt(store=store, max_tries=1, try_number=2))
     assert type(error) is FlowSubmissionUnclearError
     assert "An earlier attempt ended while it was starting it." in str(error)
-    assert "PhixFlow has no call that lists runs; look at its console" in str(error)
+    assert error.fate == (
+        "The service's executions could not be listed: PhixFlow has no call that lists runs; look at its "
+        "console."
+    )
+    assert error.advice == (
+        "Look at PhixFlow's console for what was done; then clear the task to call the endpoint again."
+    )
+    assert bench.section.started == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_record_that_cannot_be_read_says_what_to_look_for_in_phixflows_own_terms(
+    bench: Bench, way: Way
+) -> None:
+    bench.add(way)
+    store = FakeStateStore()
+    store.set(RECORD_KEY, {"schema_version": 99})
+    error = bench.error(way, attempt=Attempt(store=store))
+    assert type(error) is FlowSubmissionUnclearError
+    assert error.advice.startswith("Look at PhixFlow's console for what was done; then delete the task state")
     assert bench.section.started == 0
 
 
@@ -656,9 +680,12 @@ def test_a_task_that_is_stopped_leaves_its_run_and_says_so(bench: Bench) -> None
     assert bench.section.status_of("4711") == "Running"
 
 
-def test_a_task_that_is_stopped_within_its_call_is_no_success(bench: Bench) -> None:
-    bench.add(seconds=600, limit_seconds=900)
-    operator, store = bench.task(), FakeStateStore()
+@pytest.mark.parametrize("durable", [True, False])
+def test_an_answer_that_comes_while_the_task_is_being_stopped_is_taken_along(
+    bench: Bench, durable: bool
+) -> None:
+    bench.add(seconds=600, limit_seconds=900, result={"rows": 3})
+    operator, attempt = bench.task(output_name="Out", durable=durable), Attempt(max_tries=1)
 
     def stop() -> None:
         while not bench.section.started:
@@ -668,15 +695,136 @@ def test_a_task_that_is_stopped_within_its_call_is_no_success(bench: Bench) -> N
 
     stopping = threading.Thread(target=stop, daemon=True)
     stopping.start()
-    with pytest.raises(FlowKilledError):
-        run_task(operator, Attempt(store=store, max_tries=1))
+    with capture_logs() as logs:
+        manifest = run_task(operator, attempt)
     stopping.join()
-    bench.add()
-    # The call was answered, if only to a process that has ended: it is not made a second time.
-    retry = Attempt(store=store, max_tries=1, try_number=2)
-    with pytest.raises(FlowExecutionGoneError, match="came to a process that has ended"):
-        bench.run(attempt=retry)
+    # Nobody can ask for it again, and nothing of it is left to be stopped.
+    assert (manifest["status"], manifest["values"]) == ("Success", {"rows": 3})
+    assert attempt.xcoms["execution_id"] == manifest["execution_id"]
+    assert "The task was stopped, but the endpoint has answered by then" in str(logs)
     assert bench.section.started == 1
+
+
+def test_a_failure_that_comes_while_the_task_is_being_stopped_is_told(bench: Bench) -> None:
+    bench.add(seconds=600, limit_seconds=900)
+    operator = bench.task()
+
+    def stop() -> None:
+        while not bench.section.started:
+            time.sleep(0.01)
+        operator.on_kill()
+        bench.section.fail("4711", message="No stock")
+
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    with pytest.raises(FlowExecutionFailedError, match="No stock"):
+        run_task(operator)
+    stopping.join()
+
+
+def test_a_task_that_is_stopped_before_its_call_makes_none(bench: Bench) -> None:
+    bench.add()
+    operator = bench.task()
+    attempt = Attempt()
+    context = attempt.context()
+
+    class StoppingStore(FakeStateStore):
+        def get(self, key: str, default: Any = None) -> Any:
+            operator.on_kill()
+            return super().get(key, default)
+
+    context["task_state_store"] = StoppingStore()
+    with pytest.raises(FlowKilledError, match=r"\nNo execution was started\.\n"):
+        operator.execute(context)
+    assert bench.section.started == 0
+
+
+def test_a_retry_after_an_answer_that_was_not_taken_along_calls_nothing_and_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add()
+    store = FakeStateStore()
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as dying, suppress(Died):
+        dying.setattr(ActionflowRun, "conclude", die)
+        bench.run(attempt=Attempt(store=store, max_tries=1))
+    error = bench.error(attempt=Attempt(store=store, max_tries=1, try_number=2))
+    assert type(error) is FlowExecutionGoneError
+    assert "came to a process that has ended, and is not kept" in error.what
+    assert error.fate == (
+        "The endpoint has answered, so the work is over, well or not; it was not called a second time."
+    )
+    assert error.advice == (
+        "Look at PhixFlow's console for what was done; then clear the task to call the endpoint again."
+    )
+    assert bench.section.started == 1
+    cleared = Attempt(store=store, max_tries=2, try_number=2, clear_number=1)
+    assert bench.run(attempt=cleared)["status"] == "Success"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"output_name": "Orders"},
+        {"max_xcom_bytes": 1000},
+        {"max_xcom_bytes": 1000, "documents_path": "/dev/null/x"},
+    ],
+    ids=["no data", "too large", "storage"],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_of_the_output_says_where_the_answer_is_and_never_has_the_endpoint_called_again(
+    bench: Bench, way: Way, arguments: dict[str, Any]
+) -> None:
+    bench.add(way, result={"rows": "x" * 2000})
+    error = bench.error(way, **arguments)
+    if way == "wait":
+        assert type(error) is FlowOutputError
+        assert error.fate == (
+            "The actionflow has ended in Success; its answer ended with this task, and is not kept."
+        )
+        assert error.advice.startswith("Look at PhixFlow's console for what was done")
+    else:
+        assert type(error) is (FlowDocumentError if "documents_path" in arguments else FlowOutputError)
+        assert error.fate == "The execution is finished; its output stays at the service."
+
+
+def unwritable(attempt: Attempt) -> Attempt:
+    """Return an attempt whose XComs are not taken while the task is run."""
+
+    def refuse(key: str, value: Any) -> None:
+        raise OSError("the API server does not answer")
+
+    attempt._push = refuse  # type: ignore[method-assign]
+    return attempt
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_an_answer_is_not_lost_where_airflow_does_not_take_its_name(bench: Bench, durable: bool) -> None:
+    bench.add(result={"rows": 3})
+    with capture_logs() as logs:
+        manifest = bench.run(attempt=unwritable(Attempt()), durable=durable)
+    assert manifest["status"] == "Success"
+    assert "Airflow could not note that the answer is called" in str(logs)
+    assert bench.section.started == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_whose_name_airflow_does_not_take_is_kept(bench: Bench, mode: Mode) -> None:
+    bench.add(mode, seconds=600)
+    error = bench.error(mode, attempt=unwritable(Attempt()))
+    assert type(error) is FlowRecordError
+    assert error.advice == "A retry attaches to it."
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_is_not_waited_for_is_not_asked_about(bench: Bench, mode: Mode) -> None:
+    bench.add(mode, seconds=600)
+    manifest = bench.run(mode, wait_for_completion=False, status_path="/nowhere/{id}")
+    assert (manifest["execution_id"], manifest["status"]) == ("4711", "started")
+    assert bench.section.looks == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -685,6 +833,31 @@ def test_a_run_that_was_cleaned_up_is_gone(bench: Bench, mode: Mode) -> None:
     with once_looked_at(bench, lambda: bench.section.forget("4711")):
         error = bench.error(mode)
     assert type(error) is FlowExecutionGoneError
+    assert error.fate == "PhixFlow's clean-up settings may have purged it; how it ended is not known."
+    assert error.advice == (
+        "Look into PhixFlow's clean-up settings; clear the task to start a new execution. If status_path "
+        "was not where its status is asked, set it, and clear the task with on_clear='resume', which goes on "
+        "with this one."
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_status_asked_in_the_wrong_place_can_be_mended_and_the_run_be_taken_up(
+    bench: Bench, mode: Mode
+) -> None:
+    bench.add(mode, seconds=0.1)
+    store = FakeStateStore()
+    first = Attempt(store=store, max_tries=1)
+    error = bench.error(mode, status_path="/nowhere/{id}", attempt=first)
+    assert type(error) is FlowExecutionGoneError
+    assert "If status_path was not where its status is asked, set it" in error.advice
+    later = Attempt(store=store, max_tries=1, try_number=2)
+    error = bench.error(mode, status_path="/nowhere/{id}", attempt=later)
+    assert type(error) is FlowExecutionGoneError
+    assert "If status_path was not where its status is asked, set it" in error.advice
+    cleared = Attempt(store=store, max_tries=2, try_number=2, clear_number=1)
+    assert bench.run(mode, on_clear="resume", attempt=cleared)["execution_id"] == "4711"
+    assert bench.section.started == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -756,8 +929,8 @@ def test_a_start_that_fails_at_once_is_refused(bench: Bench) -> None:
         (
             {"timeout": 59},
             (
-                "timeout is 59 s, but the endpoint may take 60 s in mode='wait'. Give timeout_ms=59000 to have "
-                "the server abort the work then, or leave timeout out."
+                "timeout is 59 s, but the endpoint may take 60 s in mode='wait'. Give timeout_ms=59000 to "
+                "have the server abort the work then, or leave timeout out."
             ),
         ),
         (
