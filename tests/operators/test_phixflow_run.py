@@ -584,6 +584,42 @@ def test_a_record_that_cannot_be_read_says_what_to_look_for_in_phixflows_own_ter
     assert bench.section.started == 0
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("answered", "message"),
+    [
+        ({"action": "html"}, "is a web page, as a sign-in page is, and no process id"),
+        ({"body": "Please sign in"}, "has a body with characters that no id has"),
+        ({"body": "Success"}, "is the word 'Success' and no process id"),
+    ],
+)
+def test_a_text_that_is_no_process_id_is_never_asked_about(
+    bench: Bench, mode: Mode, answered: dict[str, Any], message: str
+) -> None:
+    bench.add(mode)
+    given = {"path": TRIGGER, "action": "status", "status": 200, "taken": True, **answered}
+    bench.server.inject(Fault(**given))
+    error = bench.error(mode, id_field="")
+    assert type(error) is FlowSubmissionUnclearError
+    assert message in error.what
+    assert (bench.section.started, bench.section.looks) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "arguments", "kind"),
+    [
+        ("Failure: no stock", {}, FlowExecutionFailedError),
+        ("Fehler: kein Bestand", {"failure_words": ["Fehler"]}, FlowExecutionFailedError),
+        ("Error: no stock", {"status_field": ""}, FlowSubmissionUnclearError),
+    ],
+)
+def test_a_text_of_wait_mode_is_read_by_its_first_word(
+    bench: Bench, body: str, arguments: dict[str, Any], kind: type[FlowException]
+) -> None:
+    bench.add(body=body, content_type="text/plain")
+    assert type(bench.error(**arguments)) is kind
+
+
 @pytest.mark.parametrize(
     ("way", "message"),
     [
