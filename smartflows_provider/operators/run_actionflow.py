@@ -32,7 +32,7 @@ from smartflows_provider.exceptions import (
     FlowSubmissionUnclearError,
 )
 from smartflows_provider.hooks.phixflow import label_of
-from smartflows_provider.hooks.translation import translate
+from smartflows_provider.hooks.translation import translate, without_words
 from smartflows_provider.lifecycle.run_request import Candidate, RunRequest, Submission
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.remote_run import RemoteRun
@@ -189,7 +189,8 @@ class ActionflowRun(RemoteRun):
             trigger = self._hook.trigger(self._endpoint(fate))
             request = trigger.request()
         except WireError as error:
-            raise translate(error, where=self._where(), fate=fate) from None
+            shown = without_words(error) if self._operator.hide_payload else error
+            raise translate(shown, where=self._where(), fate=fate) from None
         self._check_results(fate)
         self._log.info("Calling %s, %d input parameters.", request.label, len(trigger.query))
 
@@ -274,9 +275,9 @@ class ActionflowRun(RemoteRun):
 
     def _own_error(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException | None:
         """Return what a call has come to that brought no run; None where it is the same in every system."""
-        shown = error
-        if self._operator.hide_payload and isinstance(error, WireError):
-            shown = error.without_detail()
+        if isinstance(error, AirflowTaskTimeout):
+            error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
+        shown = without_words(error) if self._operator.hide_payload else error
         if _is_lost(error) or isinstance(error, _UNUSABLE):
             self._note_told()
             return self._open(shown)
@@ -305,10 +306,8 @@ class ActionflowRun(RemoteRun):
             if record is not None:
                 self._attempt.store.save(replace(record, told=True))
 
-    def _open(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException:
+    def _open(self, error: WireError | TransportError) -> FlowException:
         """Return the error of a call of which it is open what it has done."""
-        if isinstance(error, AirflowTaskTimeout):
-            error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
         look_first = self._hook.hints.unclear_start
         waits = self._operator.mode == "wait"
         limit = self._operator.limit_seconds

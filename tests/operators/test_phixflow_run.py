@@ -169,6 +169,10 @@ def test_a_body_is_json_or_a_text_of_its_own_type(
         ({"body": "no JSON"}, "The argument body is no JSON text."),
         ({"body": "\ud800", "content_type": "text/csv"}, "The argument body holds half a character."),
         ({"parameters": "no JSON"}, "The argument parameters is other text; it takes a mapping"),
+        (
+            {"body": {"Rows": {1, 2}}},
+            "the body cannot be sent as JSON: 'Rows': JSON has no form for a value of",
+        ),
         ({"parameters": {"Rows": [1]}}, "the input parameter 'Rows' is list, but the query takes a text"),
         (
             {"parameters": {"timeout": 5}, "timeout_ms": 5},
@@ -1047,6 +1051,15 @@ def test_a_hidden_payload_is_sent_and_not_shown(bench: Bench, way: Way) -> None:
     (call,) = bench.section.calls
     assert call.query == {"Token": "s3cret"}
     assert json.loads(call.body) == {"Token": "s3cret"}
+
+
+def test_a_hidden_body_that_cannot_be_sent_is_not_quoted(bench: Bench) -> None:
+    operator = bench.task(body={"s3cret": {1}}, hide_payload=True)
+    with pytest.raises(FlowConfigurationError) as refused:
+        run_task(operator)
+    assert refused.value.what == "the body cannot be sent as JSON"
+    assert "s3cret" not in str(refused.value)
+    assert bench.section.started == 0
 
 
 def test_the_endpoints_words_about_a_hidden_payload_are_left_out(bench: Bench) -> None:

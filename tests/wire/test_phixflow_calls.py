@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from wire_driving import Reply, drive, reply
@@ -30,6 +33,14 @@ from smartflows_provider.wire.run import Reference, RunPhase
 
 PATH = "/action/MyApp/My%20API/trigger"
 TERMS = ActionflowTerms()
+NAT = type("datetime", (datetime,), {"__eq__": lambda one, other: False, "__hash__": None})(2024, 5, 2)
+"""As pandas' NaT, a time that is missing."""
+
+
+class Way(str, Enum):  # noqa: UP042 - what it mixes in is the point
+    FAST = "fast"
+
+
 RECORDS = ActionflowTerms(records_field="records")
 
 
@@ -65,10 +76,14 @@ def test_no_method_makes_a_trigger_repeatable(method: wire.Method) -> None:
 
 
 def test_input_parameters_and_the_time_limit_stand_in_the_query() -> None:
-    query = {"Name": "Ü&b", "Count": 3, "Rate": 0.5, "On": True, "Day": date(2024, 5, 2), "Left out": None}
+    query = {
+        "Name": "Ü&b", "Count": 3, "Rate": 0.5, "On": True, "Day": date(2024, 5, 2), "Left out": None,
+        "At": time(7, 30), "Sum": Decimal("5.00"), "Id": UUID(int=1), "Way": Way.FAST,
+    }  # fmt: skip
     request = wire.Trigger(path=PATH, query=query, timeout_ms=90_000).request()
     assert request.query == (
         ("Name", "Ü&b"), ("Count", "3"), ("Rate", "0.5"), ("On", "true"), ("Day", "2024-05-02"),
+        ("At", "07:30:00"), ("Sum", "5.00"), ("Id", "00000000-0000-0000-0000-000000000001"), ("Way", "fast"),
         ("timeout", "90000"),
     )  # fmt: skip
 
@@ -79,6 +94,15 @@ def test_input_parameters_and_the_time_limit_stand_in_the_query() -> None:
         ({"query": {"Rows": [1]}}, "^the input parameter 'Rows' is list, but the query takes a text"),
         ({"query": {"Name": "\ud800"}}, "^Name cannot be sent: half a character"),
         ({"query": {"\ud800": "x"}}, "^the name of an input parameter cannot be sent: half a character"),
+        ({"query": {"Day": NAT}}, "^the input parameter 'Day' is datetime, but the query takes a text"),
+        ({"query": {"Rate": float("nan")}}, "^the input parameter 'Rate' is no number, but nan$"),
+        ({"query": {"Rate": Decimal("Infinity")}}, "^the input parameter 'Rate' is no number, but Infinity$"),
+        ({"query": {"Count": 10**5000}}, "^the input parameter 'Count' is a number of too many digits$"),
+        ({"query": {"Wait": timedelta(1)}}, "^the input parameter 'Wait' is timedelta, but the query takes"),
+        (
+            {"body": {"Day": {1}}},
+            "^the body cannot be sent as JSON: 'Day': JSON has no form for a value of type",
+        ),
         ({"query": {1: "x"}}, "^the name of an input parameter is 1, but must be a text$"),
         (
             {"query": {"timeout": 5}, "timeout_ms": 5},
