@@ -61,6 +61,10 @@ class SystemHints:
         "which does not look for the old one."
     )
     """It is open whether a run was started; the runs that may be it are listed before."""
+    find_run: str = "Find this task's among them, cancel it or take its output"
+    """The same, where more is to be done than to clear the task; the beginning of a sentence."""
+    gone: str = ""
+    """What else it may mean that the service does not know a run of this task's; empty for nothing."""
     wait: str = "Wait for it with a sensor; a retry looks again."
     """A run that is not finished was to be."""
 

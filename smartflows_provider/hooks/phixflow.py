@@ -35,6 +35,7 @@ _RECORDS_LISTED = 100
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TAKEN = frozenset({"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 """Headers, in lower case, that a request has for other purposes."""
+_LOOK = "Look at PhixFlow's console for what was done"
 _NO_CANCEL = "as PhixFlow has no call that stops a run"
 
 
@@ -83,6 +84,10 @@ class PhixFlowHook(FlowSystemHook):
         clean_up="PhixFlow's clean-up settings",
         cancel_off=_NO_CANCEL,
         timeout_off=_NO_CANCEL,
+        unclear_start=f"{_LOOK}; then clear the task to call the endpoint again.",
+        find_run=_LOOK,
+        gone="If status_path was not where its status is asked, set it, and clear the task with "
+        "on_clear='resume', which goes on with this one.",
     )
 
     def __init__(self, phixflow_conn_id: str = default_conn_name) -> None:

@@ -70,6 +70,7 @@ class WorkflowServerHook(FlowSystemHook):
         refused_start="Mend what the server names: usually the scheme code, a parameter, or where the server "
         "reads arguments (the connection's extra 'arguments_in').",
         flow_gone="Check the scheme code; schemes may differ between environments.",
+        find_run="Find this task's process at the server, stop it or take its output",
         clean_up="the scheme's own settings",
         cancel_off="as on_kill='none' asks",
         timeout_off="as on_kill='none' or cancel_on_timeout=False asks",

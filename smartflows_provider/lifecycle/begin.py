@@ -55,8 +55,7 @@ NOTHING_STARTED = "Nothing was started."
 LOOK_UP_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks for a run whose start was not answered: it may appear a little later."""
 UNREADABLE = (
-    "Find this task's at the service, cancel it or take its output; then delete the task state "
-    f"{RECORD_KEY!r}, or set durable=False, and clear the task to start a new one."
+    f"then delete the task state {RECORD_KEY!r}, or set durable=False, and clear the task to start a new one."
 )
 
 CANNOT_LIST = "The service cannot list its executions."
@@ -148,7 +147,8 @@ class RunBeginning:
         """
         if self._unreadable is not None:
             why = f"What an earlier attempt has recorded cannot be read: {self._unreadable}."
-            raise self._unclear(request, 0.0, why, advice=UNREADABLE) from None
+            advice = f"{self._hook.hints.find_run}; {UNREADABLE}"
+            raise self._unclear(request, 0.0, why, advice=advice) from None
         if self._ended_badly:
             return self._submit(request)
         record = self._resolved(self._record, request)
@@ -252,7 +252,7 @@ class RunBeginning:
             f"The execution that an earlier attempt started no longer exists: {missing}.",
             where=where,
             fate="It was purged, or the connection now leads to another project; its end is not known.",
-            advice="Clear the task to start a new execution.",
+            advice=f"Clear the task to start a new execution. {where.hints.gone}".strip(),
         )
 
     def _not_asked(self, error: WireError | TransportError, where: RunIdentity) -> FlowException:

@@ -189,7 +189,7 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
             f"The execution disappeared during the wait: {event.detail}",
             where=where,
             fate=f"{_begin(clean_up)} may have purged it; how it ended is not known.",
-            advice=f"Look into {clean_up}; clear the task to start a new execution.",
+            advice=f"Look into {clean_up}; clear the task to start a new execution. {where.hints.gone}".strip(),
         )
     if event.reason == "gone":
         return FlowExecutionGoneError(

@@ -65,9 +65,10 @@ class PhixFlowRunActionflowOperator(InputOperator):
     :param status_method: for ``poll``, ``GET`` (default) or ``POST``.
     :param id_field: for ``poll``, where the first answer has the process id. Default ``processId``.
     :param status_field: where an answer has its status word. Default ``status``, which an answer in the mode
-        ``wait`` need not have; a field that is named must be there.
+        ``wait`` need not have; a field that is named must be there. With an empty text, an answer that is a
+        text must begin with a word that is set.
     :param success_words: words for a success. Default ``Success``.
-    :param failure_words: words for a failure. Default ``Fail`` and ``Failed``.
+    :param failure_words: words for a failure. Default ``Fail``, ``Failed`` and ``Failure``.
     :param running_words: for ``poll``, words for a run that goes on. Default ``Queued``, ``Pending``,
         ``Running`` and ``In Progress``; with any other word the task waits on too, and says so.
     :param success_codes: HTTP codes of a success. Default any 2xx.

@@ -22,13 +22,17 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
+    FlowDocumentError,
     FlowException,
+    FlowExecutionGoneError,
+    FlowKilledError,
     FlowNotFoundError,
+    FlowOutputError,
     FlowRequestRefusedError,
     FlowSubmissionUnclearError,
 )
 from smartflows_provider.hooks.phixflow import label_of
-from smartflows_provider.hooks.translation import translate
+from smartflows_provider.hooks.translation import translate, without_words
 from smartflows_provider.lifecycle.run_request import Candidate, RunRequest, Submission
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.remote_run import RemoteRun
@@ -48,13 +52,14 @@ from smartflows_provider.wire.errors import (
     WireError,
 )
 from smartflows_provider.wire.messages import segment
-from smartflows_provider.wire.run import RunSnapshot
+from smartflows_provider.wire.run import Execution, RunSnapshot
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from smartflows_provider.hooks.phixflow import EndpointArguments, PhixFlowHook
     from smartflows_provider.lifecycle.record import RunRecord
+    from smartflows_provider.lifecycle.results import Results
     from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
     from smartflows_provider.wire.phixflow_terms import ActionflowTerms
 
@@ -107,6 +112,7 @@ class ActionflowRun(RemoteRun):
         super().__init__(operator, context)
         self._answers = terms_of(operator)
         self._calls = 0
+        self._answered: Execution | None = None
 
     @property
     def _flow_label(self) -> str:
@@ -114,13 +120,67 @@ class ActionflowRun(RemoteRun):
         return self._answers.endpoint
 
     def begin(self) -> None:
-        """Start a run or attach to one; in the mode *Wait for result* it has ended then."""
-        super().begin()
-        if self._operator.mode == "wait":
-            status = self._hook.client.run(
-                self._hook.look_exchange(self._execution_id, hold_seconds=None, terms=self._hook.terms)
-            ).status
-            self._ended = WaitEvent(reason="finished", execution_id=self._execution_id, status=status)
+        """
+        Start a run or attach to one; in the mode *Wait for result* it has ended then.
+
+        :raises FlowExecutionGoneError: in that mode, if an earlier attempt has had the answer.
+        """
+        if self._operator.mode == "poll":
+            super().begin()
+            return
+        try:
+            super().begin()
+        except FlowExecutionGoneError as error:
+            raise FlowExecutionGoneError(
+                error.what,
+                where=error.where,
+                fate="The endpoint has answered, so the work is over, well or not; it was not called a "
+                "second time.",
+                advice=self._hook.hints.unclear_start,
+            ) from None
+        except FlowKilledError:
+            if self._answered is None:
+                raise
+            self._log.warning(
+                "The task was stopped, but the endpoint has answered by then. The answer is taken along: "
+                "nobody can ask for it again."
+            )
+            self._announce()
+        status = None if self._answered is None else self._answered.status
+        self._ended = WaitEvent(reason="finished", execution_id=self._execution_id, status=status)
+
+    def _announce(self) -> None:
+        """Push the run's id and address; no answer of *Wait for result* is given up for them."""
+        if self._operator.mode == "poll":
+            super()._announce()
+            return
+        try:
+            self._attempt.announce(self._execution_id, url=self._hook.execution_url(self._execution_id))
+        except Exception as error:  # noqa: BLE001 - what keeps Airflow from taking them may be anything
+            problem = f"{type(error).__name__}: {error}"
+            self._log.warning(
+                "Airflow could not note that the answer is called %s: %s", self._execution_id, problem
+            )
+
+    def conclude(self) -> Results | None:
+        """
+        Judge how the wait ended; wait first where nobody has yet.
+
+        :raises FlowOutputError: in the mode *Wait for result* also for what a retry mends otherwise; there it
+            would call the endpoint again.
+        """
+        try:
+            return super().conclude()
+        except (FlowOutputError, FlowDocumentError) as error:
+            if self._answered is None:
+                raise
+            raise FlowOutputError(
+                error.what,
+                where=error.where,
+                fate=f"The actionflow has ended in {self._answered.status}; its answer ended with this task, "
+                "and is not kept.",
+                advice=self._hook.hints.unclear_start,
+            ) from None
 
     @contextmanager
     def _request(self, fate: str) -> Iterator[RunRequest]:
@@ -129,7 +189,8 @@ class ActionflowRun(RemoteRun):
             trigger = self._hook.trigger(self._endpoint(fate))
             request = trigger.request()
         except WireError as error:
-            raise translate(error, where=self._where(), fate=fate) from None
+            shown = without_words(error) if self._operator.hide_payload else error
+            raise translate(shown, where=self._where(), fate=fate) from None
         self._check_results(fate)
         self._log.info("Calling %s, %d input parameters.", request.label, len(trigger.query))
 
@@ -198,21 +259,25 @@ class ActionflowRun(RemoteRun):
             raise told from None
 
     def _started(self, trigger: wire.Trigger) -> RunSnapshot:
-        return self._hook.client.run(wire.trigger_and_poll(trigger, terms=self._answers))
+        """Call an endpoint in the mode *Poll for result*; a run that nobody waits for is not asked about."""
+        snapshot = self._hook.client.run(wire.trigger_and_poll(trigger, terms=self._answers))
+        if not self._operator.wait_for_completion:
+            self._hook.keep(wire.started(snapshot, terms=self._answers))
+        return snapshot
 
     def _ended_run(self, trigger: wire.Trigger) -> RunSnapshot:
         """Call an endpoint in the mode *Wait for result*, and keep its answer for the end of the task."""
         call = wire.trigger_and_wait(trigger, terms=self._answers, hold_seconds=self._operator.limit_seconds)
         execution = self._hook.client.run(call)
-        execution = replace(execution, id=execution.id or f"call-{uuid4().hex}")
+        self._answered = execution = replace(execution, id=execution.id or f"call-{uuid4().hex}")
         self._hook.keep(execution)
         return RunSnapshot(execution_id=execution.id, status=execution.status, phase=execution.phase)
 
     def _own_error(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException | None:
         """Return what a call has come to that brought no run; None where it is the same in every system."""
-        shown = error
-        if self._operator.hide_payload and isinstance(error, WireError):
-            shown = error.without_detail()
+        if isinstance(error, AirflowTaskTimeout):
+            error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
+        shown = without_words(error) if self._operator.hide_payload else error
         if _is_lost(error) or isinstance(error, _UNUSABLE):
             self._note_told()
             return self._open(shown)
@@ -241,11 +306,9 @@ class ActionflowRun(RemoteRun):
             if record is not None:
                 self._attempt.store.save(replace(record, told=True))
 
-    def _open(self, error: WireError | TransportError | AirflowTaskTimeout) -> FlowException:
+    def _open(self, error: WireError | TransportError) -> FlowException:
         """Return the error of a call of which it is open what it has done."""
-        if isinstance(error, AirflowTaskTimeout):
-            error = AnswerLost("execution_timeout passed before the endpoint has answered", kind="reset")
-        again = "then clear the task to call the endpoint again"
+        look_first = self._hook.hints.unclear_start
         waits = self._operator.mode == "wait"
         limit = self._operator.limit_seconds
         by_itself = f"the server aborts the work by itself at the endpoint's limit of {limit:g} s"
@@ -260,25 +323,20 @@ class ActionflowRun(RemoteRun):
                 if isinstance(error, UnreadableAnswer)
                 else "Have the endpoint answer with less, and unpacked"
             )
-            advice = f"{mend}. Look at PhixFlow's console for what was done, {again}."
+            advice = f"{mend}. {look_first}"
         elif waits and isinstance(error, AnswerLost) and error.kind == "timeout":
             waited = limit + self._hook.settings.read_timeout
             what = f"The endpoint has not answered within {waited:g} s: {error}."
             fate = f"Nothing needs to be stopped: {by_itself}. Whether the work was done before is open."
-            advice = (
-                f"Look at PhixFlow's console for what was done, {again}. Give timeout_ms, or endpoint_limit, "
-                "if the work needs longer, or use mode='poll'."
-            )
+            advice = f"{look_first} {_LONGER}"
         else:
             what = f"It is open whether the actionflow was started: {error}."
             fate = f"If it was, it goes on, and {by_itself}." if waits else "If it was, it goes on."
-            advice = (
-                f"Look at PhixFlow's console for what was done, {again}; "
-                "on_ambiguous_submission='resubmit' calls it again by itself."
-            )
+            advice = f"{look_first} on_ambiguous_submission='resubmit' calls it again by itself."
         return FlowSubmissionUnclearError(what, where=self._where(), fate=fate, advice=advice)
 
 
+_LONGER = "Give timeout_ms, or endpoint_limit, if the work needs longer, or use mode='poll'."
 _UNUSABLE = (UnreadableAnswer, AnswerTooLarge, AnswerPacked)
 """Answers that have come; another call would bring another of their kind."""
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from smartflows_provider.wire.errors import UnreadableAnswer, UnsendableValue, UnusableId
+from smartflows_provider.wire.json_forms import NoForm, strict_json
 
 T = TypeVar("T")
 
@@ -140,12 +141,12 @@ def json_body(value: Mapping[str, Any], what: str) -> bytes:
     Return a JSON object as a body.
 
     :param what: names the value in messages.
-    :raises UnsendableValue: if it cannot be written as JSON in UTF-8.
+    :raises UnsendableValue: if it cannot be written as JSON in UTF-8; it names the member that cannot.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-    except (TypeError, RecursionError, ValueError) as error:
-        raise UnsendableValue(f"{what} cannot be sent as JSON: {error}") from None
+        text = strict_json(value)
+    except NoForm as error:
+        raise UnsendableValue(f"{what} cannot be sent as JSON", detail=str(error)) from None
     return utf8(text, what)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from smartflows_provider.wire.answers import raise_for_status, unreadable
 from smartflows_provider.wire.errors import NotFound, RequestRefused, UnsendableValue
+from smartflows_provider.wire.json_forms import NoForm, plain_form
 from smartflows_provider.wire.messages import (
     JSON_TYPE,
     Exchange,
@@ -160,6 +161,12 @@ def trigger_and_poll(trigger: Trigger, *, terms: ActionflowTerms) -> Exchange[Ru
     )
 
 
+def started(run: RunSnapshot, *, terms: ActionflowTerms) -> Execution:
+    """Return a run of which nothing is known but what its start has brought; ``raw`` has no body."""
+    outcome = Outcome(status=run.status, phase=run.phase, message=run.message)
+    return _execution(run.execution_id, outcome, None, 0, terms)
+
+
 def look(process_id: str, *, terms: ActionflowTerms) -> Exchange[RunSnapshot]:
     """
     Ask how a run of an endpoint in the mode *Poll for result* is: by default ``GET /action/{id}/status``.
@@ -234,15 +241,26 @@ def _parameter(name: Any, value: Any) -> str:
     if not isinstance(name, str):
         raise UnsendableValue(f"the name of an input parameter is {name!r}, but must be a text")
     utf8(name, "the name of an input parameter")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, str | int | float | Decimal):
-        return str(value)
+    what = f"the input parameter {name!r}"
+    finite = (
+        value.is_finite() if isinstance(value, Decimal) else not isinstance(value, float) or isfinite(value)
+    )
+    if not finite:
+        raise UnsendableValue(f"{what} is no number, but {value}")
+    try:
+        # A Decimal keeps its digits; JSON would make it a number.
+        plain = str(value) if isinstance(value, Decimal) else plain_form(value)
+        if isinstance(plain, bool):
+            return "true" if plain else "false"
+        if isinstance(plain, str | int | float):
+            return str(plain)
+    except NoForm:
+        pass
+    except ValueError:
+        raise UnsendableValue(f"{what} is a number of too many digits") from None
     raise UnsendableValue(
-        f"the input parameter {name!r} is {type(value).__name__}, but the query takes a text, number, truth "
-        "value, date or time; put what has parts into the body"
+        f"{what} is {type(value).__name__}, but the query takes a text, number, truth value, date or time; "
+        "put what has parts into the body"
     )
 
 

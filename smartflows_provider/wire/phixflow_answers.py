@@ -8,6 +8,7 @@ that lists the answer's keys and never its values.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ _WORD_LENGTH = 100
 _MESSAGE_LENGTH = 2000
 _KEYS_SHOWN = 20
 _KEY_LENGTH = 50
+_ID_LENGTH = 255
+_PAGE_LENGTH = 1000
+"""Bytes in which a page says that it is one."""
+_NO_ID = re.compile(r"[\s<>\ufffd]")
 _INDEX_LENGTH = 9
 """Digits of the largest place in a list that can be meant; int() refuses texts of some thousand digits."""
 _REFUSALS = frozenset({401, 403, 429})
@@ -80,8 +85,11 @@ def read_body(response: Response) -> Any:
 
 
 def is_page(response: Response) -> bool:
-    """Return whether an answer is a page for people."""
-    return response.content_type in {"text/html", "application/xhtml+xml"}
+    """Return whether an answer is a page for people, by what it is called or how it begins."""
+    if response.content_type in {"text/html", "application/xhtml+xml"}:
+        return True
+    begin = response.body[:_PAGE_LENGTH].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return response.content_type in {"", "text/plain"} and begin.startswith((b"<!doctype html", b"<html"))
 
 
 def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcome:
@@ -116,14 +124,14 @@ def judge_final(response: Response, body: Any, terms: ActionflowTerms) -> Outcom
         raise unreadable(
             response, f"has the status {_short(word)!r}, which is none of the words that are set"
         )
-    if not word and known_id(body, terms):
+    if not word and _told_id(body, terms):
         raise unreadable(
             response,
             f"has {terms.id_field!r} but no status, as one in the mode 'Poll for result' has; if it is one "
             "in the mode 'Wait for result', set another id_field, or the status_field of its answer",
         )
     if terms.status_field is not None or _has_other_status(body):
-        raise unreadable(response, _no_word(body, terms.status_field or DEFAULT_STATUS_FIELD))
+        raise unreadable(response, _no_word(body, _status_field(terms)))
     if is_page(response) and status not in terms.success_codes:
         raise unreadable(
             response,
@@ -203,30 +211,45 @@ def process_id(response: Response, body: Any, terms: ActionflowTerms) -> str:
     """
     Return the process id of the first answer as a text.
 
-    :raises UnreadableAnswer: if there is none; the message lists the answer's keys.
+    :raises UnreadableAnswer: if there is none, or what is there can be none: a web page, a sentence, a status
+        word. The message lists the answer's keys.
     """
+    if isinstance(body, str) and is_page(response):
+        raise unreadable(response, "is a web page, as a sign-in page is, and no process id")
     value = body if not terms.id_field else _at(body, terms.id_field)
     if value is _MISSING or value is None:
         raise unreadable(response, _lacks(body, terms.id_field))
     text = _id_text(value)
     if not text:
         raise unreadable(response, f"has {_named(terms.id_field)} that is no id but {type(value).__name__}")
-    if len(text) > _MESSAGE_LENGTH:
-        raise unreadable(
-            response, f"has {_named(terms.id_field)} with {len(text):,} characters, which is no id"
-        )
+    if (problem := _no_id(text)) is not None:
+        raise unreadable(response, f"has {_named(terms.id_field)} with {problem}")
+    if isinstance(body, str) and _phase_of(text, terms) is not RunPhase.UNKNOWN:
+        raise unreadable(response, f"is the word {text!r} and no process id")
     return text
 
 
 def known_id(body: Any, terms: ActionflowTerms) -> str:
-    """Return the process id of an answer that need have none; empty where it has none."""
-    text = _id_text(_at(body, terms.id_field)) if terms.id_field else ""
-    return text if len(text) <= _MESSAGE_LENGTH else ""
+    """Return the process id of an answer that need have none; empty where it has none that can be used."""
+    text = _told_id(body, terms)
+    return text if _no_id(text) is None else ""
+
+
+def _told_id(body: Any, terms: ActionflowTerms) -> str:
+    """Return what an answer that need have no process id has in its place."""
+    return _id_text(_at(body, terms.id_field)) if terms.id_field else ""
 
 
 def _id_text(value: Any) -> str:
     """Return a text or a whole number as an id; empty for anything else."""
     return "" if isinstance(value, bool | float) else whole_text(_scalar(value)).strip()
+
+
+def _no_id(text: str) -> str | None:
+    """Return what a text has that no id has, None if it can be one."""
+    if len(text) > _ID_LENGTH:
+        return f"{len(text):,} characters, which is no id"
+    return None if text.isprintable() and not _NO_ID.search(text) else "characters that no id has"
 
 
 def result_of(body: Any, terms: ActionflowTerms) -> Any:
@@ -424,6 +447,8 @@ def _named(path: str) -> str:
 def _no_word(body: Any, path: str) -> str:
     """Return what goes on "the answer": that it lacks a field, or has something else than a word there."""
     value = _at(body, path)
+    if isinstance(body, str) and not path:
+        return "is a text that begins with none of the words that are set"
     if value is _MISSING or not path:
         return _lacks(body, path)
     return f"has {path!r} that is no word but {'empty' if value in ('', None) else type(value).__name__}"

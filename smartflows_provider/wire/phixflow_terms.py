@@ -53,7 +53,7 @@ class ActionflowTerms:
     """
     success_words: tuple[str, ...] = ("Success",)
     """What the status says of a run that went well (documented: ``Success``)."""
-    failure_words: tuple[str, ...] = ("Fail", "Failed")
+    failure_words: tuple[str, ...] = ("Fail", "Failed", "Failure")
     """What it says of one that failed (documented: ``Fail``)."""
     running_words: tuple[str, ...] = ("Queued", "Pending", "Running", "In Progress")
     """What it says of one that goes on (not documented)."""

@@ -7,85 +7,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import DAG
+from structlog.testing import capture_logs
+from support.phixflow import TRIGGER, WAYS, Bench, Way, bench
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
 
 from smartflows_provider.devserver.faults import Fault
-from smartflows_provider.devserver.phixflow import PhixFlowSection
 from smartflows_provider.devserver.phixflow_profiles import PROFILES
-from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
     FlowAuthenticationError,
     FlowConfigurationError,
+    FlowDocumentError,
     FlowException,
     FlowExecutionFailedError,
     FlowExecutionGoneError,
     FlowKilledError,
     FlowNotFoundError,
     FlowOutputError,
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     FlowTimeoutError,
 )
+from smartflows_provider.lifecycle.record import RECORD_KEY
 from smartflows_provider.operators.base import RunOperator
 from smartflows_provider.operators.hidden_input import HIDDEN
 from smartflows_provider.operators.phixflow import PhixFlowRunActionflowOperator
+from smartflows_provider.operators.run_actionflow import ActionflowRun
 from smartflows_provider.transport import blocking
-from smartflows_provider.transport.repetition import Repetition
 from smartflows_provider.transport.settings import ClientSettings
 
-CONN = "AIRFLOW_CONN_PHIXFLOW_DEFAULT"
-TRIGGER = "/trigger$"
-Way = Literal["wait", "sync", "deferrable"]
-WAYS: tuple[Way, ...] = ("wait", "sync", "deferrable")
-"""The mode *Wait for result*, and the mode *Poll for result* on a worker and in the triggerer."""
-
-
-class Bench:
-    """A PhixFlow server with tasks that call it."""
-
-    def __init__(self, server: DevServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.server = server
-        self.section = server.section(PhixFlowSection)
-        self._monkeypatch = monkeypatch
-        self.connect()
-
-    def connect(self, **extra: Any) -> None:
-        connection = json.loads(self.server.section_connection_json(PhixFlowSection))
-        connection["extra"] |= extra
-        self._monkeypatch.setenv(CONN, json.dumps(connection))
-
-    def add(self, way: Way = "wait", actionflow: str = "Job", **settings: Any) -> None:
-        mode = "wait" if way == "wait" else "poll"
-        self.section.add_endpoint(actionflow=actionflow, mode=mode, **settings)
-
-    def task(self, way: Way = "wait", **arguments: Any) -> PhixFlowRunActionflowOperator:
-        given = {"task_id": "t", "application": "MyApp", "actionflow": "Job", "poll_interval": 0.05}
-        if way != "wait":
-            given |= {"mode": "poll", "deferrable": way == "deferrable"}
-        return PhixFlowRunActionflowOperator(**{**given, **arguments})
-
-    def run(self, way: Way = "wait", *, attempt: Attempt | None = None, **arguments: Any) -> Any:
-        return run_task(self.task(way, **arguments), attempt)
-
-    def error(self, way: Way = "wait", *, attempt: Attempt | None = None, **arguments: Any) -> FlowException:
-        with pytest.raises(FlowException) as caught:
-            self.run(way, attempt=attempt, **arguments)
-        assert self.section.key not in repr(caught.value)
-        return caught.value
-
-
-@pytest.fixture
-def bench(smart_flows_server: DevServer, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(blocking, "Repetition", partial(Repetition, first_pause=0.01, longest_pause=0.05))
-    return Bench(smart_flows_server, monkeypatch)
+__all__ = ["bench"]
 
 
 # --- what is sent ------------------------------------------------------------------------------------
@@ -164,6 +122,10 @@ def test_a_body_is_json_or_a_text_of_its_own_type(
         ({"body": "no JSON"}, "The argument body is no JSON text."),
         ({"body": "\ud800", "content_type": "text/csv"}, "The argument body holds half a character."),
         ({"parameters": "no JSON"}, "The argument parameters is other text; it takes a mapping"),
+        (
+            {"body": {"Rows": {1, 2}}},
+            "the body cannot be sent as JSON: 'Rows': JSON has no form for a value of",
+        ),
         ({"parameters": {"Rows": [1]}}, "the input parameter 'Rows' is list, but the query takes a text"),
         (
             {"parameters": {"timeout": 5}, "timeout_ms": 5},
@@ -392,7 +354,7 @@ def test_a_lost_answer_is_never_a_reason_to_call_twice(bench: Bench, way: Way, l
     store = FakeStateStore()
     error = bench.error(way, attempt=Attempt(store=store))
     assert type(error) is FlowSubmissionUnclearError
-    assert "Look at PhixFlow's console for what was done, then clear the task" in str(error)
+    assert "Look at PhixFlow's console for what was done; then clear the task" in str(error)
     assert bench.section.started == 1
     cleared = Attempt(store=store, max_tries=1, try_number=2, clear_number=1)
     assert bench.run(way, attempt=cleared)["status"] == "Success"
@@ -556,8 +518,63 @@ def test_an_attempt_that_died_in_its_call_is_told_and_not_repeated(
     error = bench.error(way, attempt=Attempt(store=store, max_tries=1, try_number=2))
     assert type(error) is FlowSubmissionUnclearError
     assert "An earlier attempt ended while it was starting it." in str(error)
-    assert "PhixFlow has no call that lists runs; look at its console" in str(error)
+    assert error.fate == (
+        "The service's executions could not be listed: PhixFlow has no call that lists runs; look at its "
+        "console."
+    )
+    assert error.advice == (
+        "Look at PhixFlow's console for what was done; then clear the task to call the endpoint again."
+    )
     assert bench.section.started == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_record_that_cannot_be_read_says_what_to_look_for_in_phixflows_own_terms(
+    bench: Bench, way: Way
+) -> None:
+    bench.add(way)
+    store = FakeStateStore()
+    store.set(RECORD_KEY, {"schema_version": 99})
+    error = bench.error(way, attempt=Attempt(store=store))
+    assert type(error) is FlowSubmissionUnclearError
+    assert error.advice.startswith("Look at PhixFlow's console for what was done; then delete the task state")
+    assert bench.section.started == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("answered", "message"),
+    [
+        ({"action": "html"}, "is a web page, as a sign-in page is, and no process id"),
+        ({"body": "Please sign in"}, "has a body with characters that no id has"),
+        ({"body": "Success"}, "is the word 'Success' and no process id"),
+    ],
+)
+def test_a_text_that_is_no_process_id_is_never_asked_about(
+    bench: Bench, mode: Mode, answered: dict[str, Any], message: str
+) -> None:
+    bench.add(mode)
+    given = {"path": TRIGGER, "action": "status", "status": 200, "taken": True, **answered}
+    bench.server.inject(Fault(**given))
+    error = bench.error(mode, id_field="")
+    assert type(error) is FlowSubmissionUnclearError
+    assert message in error.what
+    assert (bench.section.started, bench.section.looks) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "arguments", "kind"),
+    [
+        ("Failure: no stock", {}, FlowExecutionFailedError),
+        ("Fehler: kein Bestand", {"failure_words": ["Fehler"]}, FlowExecutionFailedError),
+        ("Error: no stock", {"status_field": ""}, FlowSubmissionUnclearError),
+    ],
+)
+def test_a_text_of_wait_mode_is_read_by_its_first_word(
+    bench: Bench, body: str, arguments: dict[str, Any], kind: type[FlowException]
+) -> None:
+    bench.add(body=body, content_type="text/plain")
+    assert type(bench.error(**arguments)) is kind
 
 
 @pytest.mark.parametrize(
@@ -656,9 +673,12 @@ def test_a_task_that_is_stopped_leaves_its_run_and_says_so(bench: Bench) -> None
     assert bench.section.status_of("4711") == "Running"
 
 
-def test_a_task_that_is_stopped_within_its_call_is_no_success(bench: Bench) -> None:
-    bench.add(seconds=600, limit_seconds=900)
-    operator, store = bench.task(), FakeStateStore()
+@pytest.mark.parametrize("durable", [True, False])
+def test_an_answer_that_comes_while_the_task_is_being_stopped_is_taken_along(
+    bench: Bench, durable: bool
+) -> None:
+    bench.add(seconds=600, limit_seconds=900, result={"rows": 3})
+    operator, attempt = bench.task(output_name="Out", durable=durable), Attempt(max_tries=1)
 
     def stop() -> None:
         while not bench.section.started:
@@ -668,15 +688,136 @@ def test_a_task_that_is_stopped_within_its_call_is_no_success(bench: Bench) -> N
 
     stopping = threading.Thread(target=stop, daemon=True)
     stopping.start()
-    with pytest.raises(FlowKilledError):
-        run_task(operator, Attempt(store=store, max_tries=1))
+    with capture_logs() as logs:
+        manifest = run_task(operator, attempt)
     stopping.join()
-    bench.add()
-    # The call was answered, if only to a process that has ended: it is not made a second time.
-    retry = Attempt(store=store, max_tries=1, try_number=2)
-    with pytest.raises(FlowExecutionGoneError, match="came to a process that has ended"):
-        bench.run(attempt=retry)
+    # Nobody can ask for it again, and nothing of it is left to be stopped.
+    assert (manifest["status"], manifest["values"]) == ("Success", {"rows": 3})
+    assert attempt.xcoms["execution_id"] == manifest["execution_id"]
+    assert "The task was stopped, but the endpoint has answered by then" in str(logs)
     assert bench.section.started == 1
+
+
+def test_a_failure_that_comes_while_the_task_is_being_stopped_is_told(bench: Bench) -> None:
+    bench.add(seconds=600, limit_seconds=900)
+    operator = bench.task()
+
+    def stop() -> None:
+        while not bench.section.started:
+            time.sleep(0.01)
+        operator.on_kill()
+        bench.section.fail("4711", message="No stock")
+
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    with pytest.raises(FlowExecutionFailedError, match="No stock"):
+        run_task(operator)
+    stopping.join()
+
+
+def test_a_task_that_is_stopped_before_its_call_makes_none(bench: Bench) -> None:
+    bench.add()
+    operator = bench.task()
+    attempt = Attempt()
+    context = attempt.context()
+
+    class StoppingStore(FakeStateStore):
+        def get(self, key: str, default: Any = None) -> Any:
+            operator.on_kill()
+            return super().get(key, default)
+
+    context["task_state_store"] = StoppingStore()
+    with pytest.raises(FlowKilledError, match=r"\nNo execution was started\.\n"):
+        operator.execute(context)
+    assert bench.section.started == 0
+
+
+def test_a_retry_after_an_answer_that_was_not_taken_along_calls_nothing_and_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add()
+    store = FakeStateStore()
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as dying, suppress(Died):
+        dying.setattr(ActionflowRun, "conclude", die)
+        bench.run(attempt=Attempt(store=store, max_tries=1))
+    error = bench.error(attempt=Attempt(store=store, max_tries=1, try_number=2))
+    assert type(error) is FlowExecutionGoneError
+    assert "came to a process that has ended, and is not kept" in error.what
+    assert error.fate == (
+        "The endpoint has answered, so the work is over, well or not; it was not called a second time."
+    )
+    assert error.advice == (
+        "Look at PhixFlow's console for what was done; then clear the task to call the endpoint again."
+    )
+    assert bench.section.started == 1
+    cleared = Attempt(store=store, max_tries=2, try_number=2, clear_number=1)
+    assert bench.run(attempt=cleared)["status"] == "Success"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"output_name": "Orders"},
+        {"max_xcom_bytes": 1000},
+        {"max_xcom_bytes": 1000, "documents_path": "/dev/null/x"},
+    ],
+    ids=["no data", "too large", "storage"],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_of_the_output_says_where_the_answer_is_and_never_has_the_endpoint_called_again(
+    bench: Bench, way: Way, arguments: dict[str, Any]
+) -> None:
+    bench.add(way, result={"rows": "x" * 2000})
+    error = bench.error(way, **arguments)
+    if way == "wait":
+        assert type(error) is FlowOutputError
+        assert error.fate == (
+            "The actionflow has ended in Success; its answer ended with this task, and is not kept."
+        )
+        assert error.advice.startswith("Look at PhixFlow's console for what was done")
+    else:
+        assert type(error) is (FlowDocumentError if "documents_path" in arguments else FlowOutputError)
+        assert error.fate == "The execution is finished; its output stays at the service."
+
+
+def unwritable(attempt: Attempt) -> Attempt:
+    """Return an attempt whose XComs are not taken while the task is run."""
+
+    def refuse(key: str, value: Any) -> None:
+        raise OSError("the API server does not answer")
+
+    attempt._push = refuse  # type: ignore[method-assign]
+    return attempt
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_an_answer_is_not_lost_where_airflow_does_not_take_its_name(bench: Bench, durable: bool) -> None:
+    bench.add(result={"rows": 3})
+    with capture_logs() as logs:
+        manifest = bench.run(attempt=unwritable(Attempt()), durable=durable)
+    assert manifest["status"] == "Success"
+    assert "Airflow could not note that the answer is called" in str(logs)
+    assert bench.section.started == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_whose_name_airflow_does_not_take_is_kept(bench: Bench, mode: Mode) -> None:
+    bench.add(mode, seconds=600)
+    error = bench.error(mode, attempt=unwritable(Attempt()))
+    assert type(error) is FlowRecordError
+    assert error.advice == "A retry attaches to it."
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_is_not_waited_for_is_not_asked_about(bench: Bench, mode: Mode) -> None:
+    bench.add(mode, seconds=600)
+    manifest = bench.run(mode, wait_for_completion=False, status_path="/nowhere/{id}")
+    assert (manifest["execution_id"], manifest["status"]) == ("4711", "started")
+    assert bench.section.looks == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -685,6 +826,31 @@ def test_a_run_that_was_cleaned_up_is_gone(bench: Bench, mode: Mode) -> None:
     with once_looked_at(bench, lambda: bench.section.forget("4711")):
         error = bench.error(mode)
     assert type(error) is FlowExecutionGoneError
+    assert error.fate == "PhixFlow's clean-up settings may have purged it; how it ended is not known."
+    assert error.advice == (
+        "Look into PhixFlow's clean-up settings; clear the task to start a new execution. If status_path "
+        "was not where its status is asked, set it, and clear the task with on_clear='resume', which goes on "
+        "with this one."
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_status_asked_in_the_wrong_place_can_be_mended_and_the_run_be_taken_up(
+    bench: Bench, mode: Mode
+) -> None:
+    bench.add(mode, seconds=0.1)
+    store = FakeStateStore()
+    first = Attempt(store=store, max_tries=1)
+    error = bench.error(mode, status_path="/nowhere/{id}", attempt=first)
+    assert type(error) is FlowExecutionGoneError
+    assert "If status_path was not where its status is asked, set it" in error.advice
+    later = Attempt(store=store, max_tries=1, try_number=2)
+    error = bench.error(mode, status_path="/nowhere/{id}", attempt=later)
+    assert type(error) is FlowExecutionGoneError
+    assert "If status_path was not where its status is asked, set it" in error.advice
+    cleared = Attempt(store=store, max_tries=2, try_number=2, clear_number=1)
+    assert bench.run(mode, on_clear="resume", attempt=cleared)["execution_id"] == "4711"
+    assert bench.section.started == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -756,8 +922,8 @@ def test_a_start_that_fails_at_once_is_refused(bench: Bench) -> None:
         (
             {"timeout": 59},
             (
-                "timeout is 59 s, but the endpoint may take 60 s in mode='wait'. Give timeout_ms=59000 to have "
-                "the server abort the work then, or leave timeout out."
+                "timeout is 59 s, but the endpoint may take 60 s in mode='wait'. Give timeout_ms=59000 to "
+                "have the server abort the work then, or leave timeout out."
             ),
         ),
         (
@@ -838,6 +1004,15 @@ def test_a_hidden_payload_is_sent_and_not_shown(bench: Bench, way: Way) -> None:
     (call,) = bench.section.calls
     assert call.query == {"Token": "s3cret"}
     assert json.loads(call.body) == {"Token": "s3cret"}
+
+
+def test_a_hidden_body_that_cannot_be_sent_is_not_quoted(bench: Bench) -> None:
+    operator = bench.task(body={"s3cret": {1}}, hide_payload=True)
+    with pytest.raises(FlowConfigurationError) as refused:
+        run_task(operator)
+    assert refused.value.what == "the body cannot be sent as JSON"
+    assert "s3cret" not in str(refused.value)
+    assert bench.section.started == 0
 
 
 def test_the_endpoints_words_about_a_hidden_payload_are_left_out(bench: Bench) -> None:

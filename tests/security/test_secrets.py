@@ -12,7 +12,6 @@ import asyncio
 import inspect
 import json
 import logging
-import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import pytest
 from support.outcomes import acting, operator_for
 from support.service import CONN_VARIABLE, LONG, START, asked, panel_flow
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
-from support.telling import chain, locals_of
+from support.telling import everything_said
 
 from smartflows_provider import exceptions
 from smartflows_provider.devserver.faults import Fault
@@ -63,15 +62,6 @@ from smartflows_provider.triggers.execution import FlowExecutionTrigger
 CANARY = "canary-0815-key"
 SHORT = {"kind": "work", "duration": 0.1}
 FORM = {"kind": "form", "fields": [{"key": "way", "title": "Way"}]}
-
-
-def everything_said(error: BaseException) -> str:
-    """Return all that a log or an error reporter could show of an error: its chain, attributes and locals."""
-    said = [repr(pickle.dumps(error))]
-    for one in chain(error):
-        said += ["".join(traceback.format_exception(one)), repr(one), repr(one.args), repr(vars(one))]
-    # The tests' own frames know the canary.
-    return "\n".join([*said, locals_of(error)])
 
 
 @dataclass(frozen=True, kw_only=True)

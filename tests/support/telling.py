@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,3 +31,12 @@ def locals_of(error: BaseException) -> str:
         if not Path(frame.f_code.co_filename).is_relative_to(TESTS)
         for name, value in frame.f_locals.items()
     )
+
+
+def everything_said(error: BaseException) -> str:
+    """Return all that a log or an error reporter could show of an error: its chain, attributes and locals."""
+    said = [repr(pickle.dumps(error))]
+    for one in chain(error):
+        said += ["".join(traceback.format_exception(one)), repr(one), repr(one.args), repr(vars(one))]
+    # The tests' own frames know the canary.
+    return "\n".join([*said, locals_of(error)])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from wire_driving import Reply, drive, reply
@@ -30,6 +33,14 @@ from smartflows_provider.wire.run import Reference, RunPhase
 
 PATH = "/action/MyApp/My%20API/trigger"
 TERMS = ActionflowTerms()
+NAT = type("datetime", (datetime,), {"__eq__": lambda one, other: False, "__hash__": None})(2024, 5, 2)
+"""As pandas' NaT, a time that is missing."""
+
+
+class Way(str, Enum):  # noqa: UP042 - what it mixes in is the point
+    FAST = "fast"
+
+
 RECORDS = ActionflowTerms(records_field="records")
 
 
@@ -65,10 +76,14 @@ def test_no_method_makes_a_trigger_repeatable(method: wire.Method) -> None:
 
 
 def test_input_parameters_and_the_time_limit_stand_in_the_query() -> None:
-    query = {"Name": "Ü&b", "Count": 3, "Rate": 0.5, "On": True, "Day": date(2024, 5, 2), "Left out": None}
+    query = {
+        "Name": "Ü&b", "Count": 3, "Rate": 0.5, "On": True, "Day": date(2024, 5, 2), "Left out": None,
+        "At": time(7, 30), "Sum": Decimal("5.00"), "Id": UUID(int=1), "Way": Way.FAST,
+    }  # fmt: skip
     request = wire.Trigger(path=PATH, query=query, timeout_ms=90_000).request()
     assert request.query == (
         ("Name", "Ü&b"), ("Count", "3"), ("Rate", "0.5"), ("On", "true"), ("Day", "2024-05-02"),
+        ("At", "07:30:00"), ("Sum", "5.00"), ("Id", "00000000-0000-0000-0000-000000000001"), ("Way", "fast"),
         ("timeout", "90000"),
     )  # fmt: skip
 
@@ -79,6 +94,15 @@ def test_input_parameters_and_the_time_limit_stand_in_the_query() -> None:
         ({"query": {"Rows": [1]}}, "^the input parameter 'Rows' is list, but the query takes a text"),
         ({"query": {"Name": "\ud800"}}, "^Name cannot be sent: half a character"),
         ({"query": {"\ud800": "x"}}, "^the name of an input parameter cannot be sent: half a character"),
+        ({"query": {"Day": NAT}}, "^the input parameter 'Day' is datetime, but the query takes a text"),
+        ({"query": {"Rate": float("nan")}}, "^the input parameter 'Rate' is no number, but nan$"),
+        ({"query": {"Rate": Decimal("Infinity")}}, "^the input parameter 'Rate' is no number, but Infinity$"),
+        ({"query": {"Count": 10**5000}}, "^the input parameter 'Count' is a number of too many digits$"),
+        ({"query": {"Wait": timedelta(1)}}, "^the input parameter 'Wait' is timedelta, but the query takes"),
+        (
+            {"body": {"Day": {1}}},
+            "^the body cannot be sent as JSON: 'Day': JSON has no form for a value of type",
+        ),
         ({"query": {1: "x"}}, "^the name of an input parameter is 1, but must be a text$"),
         (
             {"query": {"timeout": 5}, "timeout_ms": 5},
@@ -165,7 +189,12 @@ def test_a_run_names_its_endpoint_as_people_do() -> None:
         (text("Fail: no stock"), "Fail", RunPhase.FAILED, "Fail: no stock"),
         (text("Fail: no stock", status=500), "Fail", RunPhase.FAILED, "Fail: no stock"),
         (text("failed"), "Failed", RunPhase.FAILED, "failed"),
+        (text("Failure: no stock"), "Failure", RunPhase.FAILED, "Failure: no stock"),
+        (text("FAILURE\nno stock"), "Failure", RunPhase.FAILED, "FAILURE no stock"),
+        (reply("Failure - no stock"), "Failure", RunPhase.FAILED, "Failure - no stock"),
+        (reply({"status": "failure"}), "Failure", RunPhase.FAILED, ""),
         (text("Failover done"), "200", RunPhase.SUCCEEDED, ""),
+        (text("3 failures: none of ours"), "200", RunPhase.SUCCEEDED, ""),
         (text("id;name\n1;Bolt", kind="text/csv"), "200", RunPhase.SUCCEEDED, ""),
         (reply({"Out": [1]}), "200", RunPhase.SUCCEEDED, ""),
         (reply([1, 2]), "200", RunPhase.SUCCEEDED, ""),
@@ -192,6 +221,8 @@ def test_a_text_is_kept_as_it_came() -> None:
         (text("Queued"), "says 'Queued', so it came before the end"),
         (reply({"processId": 7}), "has 'processId' but no status, as one in the mode 'Poll for result'"),
         (text("<html>Sign in</html>", kind="text/html"), "is a web page without a status"),
+        (text("<!DOCTYPE html><p>Sign in", kind=""), "is a web page without a status"),
+        (text("\ufeff\n <HTML lang='en'>Sign in", kind="text/plain"), "is a web page without a status"),
         (Reply(headers={"content-type": "application/json"}, body=b'{"status": "Suc'), "is not JSON"),
     ],
 )
@@ -210,6 +241,18 @@ def test_a_status_field_that_is_named_must_be_there() -> None:
     with pytest.raises(UnreadableAnswer, match=r"has 'data.state' that is no word but list$"):
         waited(reply({"data": {"state": ["Success"]}}), terms)
     assert waited(reply({"data": {"state": "Success"}}), terms).phase is RunPhase.SUCCEEDED
+
+
+def test_a_text_must_begin_with_a_word_that_is_set_where_the_status_is_the_whole_answer() -> None:
+    terms = ActionflowTerms(status_field="")
+    assert waited(text("Success: 3 orders"), terms).phase is RunPhase.SUCCEEDED
+    assert waited(text("Fail"), terms).phase is RunPhase.FAILED
+    for words in ("Error: no stock", "3 orders"):
+        with pytest.raises(
+            UnreadableAnswer, match=r"is a text that begins with none of the words that are set$"
+        ) as caught:
+            waited(text(words), terms)
+        assert words not in str(caught.value)
 
 
 def test_a_long_answer_shows_some_of_its_keys() -> None:
@@ -317,11 +360,55 @@ def test_a_process_id_may_come_as_text() -> None:
         (reply({"processId": {}}), "has 'processId' that is no id but dict$"),
         (reply({"processId": " "}), "has 'processId' that is no id but str$"),
         (reply({"processId": "x" * 5000}), "has 'processId' with 5,000 characters, which is no id$"),
+        (reply({"processId": "x" * 256}), "has 'processId' with 256 characters, which is no id$"),
+        (reply({"processId": "no process"}), "has 'processId' with characters that no id has$"),
+        (reply({"processId": "<b>"}), "has 'processId' with characters that no id has$"),
+        (reply({"processId": "a\x00"}), "has 'processId' with characters that no id has$"),
+        (reply({"processId": "a\ud800"}), "has 'processId' with characters that no id has$"),
+        (
+            text("<html>Sign in</html>", kind="text/html"),
+            "is a web page, as a sign-in page is, and no process",
+        ),
     ],
 )
 def test_a_start_without_a_process_id_is_a_clear_error(given: Reply, message: str) -> None:
     with pytest.raises(UnreadableAnswer, match=message):
         polled(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            text("<html>Sign_in</html>", kind="text/html"),
+            "is a web page, as a sign-in page is, and no process id$",
+        ),
+        (text("<!doctype html><p>x"), "is a web page, as a sign-in page is, and no process id$"),
+        (text("Please sign in"), "has a body with characters that no id has$"),
+        (text("id\n4711"), "has a body with characters that no id has$"),
+        (text("<a/>"), "has a body with characters that no id has$"),
+        (text("x" * 256), "has a body with 256 characters, which is no id$"),
+        (text("success"), "is the word 'success' and no process id$"),
+        (text("Queued"), "is the word 'Queued' and no process id$"),
+        (Reply(), "lacks a body: it is empty, not an object$"),
+    ],
+)
+def test_a_whole_answer_that_can_be_no_process_id_is_none(given: Reply, message: str) -> None:
+    with pytest.raises(UnreadableAnswer, match=f"^the answer to POST {PATH} {message}"):
+        polled(given, ActionflowTerms(id_field=""))
+
+
+@pytest.mark.parametrize("process_id", ["x" * 255, "run/4711", "{8f-a}:7", "Ünï", "Success-7"])
+def test_an_id_may_look_like_anything_that_an_id_looks_like(process_id: str) -> None:
+    assert polled(text(process_id), ActionflowTerms(id_field="")).execution_id == process_id
+    assert polled(reply({"processId": f" {process_id}\n"})).execution_id == process_id
+
+
+@pytest.mark.parametrize("process_id", ["x" * 5000, "a b", "<b>"])
+def test_an_id_that_is_none_names_no_run_but_shows_the_mode(process_id: str) -> None:
+    assert waited(reply({"processId": process_id, "status": "Success"})).id == ""
+    with pytest.raises(UnreadableAnswer, match="has 'processId' but no status"):
+        waited(reply({"processId": process_id}))
 
 
 @pytest.mark.parametrize(

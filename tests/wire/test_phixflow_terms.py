@@ -80,11 +80,11 @@ def test_returned_data_is_found_by_the_outputs_name(choices: dict[str, Any], ste
         (
             {"success_codes": (200, 429)},
             (
-                "^success_codes has 429, by which a server refuses a call that it has not taken, so that it is "
-                "sent again; have the endpoint answer with another code$"
+                "^success_codes has 429, by which a server refuses a call that it has not taken, so that it "
+                "is sent again; have the endpoint answer with another code$"
             ),
         ),
-        ({"failure_codes": (429,)}, "^failure_codes has 429, by which a server refuses a call"),
+        ({"failure_codes": (429,)}, "^failure_codes has 429, by which a server refuses"),
         (
             {"success_codes": (500,), "failure_codes": (500,)},
             "^success_codes and failure_codes both have 500$",
