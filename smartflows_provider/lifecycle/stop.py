@@ -75,18 +75,21 @@ def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False)
     """
     Ask how a run stands.
 
-    :param after_cancel: whether the service was asked to cancel it before.
+    :param after_cancel: whether the service was asked to cancel it before; then one that is gone was
+        canceled, whatever being gone means otherwise.
     """
     try:
         exchange = hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED, terms=hook.terms)
         snapshot = hook.client.run(exchange)
     except NotFound:
-        return _gone(execution_id)
+        return _stopped_and_gone(execution_id) if after_cancel else _gone(execution_id)
     except (WireError, TransportError) as error:
         asked = ", although the service was asked to cancel it" if after_cancel else ""
         return Stopped(
             fate=f"Execution {execution_id} may still be running{asked}: its status is open ({error})."
         )
+    if after_cancel and snapshot.gone and snapshot.phase is not RunPhase.CANCELED:
+        return _stopped_and_gone(execution_id)
     return Stopped(fate=_fate(snapshot, after_cancel=after_cancel), phase=snapshot.phase, gone=snapshot.gone)
 
 
@@ -169,6 +172,14 @@ def _cancel_in_a_hurry(settings: ClientSettings, exchange: Exchange[RunSnapshot 
 
 def _gone(execution_id: str) -> Stopped:
     return Stopped(fate=f"The service no longer has execution {execution_id}.", gone=True)
+
+
+def _stopped_and_gone(execution_id: str) -> Stopped:
+    return Stopped(
+        fate=f"The service no longer has execution {execution_id}, which it was asked to cancel.",
+        phase=RunPhase.CANCELED,
+        gone=True,
+    )
 
 
 def _fate(snapshot: RunSnapshot, *, after_cancel: bool) -> str:
