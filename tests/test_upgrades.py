@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from support.service import LONG, panel_flow, server, starts
 from support.tasks import Attempt, first_event, run_task
 
 from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle.record import RECORD_KEY, RECORD_SCHEMA, RunRecord
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.operators.workflow_server import WorkflowServerRunProcessOperator
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.triggers.execution import TRIGGER_SCHEMA, FlowExecutionTrigger
 from smartflows_provider.waiting.event import EVENT_SCHEMA, WaitEvent
+from smartflows_provider.wire.workflow_server_terms import ProcessTerms
 
 __all__ = ["server"]
 
@@ -100,3 +105,59 @@ def test_an_event_that_an_earlier_version_has_sent_resumes_the_task(
         else SmartFlowsExecutionSensor(task_id="s", execution_id=started, deferrable=True)
     )
     assert task.execute_complete(Attempt().context(), event)["execution_id"] == started
+
+
+PROCESS_TERMS = {
+    "success_states": ["Approved"],
+    "failure_states": ["Rejected"],
+    "success_activities": [],
+    "wait_for": "finalized",
+    "on_kill": "set_state:Withdrawn",
+    "on_purged": None,
+    "identity_id": "ada",
+    "impersonated_identity_id": None,
+}
+"""The terms of a process as they stand in the rows of triggers."""
+
+
+def test_the_terms_of_a_process_are_what_is_written_today() -> None:
+    assert ProcessTerms.from_dict(PROCESS_TERMS).as_dict() == PROCESS_TERMS
+
+
+@pytest.mark.parametrize(
+    ("terms", "state", "status"),
+    [
+        (PROCESS_TERMS, "Approved", "Finalized (Approved)"),
+        ({**PROCESS_TERMS, "of_tomorrow": {"a": 1}}, "Approved", "Finalized (Approved)"),
+        ({"success_states": ["Approval"]}, None, "Idled (Approval)"),
+        ({}, "Approved", "Finalized (Approved)"),
+    ],
+    ids=["today", "tomorrow", "few", "none"],
+)
+def test_a_trigger_of_a_process_is_revived_with_its_terms_and_its_event_resumes_the_task(
+    server: DevServer,
+    monkeypatch: pytest.MonkeyPatch,
+    terms: dict[str, Any],
+    state: str | None,
+    status: str,
+) -> None:
+    connection = server.section_connection_json(WorkflowServerSection)
+    monkeypatch.setenv("AIRFLOW_CONN_WORKFLOWSERVER_DEFAULT", connection)
+    process_id = str(uuid4())
+    with WorkflowServerHook() as hook:
+        hook.create_instance(process_id, scheme_code="Approval")
+        server.advance(1)
+        if state is not None:
+            hook.set_state(process_id, state=state)
+    row = {
+        **rows("trigger")[TRIGGER_SCHEMA],
+        "system": "workflowserver",
+        "conn_id": "workflowserver_default",
+        "execution_id": process_id,
+        "terms": terms,
+    }
+    event = first_event(FlowExecutionTrigger(**row))
+    assert (event["reason"], event["status"]) == ("finished", status)
+    names = {name: terms[name] for name in ("success_states", "failure_states") if name in terms}
+    task = WorkflowServerRunProcessOperator(task_id="t", scheme_code="Approval", deferrable=True, **names)
+    assert task.execute_complete(Attempt().context(), event)["status"] == status

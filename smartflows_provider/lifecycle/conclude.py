@@ -185,11 +185,12 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
             advice=f"Mend the connection and {go_on}.",
         )
     if event.reason == "gone" and own:
+        advice = f"Look into {clean_up}; clear the task to start a new execution. {where.hints.gone}"
         return FlowExecutionGoneError(
             f"The execution disappeared during the wait: {event.detail}",
             where=where,
             fate=f"{_begin(clean_up)} may have purged it; how it ended is not known.",
-            advice=f"Look into {clean_up}; clear the task to start a new execution. {where.hints.gone}".strip(),
+            advice=advice.strip(),
         )
     if event.reason == "gone":
         return FlowExecutionGoneError(

@@ -77,18 +77,21 @@ def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False)
     """
     Ask how a run stands.
 
-    :param after_cancel: whether the service was asked to cancel it before.
+    :param after_cancel: whether the service was asked to cancel it before; then one that is gone was
+        canceled, whatever being gone means otherwise.
     """
     try:
         exchange = hook.look_exchange(execution_id, hold_seconds=SHORTEST_NAMED, terms=hook.terms)
         snapshot = hook.client.run(exchange)
     except NotFound:
-        return _gone(execution_id)
+        return _stopped_and_gone(execution_id) if after_cancel else _gone(execution_id)
     except (WireError, TransportError) as error:
         asked = ", although the service was asked to cancel it" if after_cancel else ""
         return Stopped(
             fate=f"Execution {execution_id} may still be running{asked}: its status is open ({error})."
         )
+    if after_cancel and snapshot.gone and snapshot.phase is not RunPhase.CANCELED:
+        return _stopped_and_gone(execution_id)
     return _seen(snapshot, after_cancel=after_cancel)
 
 
@@ -179,6 +182,14 @@ def _seen(snapshot: RunSnapshot, *, after_cancel: bool) -> Stopped:
         phase=snapshot.phase,
         status=snapshot.status,
         gone=snapshot.gone,
+    )
+
+
+def _stopped_and_gone(execution_id: str) -> Stopped:
+    return Stopped(
+        fate=f"The service no longer has execution {execution_id}, which it was asked to cancel.",
+        phase=RunPhase.CANCELED,
+        gone=True,
     )
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.exceptions import FlowConfigurationError, FlowNotFoundError
 from smartflows_provider.hooks.translation import NOTHING_SENT
 from smartflows_provider.lifecycle.reattach import after_look
 from smartflows_provider.lifecycle.run_request import RunRequest, Submission
@@ -158,7 +158,11 @@ class ProcessRun(RemoteRun):
         if not self._hook.exists(process_id):
             return None
         look = self._hook.look_exchange(process_id, hold_seconds=None, terms=self._hook.terms)
-        return self._hook.run(look, execution_id=process_id, flow=self._flow_label)
+        try:
+            return self._hook.run(look, execution_id=process_id, flow=self._flow_label)
+        except FlowNotFoundError:
+            # It was there just now, and was created by this task: the wait tells what that means.
+            return _created(process_id)
 
     def _found(self, process_id: str) -> list[RunSnapshot]:
         """

@@ -197,14 +197,19 @@ class FlowExecutionTrigger(BaseTrigger):
         )
 
     async def _cancel(self, connection: SharedConnection) -> bool:
-        """Ask the service to cancel; whether it took that is the worker's to verify."""
+        """
+        Ask the service to cancel; whether it took that is the worker's to verify.
+
+        :returns: whether it may have: not of a run that was gone by itself before.
+        """
         try:
             async with connection.use() as hook:
-                await (await hook.aclient()).run(hook.cancel_exchange(self.execution_id, terms=self._terms))
+                client = await hook.aclient()
+                found = await client.run(hook.cancel_exchange(self.execution_id, terms=self._terms))
         except LOOK_ERRORS as error:
             self.log.warning("Execution %s could not be cancelled: %s", self.execution_id, error)
             return False
-        return True
+        return found is None or not found.gone or found.phase is RunPhase.CANCELED
 
     def _event(
         self,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -235,7 +236,9 @@ def cancel(
     if before.phase.is_stable:
         return before
     if terms.stop_state is None:
-        yield from delete_instance(process_id, dialect=dialect)
+        # It was there just now: a repetition of the request finds it deleted.
+        with suppress(NotFound):
+            yield from delete_instance(process_id, dialect=dialect)
         return RunSnapshot(execution_id=process_id, status=DELETED, phase=RunPhase.CANCELED, gone=True)
     yield from set_state(
         process_id,

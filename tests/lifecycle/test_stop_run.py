@@ -69,6 +69,18 @@ def test_a_purged_run_is_over(server: DevServer, hook: SmartFlowsHook, running: 
         )
 
 
+def test_a_run_that_is_gone_after_it_was_cancelled_was_stopped(
+    server: DevServer, hook: SmartFlowsHook, running: str
+) -> None:
+    server.expire(running)
+    stopped = look(hook, running, after_cancel=True)
+    assert (stopped.fate, stopped.phase, stopped.gone) == (
+        f"The service no longer has execution {running}, which it was asked to cancel.",
+        RunPhase.CANCELED,
+        True,
+    )
+
+
 def test_a_service_that_refuses_to_cancel_what_is_over_is_asked_for_the_status(
     server: DevServer, hook: SmartFlowsHook
 ) -> None:

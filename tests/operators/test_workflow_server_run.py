@@ -34,8 +34,11 @@ from smartflows_provider.hooks.workflow_server import WorkflowServerHook
 from smartflows_provider.lifecycle import begin
 from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.operators.workflow_process_id import process_id_of
+from smartflows_provider.wire import workflow_server as wire
 
 __all__ = ["workflow"]
+
+CANCEL = wire.cancel
 
 pytestmark = pytest.mark.usefixtures("workflow")
 
@@ -343,6 +346,16 @@ def test_a_process_that_is_purged_as_soon_as_it_was_found_is_not_created_again(
     assert len(workflow.created) == 1
 
 
+def test_without_a_store_a_process_that_is_purged_as_soon_as_it_was_found_is_not_created_again(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode
+) -> None:
+    yes = {"body": '{"success": true, "data": true}', "headers": {"content-type": "application/json"}}
+    server.inject(Fault(action="status", status=200, path="isexistprocess", **yes))
+    with pytest.raises(FlowExecutionGoneError, match="disappeared during the wait"):
+        run_task(process_task(mode, success_states=["Done"]), Attempt(store=None, try_number=2))
+    assert workflow.created == []
+
+
 @pytest.mark.usefixtures("soon")
 def test_an_attempt_that_died_while_creating_is_gone_on_with(
     workflow: WorkflowServerSection, server: DevServer, mode: Mode
@@ -519,6 +532,67 @@ def test_after_our_own_stop_a_retry_starts_anew(
         run_task(process_task(mode, scheme_code="Long", timeout=0.3, on_kill=on_kill), attempt)
     attempt.try_number = 2
     again = process_task(mode, scheme_code="Long", on_kill=on_kill, wait_for_completion=False)
+    run_task(again, attempt)
+    assert len(set(workflow.created)) == 2
+
+
+@pytest.mark.parametrize("names", [{}, {"failure_states": ["Bad"]}], ids=["no names", "names"])
+def test_a_process_that_its_scheme_deletes_once_we_have_stopped_it_is_no_success_and_a_retry_starts_anew(
+    workflow: WorkflowServerSection, mode: Mode, names: dict[str, Any]
+) -> None:
+    workflow.add_scheme(
+        "Tidy",
+        {"name": "Work", "state": "Working", "seconds": 3600},
+        {"name": "Stopped", "state": "Stopped", "ends": 3},
+        purges=True,
+    )
+    arguments = {"scheme_code": "Tidy", "on_kill": "set_state:Stopped", **names}
+    attempt = Attempt()
+    with pytest.raises(FlowTimeoutError, match="The execution was not finished in time"):
+        run_task(process_task(mode, timeout=0.3, **arguments), attempt)
+    attempt.try_number = 2
+    run_task(process_task(mode, wait_for_completion=False, **arguments), attempt)
+    assert len(set(workflow.created)) == 2
+
+
+def test_a_process_that_has_finished_and_is_gone_when_it_is_to_be_stopped_is_the_success_that_it_was(
+    workflow: WorkflowServerSection, server: DevServer, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    workflow.add_scheme("Tidy", {"name": "Work", "state": "Working", "seconds": 3600}, purges=True)
+    task = process_task(mode, scheme_code="Tidy", timeout=0.5, on_kill="set_state:Stopped")
+    headers = {"content-type": "application/json"}
+    at_work = '{"success": true, "data": {"InstanceStatus": 1}}'
+    # It seems to be at work until it is to be stopped; by then it is gone.
+    monkeypatch.setattr(
+        wire, "cancel", lambda process_id, **more: _cancel_of_purged(server, workflow, process_id, more)
+    )
+    server.inject(
+        Fault(action="status", path="getinstanceinfo", status=200, body=at_work, headers=headers, count=None)
+    )
+    assert run_task(task)["status"] == "Purged"
+    assert asked(server, "setstate") == 0
+
+
+def _cancel_of_purged(
+    server: DevServer, workflow: WorkflowServerSection, process_id: str, more: dict[str, Any]
+) -> Any:
+    server.clear_faults()
+    with suppress(KeyError):
+        workflow.purge(process_id)
+    return CANCEL(process_id, **more)
+
+
+@pytest.mark.parametrize("trouble", [{"action": "reset"}, {"action": "status", "status": 503}])
+def test_after_a_deletion_that_was_repeated_a_retry_starts_anew(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode, trouble: dict[str, Any]
+) -> None:
+    server.inject(Fault(path="/deleteinstance/", taken=True, **trouble))
+    attempt = Attempt()
+    with pytest.raises(FlowTimeoutError, match="is Deleted"):
+        run_task(process_task(mode, scheme_code="Long", timeout=0.3, on_kill="delete"), attempt)
+    assert asked(server, "deleteinstance") == 2
+    attempt.try_number = 2
+    again = process_task(mode, scheme_code="Long", on_kill="delete", wait_for_completion=False)
     run_task(again, attempt)
     assert len(set(workflow.created)) == 2
 
