@@ -32,6 +32,8 @@ KEY_PLACE = "{key}"
 DEFAULT_TERMS = ActionflowTerms()
 _RECORDS_LISTED = 100
 """Records that failed which a manifest lists; one answer may hold a million."""
+_RECORDS_TOLD = 98
+"""The same of an error, which lists 100 sentences: the message and how many more there are among them."""
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TAKEN = frozenset({"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 """Headers, in lower case, that a request has for other purposes."""
@@ -343,10 +345,11 @@ def _errors(body: Any, terms: ActionflowTerms) -> tuple[FlowError, ...]:
         # The answer of a failure need not have the records.
         failed = []
     message = message_of(body, terms)
-    told = (message, *_listed(failed)) if message else _listed(failed)
+    listed = _listed(failed, most=_RECORDS_TOLD)
+    told = (message, *listed) if message else listed
     return tuple(FlowError(error="", message=sentence) for sentence in told)
 
 
-def _listed(failed: list[FailedRecord]) -> tuple[str, ...]:
-    more = (f"and {len(failed) - _RECORDS_LISTED} more records",) if len(failed) > _RECORDS_LISTED else ()
-    return (*(f"record {record}" for record in failed[:_RECORDS_LISTED]), *more)
+def _listed(failed: list[FailedRecord], *, most: int = _RECORDS_LISTED) -> tuple[str, ...]:
+    more = (f"and {len(failed) - most} more records",) if len(failed) > most else ()
+    return (*(f"record {record}" for record in failed[:most]), *more)
