@@ -439,7 +439,7 @@ class RunBeginning:
             raise self._refusal(error, request) from None
         if run_id is not None:
             return self._send_as_the_same(submission, request, since, error, run_id, timed_out=timed_out)
-        if self._options.on_ambiguous_submission == "resubmit":
+        if self._options.on_ambiguous_submission == "resubmit" and not timed_out:
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
             try:
                 return send()

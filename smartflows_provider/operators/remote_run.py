@@ -200,7 +200,10 @@ class RemoteRun(ABC):
     def results_at_start(self) -> Results:
         """Return the results of a run that nobody waits for: what is known of it now, no values yet."""
         exchange = self._hook.execution_exchange(self._execution_id, terms=self._hook.terms)
-        execution = self._hook.run(exchange, execution_id=self._execution_id)
+        try:
+            execution = self._hook.run(exchange, execution_id=self._execution_id)
+        except FlowException as error:
+            raise error.about(self._where(), fate=KEPT) from None
         self._kill.check()
         manifest = build_manifest(
             Output(values={}),

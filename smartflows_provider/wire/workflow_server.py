@@ -11,7 +11,6 @@ where the server has said that it has no such instance.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any, Literal
 from smartflows_provider.option_words import check_words
 from smartflows_provider.wire.answers import error_text, object_of, told, unreadable
 from smartflows_provider.wire.errors import NotFound, RequestRefused, UnreadableAnswer, UnsendableValue
+from smartflows_provider.wire.json_forms import NoForm, strict_json
 from smartflows_provider.wire.messages import (
     JSON_TYPE,
     Exchange,
@@ -484,8 +484,8 @@ def _query_text(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
-    except (TypeError, RecursionError, ValueError) as error:
+        return strict_json(value)
+    except NoForm as error:
         raise UnsendableValue(f"{name} cannot be sent as JSON: {error}") from None
 
 

@@ -21,6 +21,7 @@ from smartflows_provider.exceptions import (
     FlowException,
     FlowKilledError,
     FlowRecordError,
+    FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     FlowTimeoutError,
@@ -28,6 +29,7 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.operators import run_flow
 from smartflows_provider.operators.run_flow import FlowRun
+from smartflows_provider.transport.blocking import BlockingClient
 
 XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="R"><xs:complexType>
 <xs:sequence><xs:element name="r" minOccurs="0" maxOccurs="unbounded"><xs:complexType><xs:sequence>
@@ -222,6 +224,38 @@ def test_an_execution_timeout_while_a_start_is_looked_up_leaves_it_open_for_good
     monkeypatch.setattr(FlowRun, "_sleep", sleep)
     with pytest.raises(FlowSubmissionUnclearError):
         run_task(operator_for("sync", durable=durable, **MARKED), Attempt())
+
+
+def test_after_an_execution_timeout_nothing_is_started_again_whatever_the_author_allows_for(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, LONG)
+    send = BlockingClient.run
+    sent: list[str] = []
+
+    def time_out(client: BlockingClient, exchange: Any) -> Any:
+        found = send(client, exchange)
+        if len(starts(server)) > len(sent):
+            sent.append("start")
+            raise AirflowTaskTimeout("Timeout")
+        return found
+
+    monkeypatch.setattr(BlockingClient, "run", time_out)
+    with pytest.raises(FlowSubmissionUnclearError, match="execution_timeout passed while the start"):
+        run_task(operator_for("sync", on_ambiguous_submission="resubmit"), Attempt())
+    assert len(starts(server)) == 1
+
+
+def test_a_run_that_nobody_waits_for_is_said_to_go_on_where_it_cannot_be_read(server: DevServer) -> None:
+    panel_flow(server, LONG)
+    server.inject(Fault(action="status", status=400, method="GET", path="/flows/executions/[^/]+$"))
+    attempt = Attempt()
+    with pytest.raises(FlowRequestRefusedError) as refused:
+        run_task(operator_for("sync", wait_for_completion=False), attempt)
+    (execution,) = server.executions()
+    assert execution["status"] == "Running"
+    assert refused.value.fate == "The execution was kept."
+    assert f"execution {execution['id']}" in str(refused.value)
 
 
 @pytest.mark.parametrize("cancel", [True, False])
