@@ -61,7 +61,7 @@ class SystemHints:
         "which does not look for the old one."
     )
     """It is open whether a run was started; the runs that may be it are listed before."""
-    find_run: str = "Find this task's among them, cancel it or take its output"
+    find_run: str = "Find this task's at the service, cancel it or take its output"
     """The same, where more is to be done than to clear the task; the beginning of a sentence."""
     gone: str = ""
     """What else it may mean that the service does not know a run of this task's; empty for nothing."""

@@ -111,6 +111,7 @@ PROCESS_TERMS = {
     "success_states": ["Approved"],
     "failure_states": ["Rejected"],
     "success_activities": [],
+    "passed_states_count": True,
     "wait_for": "finalized",
     "on_kill": "set_state:Withdrawn",
     "on_purged": None,

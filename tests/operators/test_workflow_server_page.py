@@ -52,7 +52,7 @@ TERMS = ProcessTerms(
 )
 NO_NAMES = replace(TERMS, success_states=())
 AT_REST = replace(NO_NAMES, wait_for="idle")
-THROUGH_STOP = ({"ToStateName": "Stop"},)
+THROUGH_GOOD, THROUGH_BAD, THROUGH_STOP = (({"ToStateName": name},) for name in ("Good", "Bad", "Stop"))
 # By the number of the rule: processes by status and state, and terms, that it and no rule before it is about.
 RULES: list[tuple[str, list[tuple[dict[str, Any], ProcessTerms, RunPhase]]]] = [
     ("in one of `failure_states` has failed, whatever else it does",
@@ -64,19 +64,26 @@ RULES: list[tuple[str, list[tuple[dict[str, Any], ProcessTerms, RunPhase]]]] = [
      [({"status": status, "state": state}, terms, RunPhase.UNKNOWN)
       for status in (254, 9, -1) for state in ("Good", "Stop", "") for terms in (TERMS, AT_REST)]),
     ("in one of `success_states` or `success_activities` has succeeded, also if it still runs",
-     [({"status": status, "state": "Good", "transitions": THROUGH_STOP}, TERMS, RunPhase.SUCCEEDED)
+     [({"status": status, "state": "Good", "transitions": THROUGH_BAD}, TERMS, RunPhase.SUCCEEDED)
       for status in (0, 1, 2, 3)]),
     ("in the state of `on_kill` was stopped",
      [({"status": status, "state": "Stop"}, terms, RunPhase.CANCELED)
       for status in (0, 1, 2, 3) for terms in (TERMS, AT_REST)]),
-    ("so was one that is `Finalized` after it has passed through that state, if no success is named",
-     [({"status": 3, "state": "End", "transitions": THROUGH_STOP}, terms, RunPhase.CANCELED)
-      for terms in (NO_NAMES, AT_REST)]),
+    ("after a success it has succeeded",
+     [({"status": status, "state": "End", "transitions": THROUGH_GOOD}, TERMS, RunPhase.SUCCEEDED)
+      for status in (0, 1, 2, 3)]),
+    ("after one of `failure_states` it has failed, and after the state of `on_kill` it was stopped",
+     [case for terms in (TERMS, NO_NAMES, AT_REST) for case in (
+         ({"status": 3, "state": "End", "transitions": THROUGH_BAD}, terms, RunPhase.FAILED),
+         ({"status": 3, "state": "End", "transitions": THROUGH_STOP}, terms, RunPhase.CANCELED),
+     )]),
+    ("once it is `Finalized`, as until then it may come to a success",
+     [({"status": status, "state": "End", "transitions": way}, TERMS, RunPhase.ACTIVE)
+      for status in (0, 1, 2) for way in (THROUGH_BAD, THROUGH_STOP)]),
     ("that is `Finalized` has succeeded if neither",
      [({"status": 3, "state": "End"}, terms, RunPhase.SUCCEEDED) for terms in (NO_NAMES, AT_REST)]),
     ("and else failed: the message says in which state",
-     [({"status": 3, "state": "End"}, TERMS, RunPhase.FAILED),
-      ({"status": 3, "state": "End", "transitions": THROUGH_STOP}, TERMS, RunPhase.FAILED)]),
+     [({"status": 3, "state": "End"}, TERMS, RunPhase.FAILED)]),
     ("that is `Idled`, at rest until a command or a timer, has succeeded with `wait_for=\"idle\"`",
      [({"status": 2, "state": "End"}, AT_REST, RunPhase.SUCCEEDED)]),
     ("that is anything else, `Initialized`, `Running` or `Idled`, is waited for",
@@ -90,7 +97,7 @@ def test_how_a_look_is_judged_stands_on_the_page_in_the_codes_order() -> None:
     rules = section("Running a process")
     places = [rules.index(words) for words, _ in RULES]
     assert places == sorted(places)
-    assert len(re.findall(r"(?m)^\d\. ", rules)) == 8
+    assert len(re.findall(r"(?m)^\d\. ", rules)) == 9
 
 
 @pytest.mark.parametrize("cases", [cases for _, cases in RULES], ids=[words for words, _ in RULES])
@@ -115,7 +122,7 @@ def test_every_operator_is_on_the_page_and_documents_its_arguments(kind: type[Fl
 def test_every_argument_of_the_sensor_is_on_the_page() -> None:
     names = set(inspect.signature(WorkflowServerProcessSensor.__init__).parameters) - {"self", "kwargs"}
     for name in names - {"workflow_server_conn_id"}:
-        assert f"`{name}`" in section("Commands, states, parameters"), name
+        assert re.search(rf"`{name}[=`]", section("Commands, states, parameters")), name
 
 
 def test_every_call_of_the_hook_exists_in_both_kinds_and_the_page_names_real_ones() -> None:

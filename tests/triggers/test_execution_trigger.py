@@ -26,6 +26,9 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun
 from smartflows_provider.triggers import execution
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.waiting import wait
+from smartflows_provider.waiting.event import EVENT_SCHEMA
+from smartflows_provider.wire.smart_flows import phase_of
 
 CANARY = "canary-key-7f3a"
 PATH = "smartflows_provider.triggers.execution.FlowExecutionTrigger"
@@ -186,10 +189,11 @@ def test_a_finished_run_is_told_with_its_status(
 ) -> None:
     execution_id, deadline = started(server, hook, step), time.time() + 60
     assert first_event(trigger(execution_id, deadline=deadline)) == {
-        "schema_version": 1,
+        "schema_version": EVENT_SCHEMA,
         "reason": "finished",
         "execution_id": execution_id,
         "status": status,
+        "phase": phase_of(status),
         "detail": "",
         "canceled": False,
         "deadline": deadline,
@@ -346,7 +350,10 @@ def test_a_connection_that_is_removed_during_the_wait_is_an_event(
         monkeypatch.delenv(CONN_VARIABLE)
         server.revoke_key()
 
-    event = during(trigger(execution_id), lambda: len(asked(server, "GET", "/progress")) > 0, remove)
+    # The key is refused a moment before Airflow misses the connection, so the outage is the older of the two.
+    monkeypatch.setattr(wait, "MISSING_PATIENCE", 0.1)
+    waiting = trigger(execution_id, max_outage=10.0)
+    event = during(waiting, lambda: len(asked(server, "GET", "/progress")) > 0, remove)
     assert event["reason"] == "misconfigured"
     assert event["status"] == "Running"
 
