@@ -139,7 +139,6 @@ def _smart_flows_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **common_fields(api_prefix="/api/v1"),
             "long_poll_seconds": _field(
                 "Long poll", "number", "Seconds the server may hold a progress answer; 0: never.", default=30
             ),
@@ -154,6 +153,7 @@ def _smart_flows_connection() -> dict[str, Any]:
                 "string",
                 "Where people look at one execution, with {execution_id} in it; empty: the panel.",
             ),
+            **common_fields(api_prefix="/api/v1"),
         },
     }
 
@@ -174,7 +174,6 @@ def _workflow_server_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **common_fields(api_prefix="/workflowapi"),
             "access": _field(
                 "Access",
                 "string",
@@ -199,6 +198,7 @@ def _workflow_server_connection() -> dict[str, Any]:
                 "string",
                 "Where tokens are asked for; empty: what the server names, if that is on its own host.",
             ),
+            **common_fields(api_prefix="/workflowapi"),
         },
     }
 
@@ -219,7 +219,6 @@ def _phixflow_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **common_fields(api_prefix="/phixflow/api/1"),
             "key_header": _field("Key header", "string", "Header of the API key.", default="Authorization"),
             "key_value": _field(
                 "Key value", "string", "Value of that header, with {key} in it.", default="Bearer {key}"
@@ -229,6 +228,7 @@ def _phixflow_connection() -> dict[str, Any]:
                 "string",
                 "What Test asks with GET, below the API prefix; empty: only whether the server answers.",
             ),
+            **common_fields(api_prefix="/phixflow/api/1"),
         },
     }
 
@@ -250,7 +250,6 @@ def _ocp_connection() -> dict[str, Any]:
             },
         },
         "conn-fields": {
-            **common_fields(api_prefix="/api"),
             "access": _field(
                 "Access",
                 "string",
@@ -275,6 +274,7 @@ def _ocp_connection() -> dict[str, Any]:
             "test_flow": _field(
                 "Test flow", "string", "Name of a flow that is there, for the connection's test."
             ),
+            **common_fields(api_prefix="/api"),
         },
     }
 

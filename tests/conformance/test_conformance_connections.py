@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from conformance.systems import CANARY, CASES, Case, info_with_toy
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.exceptions import FlowConfigurationError
-from smartflows_provider.get_provider_info import get_provider_info
+from smartflows_provider.get_provider_info import common_fields, get_provider_info
 from smartflows_provider.lifecycle.systems import hook_for
 
 
@@ -58,6 +58,11 @@ def test_the_form_declares_the_extras_that_are_read(case: Case) -> None:
         assert field["label"], name
         assert field["description"], name
         assert "null" in field["schema"]["type"], name
+
+
+def test_the_form_asks_first_for_what_only_this_system_has(case: Case) -> None:
+    names, shared = list(declared(case)["conn-fields"]), list(common_fields(api_prefix=""))
+    assert names[-len(shared) :] == shared
 
 
 def test_the_forms_defaults_are_what_an_empty_connection_means(case: Case) -> None:
