@@ -128,6 +128,16 @@ class UnhurriedConnection(sqlite3.Connection):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def quick_triggers() -> Iterator[None]:
+    """Resume tasks at once: where no scheduler is, none needs the time to hear of a worker's end."""
+    from smartflows_provider.triggers import execution
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "LEAST_LIFE", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def quick_server() -> Iterator[None]:
     """Start the embedded server fast: thousands of tests have one each, with the same flows."""
     from smartflows_provider.devserver import server, store

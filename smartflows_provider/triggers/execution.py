@@ -8,6 +8,7 @@ secrets; ``run`` can start from scratch at any time; a dying triggerer cancels n
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Any
@@ -25,6 +26,14 @@ from smartflows_provider.waiting.schedule import LONGEST_POLL_INTERVAL, SHORTEST
 from smartflows_provider.waiting.wait import WaitPolicy
 from smartflows_provider.wire.run import NO_TERMS, RunPhase, Terms
 
+LEAST_LIFE = 5.0
+"""
+Seconds from a trigger's start until it has its task resumed, at the earliest.
+
+Airflow takes a task for killed that is on its way back to a worker before the scheduler has heard that the
+worker which deferred it has ended (apache/airflow#67287 and #72716), and has it retried, or failed. To hear
+of it takes a second or two, and longer where a scheduler has much to do.
+"""
 TRIGGER_SCHEMA = 4
 """1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``, 3 no ``terms``; the
 defaults do."""
@@ -116,11 +125,14 @@ class FlowExecutionTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield how it ended."""
+        """Wait, and yield how it ended; a worker is told after :data:`LEAST_LIFE` at the earliest."""
         if self.task_instance is not None and self.owns_run:
             get_ready()
+        began = time.monotonic()
         try:
             event, ends_here = await self._wait()
+            if not ends_here and self.task_instance is not None:
+                await asyncio.sleep(began + LEAST_LIFE - time.monotonic())
         except asyncio.CancelledError:
             if not AIRFLOW_V_3_3_PLUS:
                 # There is no on_kill yet; the triggerer itself may be about to end.

@@ -201,6 +201,43 @@ def test_a_finished_run_is_told_with_its_status(
     assert cancels(server) == []
 
 
+@pytest.mark.parametrize(("life", "known"), [(1.5, True), (3600.0, False)])
+def test_a_task_is_resumed_no_sooner_than_airflow_has_heard_of_its_workers_end(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch, life: float, known: bool
+) -> None:
+    monkeypatch.setattr(execution, "LEAST_LIFE", life)
+    waiting = trigger(started(server, hook, {"kind": "work", "duration": 0}))
+    if known:
+        waiting.task_instance = SimpleNamespace(**IDENTITY, id="ti")
+    began = time.monotonic()
+    with triggerer(Attempt()):
+        assert first_event(waiting)["reason"] == "finished"
+    if known:
+        assert time.monotonic() - began >= life
+
+
+def test_a_trigger_that_waits_with_its_event_can_be_cancelled(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "LEAST_LIFE", 3600.0)
+    waiting = trigger(started(server, hook, {"kind": "work", "duration": 0}))
+    waiting.task_instance = SimpleNamespace(**IDENTITY, id="ti")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(anext(waiting.run()))
+        while not was_answered():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    def was_answered() -> bool:
+        return any(request.path.endswith("/progress") and request.status for request in server.requests)
+
+    with triggerer(Attempt()):
+        asyncio.run(asyncio.wait_for(cancelled(), 30))
+
+
 def test_run_can_start_from_scratch_at_any_time(server: DevServer, hook: SmartFlowsHook) -> None:
     waiting = trigger(started(server, hook, {"kind": "work", "duration": 0.3}))
     events = [first_event(waiting), first_event(revive(waiting)), first_event(waiting)]
