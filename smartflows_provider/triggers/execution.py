@@ -26,13 +26,13 @@ from smartflows_provider.waiting.schedule import LONGEST_POLL_INTERVAL, SHORTEST
 from smartflows_provider.waiting.wait import WaitPolicy
 from smartflows_provider.wire.run import NO_TERMS, RunPhase, Terms
 
-LEAST_LIFE = 5.0
+LEAST_LIFE = 10.0
 """
 Seconds from a trigger's start until it has its task resumed, at the earliest.
 
 Airflow takes a task for killed that is on its way back to a worker before the scheduler has heard that the
 worker which deferred it has ended (apache/airflow#67287 and #72716), and has it retried, or failed. To hear
-of it takes a second or two, and longer where a scheduler has much to do.
+of it takes a second or two, and six where a scheduler has much to do.
 """
 TRIGGER_SCHEMA = 4
 """1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``, 3 no ``terms``; the
