@@ -241,8 +241,8 @@ class FlowSubmissionUnclearError(FlowException, AirflowFailException):
     """
     It is open whether the service has started an execution, or done what an execution was told to.
 
-    No retry by itself, because it might do so a second time. One of the executions that the message lists may
-    be this task's and still be running: look at them, then clear the task.
+    No retry by itself, because it might do so a second time. One of the executions, where the message lists
+    any, may be this task's and still be running: look at them, then clear the task.
     """
 
     retry_helps = False

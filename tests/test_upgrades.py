@@ -57,7 +57,8 @@ def test_the_newest_rows_are_what_is_written_today() -> None:
     )
     assert RunRecord.from_dict(record).as_dict() == record
     assert FlowExecutionTrigger(**trigger).serialize()[1] == trigger
-    assert WaitEvent.from_dict(event).as_dict() == event
+    # Keys that came later, which an older worker passes over.
+    assert WaitEvent.from_dict(event).as_dict() == {**event, "phase": None}
 
 
 @pytest.mark.parametrize("row", versions("record"))

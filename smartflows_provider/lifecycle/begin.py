@@ -347,8 +347,12 @@ class RunBeginning:
         )
         if submission.adopted is not None:
             return self._adopt(submission.adopted, intent)
-        was_sent = before is not None and before.execution_id is None
-        was_sent = was_sent and before is not None and before.correlation == submission.correlation
+        was_sent = (
+            request.repeatable
+            and before is not None
+            and before.execution_id is None
+            and before.correlation == submission.correlation
+        )
         self._store.save(intent)
         self._record = intent
         try:
@@ -439,7 +443,9 @@ class RunBeginning:
             raise self._refusal(error, request) from None
         if run_id is not None:
             return self._send_as_the_same(submission, request, since, error, run_id, timed_out=timed_out)
-        if self._options.on_ambiguous_submission == "resubmit" and not timed_out:
+        if self._options.on_ambiguous_submission == "resubmit" and timed_out:
+            raise self._left_to_a_retry(request, error) from None
+        if self._options.on_ambiguous_submission == "resubmit":
             self._log.warning("Starting again, as on_ambiguous_submission='resubmit' asks: %s.", error)
             try:
                 return send()
@@ -543,6 +549,17 @@ class RunBeginning:
             where=self._where(request.flow),
             fate=listed,
             advice=self._hook.hints.unclear_start if advice is None else advice,
+        )
+
+    def _left_to_a_retry(
+        self, request: RunRequest, error: WireError | TransportError
+    ) -> FlowStateUnknownError:
+        """Return the error for a start that is open, and that may be sent again, but not by this attempt."""
+        return FlowStateUnknownError(
+            f"It is open whether the service has started an execution. {error}.",
+            where=self._where(request.flow),
+            fate="One may have been started, and then goes on.",
+            advice="A retry starts another, as on_ambiguous_submission='resubmit' asks.",
         )
 
     def _still_open(

@@ -190,7 +190,7 @@ def _read_ended(
         if ended is None:
             raise
         if not succeeded:
-            raise purged_error(ended.status or "", str(missing), where=where) from None
+            raise purged_error(ended.status or "an unknown status", str(missing), where=where) from None
         execution = Execution(
             id=execution_id, status="", phase=RunPhase.UNKNOWN, flow=Reference(id=""), raw={}
         )

@@ -49,6 +49,13 @@ class Stopped:
         """Whether nothing of the run goes on any more."""
         return self.gone or (self.phase is not None and self.phase.is_stable)
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it is the request that ends the run, and not the run by itself."""
+        if self.gone:
+            return self.phase is RunPhase.CANCELED
+        return self.phase is not None and not self.phase.is_stable
+
 
 def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
     """

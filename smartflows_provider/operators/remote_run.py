@@ -22,6 +22,7 @@ from smartflows_provider.exceptions import (
     FlowEventError,
     FlowException,
     FlowExecutionCanceledError,
+    FlowNotFoundError,
     FlowRecordError,
     FlowStateUnknownError,
     FlowTimeoutError,
@@ -203,7 +204,9 @@ class RemoteRun(ABC):
         try:
             execution = self._hook.run(exchange, execution_id=self._execution_id)
         except FlowException as error:
-            raise error.about(self._where(), fate=KEPT) from None
+            gone = "It was started, but the service has no such execution, or no longer."
+            fate = gone if isinstance(error, FlowNotFoundError) else KEPT
+            raise error.about(self._where(), fate=fate) from None
         self._kill.check()
         manifest = build_manifest(
             Output(values={}),
@@ -432,7 +435,7 @@ class RemoteRun(ABC):
         fate = stopped.fate
         if not cancels:
             fate += f" It was not cancelled, {self._hook.hints.timeout_off}."
-        elif stopped.phase is not None and (stopped.gone or not stopped.is_over):
+        elif stopped.was_stopped:
             # A retry must not take our own cancel for the flow's end.
             self._attempt.stopped()
         if stopped.phase is None or not stopped.phase.is_stable or stopped.phase is RunPhase.CANCELED:

@@ -33,7 +33,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.phixflow import label_of
 from smartflows_provider.hooks.translation import translate, without_words
-from smartflows_provider.lifecycle.run_request import Candidate, RunRequest, Submission
+from smartflows_provider.lifecycle.run_request import RunRequest, Submission
 from smartflows_provider.operators.arguments import mapping_argument, text_argument
 from smartflows_provider.operators.remote_run import RemoteRun
 from smartflows_provider.transport.errors import (
@@ -46,7 +46,6 @@ from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.wire import phixflow as wire
 from smartflows_provider.wire.errors import (
     NotFound,
-    RequestRefused,
     ServiceFault,
     UnreadableAnswer,
     WireError,
@@ -201,7 +200,6 @@ class ActionflowRun(RemoteRun):
             flow=self._flow_label,
             fingerprint=_fingerprint(request.method, request.path, request.query, request.body),
             prepare=prepare,
-            candidates=_no_list,
             hide_words=self._operator.hide_payload,
         )
 
@@ -344,10 +342,6 @@ _UNUSABLE = (UnreadableAnswer, AnswerTooLarge, AnswerPacked)
 def _is_lost(error: WireError | TransportError | AirflowTaskTimeout) -> bool:
     """Tell whether an answer has not come, so that another call may bring one."""
     return isinstance(error, AirflowTaskTimeout | AnswerLost | ServiceFault)
-
-
-def _no_list(_: float) -> list[Candidate]:
-    raise RequestRefused("PhixFlow has no call that lists runs; look at its console")
 
 
 def _fingerprint(method: str, path: str, query: tuple[tuple[str, str], ...], body: Any) -> str:

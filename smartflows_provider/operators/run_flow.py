@@ -21,6 +21,7 @@ from smartflows_provider.operators.arguments import flag_argument, mapping_argum
 from smartflows_provider.operators.payload_source import prepare_input
 from smartflows_provider.operators.remote_run import RemoteRun
 from smartflows_provider.payload.correlation import Correlation
+from smartflows_provider.wire.json_forms import NoForm, strict_json
 from smartflows_provider.wire.run import Execution
 from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
 
@@ -85,7 +86,16 @@ class FlowRun(RemoteRun):
                 fate=fate,
                 advice="Set flow, leave dataset_id out, or start with unattended=False.",
             )
-        mapping_argument(operator.payload_argument("answers"), "answers", where=where)
+        answers = mapping_argument(operator.payload_argument("answers"), "answers", where=where)
+        try:
+            strict_json(dict(answers))
+        except NoForm as error:
+            raise FlowConfigurationError(
+                f"answers cannot be sent as JSON: {error}.",
+                where=where,
+                fate=fate,
+                advice="Give values that JSON has a form for; others as text.",
+            ) from None
         self._check_results(fate)
         return unattended
 

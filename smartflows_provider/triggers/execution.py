@@ -100,6 +100,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.terms = terms
         self.schema_version = schema_version
         self._connection: SharedConnection | None = None
+        self._is_over = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, for Airflow's database."""
@@ -131,6 +132,7 @@ class FlowExecutionTrigger(BaseTrigger):
         began = time.monotonic()
         try:
             event, ends_here = await self._wait()
+            self._is_over = event.reason in {"finished", "gone"} or event.canceled
             if not ends_here and self.task_instance is not None:
                 await asyncio.sleep(began + LEAST_LIFE - time.monotonic())
         except asyncio.CancelledError:
@@ -139,9 +141,8 @@ class FlowExecutionTrigger(BaseTrigger):
                 self._release(ending=True)
             raise
         yield TaskSuccessEvent() if ends_here else TriggerEvent(event.as_dict())
-        if event.reason not in {"finished", "gone"} and not event.canceled:
-            # Until a worker takes the run up, a person may still end the task.
-            self._release(handing_over=True)
+        # Until a worker takes the run up, a person may still end the task.
+        self._release(handing_over=True)
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render nothing: the arguments are those of a task whose templates were rendered already."""
@@ -191,7 +192,7 @@ class FlowExecutionTrigger(BaseTrigger):
     def _release(self, *, handing_over: bool = False, ending: bool = False) -> Future[None] | None:
         """Leave the run to its task, or stop it where the task was ended; in the background."""
         task = TaskIdentity.of(self.task_instance)
-        if task is None or not self.owns_run:
+        if task is None or not self.owns_run or self._is_over:
             return None
         return release(
             WaitedRun(
@@ -212,7 +213,7 @@ class FlowExecutionTrigger(BaseTrigger):
         """
         Ask the service to cancel; whether it took that is the worker's to verify.
 
-        :returns: whether it may have: not of a run that was gone by itself before.
+        :returns: whether it may have: not of a run that had ended by itself before.
         """
         try:
             async with connection.use() as hook:
@@ -221,7 +222,7 @@ class FlowExecutionTrigger(BaseTrigger):
         except LOOK_ERRORS as error:
             self.log.warning("Execution %s could not be cancelled: %s", self.execution_id, error)
             return False
-        return found is None or not found.gone or found.phase is RunPhase.CANCELED
+        return found is None or not found.phase.is_stable or found.phase is RunPhase.CANCELED
 
     def _event(
         self,

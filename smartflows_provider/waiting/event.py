@@ -20,11 +20,9 @@ END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
 
 MAX_DETAIL = 1000
 """Characters of an explanation that travels in an event."""
-EVENT_SCHEMA = 2
-"""Version of the event that a trigger hands to the worker; earlier ones are read too."""
-
-
-_READABLE = tuple(range(1, EVENT_SCHEMA + 1))
+EVENT_SCHEMA = 1
+"""Version of the event that a trigger hands to the worker. New keys alone do not change it: triggerers are
+upgraded before workers, which pass over what they do not know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +60,8 @@ class WaitEvent:
 
         :raises ValueError: if it is not of the known shape; the text says what is wrong.
         """
-        if not isinstance(event, Mapping) or event.get("schema_version") not in _READABLE:
-            raise ValueError(f"the event is not one of schema version 1 to {EVENT_SCHEMA}")
+        if not isinstance(event, Mapping) or event.get("schema_version") != EVENT_SCHEMA:
+            raise ValueError(f"the event is not one of schema version {EVENT_SCHEMA}")
         reason, execution_id = event.get("reason"), event.get("execution_id")
         if not isinstance(reason, str) or reason not in END_REASONS:
             raise ValueError(f"the event has the unknown reason {reason!r}")

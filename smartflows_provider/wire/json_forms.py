@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
+from numbers import Integral, Rational, Real
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,8 @@ def plain_form(value: Any) -> Any:
     """
     Return a value as a text, number, truth value or None.
 
-    Dates and times become ISO 8601, an enum its value, a UUID its text, a Decimal a number.
+    Dates and times become ISO 8601, an enum its value, a UUID its text, a Decimal and numpy's scalars a
+    number.
 
     :raises NoForm: for what has no such form: parts, bytes, a missing time, a Decimal that no float holds.
     """
@@ -42,6 +44,11 @@ def plain_form(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
+    # Those of numpy and pandas are none of Python's own.
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, Rational):
+        return float(value)
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _MOST_DIGITS:
         number = int(value) if value == value.to_integral_value() else float(value)
         if Decimal(repr(number)) == value:

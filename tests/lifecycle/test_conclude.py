@@ -223,6 +223,6 @@ def test_the_message_of_an_event_that_is_not_ours() -> None:
     with pytest.raises(FlowEventError) as refused:
         read_event({"status": "success"}, where=WHERE)
     assert str(refused.value) == (
-        f"The task was resumed, but the event is not one of schema version 1 to 2. {SHOWN}\n"
+        f"The task was resumed, but the event is not one of schema version 1. {SHOWN}\n"
         "The execution was kept.\nClear the task with on_clear='resume' to go on with the execution."
     )

@@ -14,6 +14,7 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.stop import (
     CancelReply,
+    Stopped,
     cancel_and_look,
     cancel_and_settle,
     cancel_now,
@@ -79,6 +80,25 @@ def test_a_run_that_is_gone_after_it_was_cancelled_was_stopped(
         RunPhase.CANCELED,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("phase", "gone", "stopped"),
+    [
+        (RunPhase.ACTIVE, False, True),
+        (RunPhase.CANCELED, True, True),
+        (RunPhase.CANCELED, False, False),
+        (RunPhase.SUCCEEDED, False, False),
+        (RunPhase.SUCCEEDED, True, False),
+        (RunPhase.FAILED, True, False),
+        (None, True, False),
+        (None, False, False),
+    ],
+)
+def test_a_run_that_ended_by_itself_was_not_stopped_also_if_it_is_gone(
+    phase: RunPhase | None, gone: bool, stopped: bool
+) -> None:
+    assert Stopped(fate="", phase=phase, gone=gone).was_stopped is stopped
 
 
 def test_a_service_that_refuses_to_cancel_what_is_over_is_asked_for_the_status(

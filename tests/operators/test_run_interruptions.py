@@ -21,7 +21,6 @@ from smartflows_provider.exceptions import (
     FlowException,
     FlowKilledError,
     FlowRecordError,
-    FlowRequestRefusedError,
     FlowStateUnknownError,
     FlowSubmissionUnclearError,
     FlowTimeoutError,
@@ -226,7 +225,7 @@ def test_an_execution_timeout_while_a_start_is_looked_up_leaves_it_open_for_good
         run_task(operator_for("sync", durable=durable, **MARKED), Attempt())
 
 
-def test_after_an_execution_timeout_nothing_is_started_again_whatever_the_author_allows_for(
+def test_after_an_execution_timeout_it_is_a_retry_that_starts_again_where_the_author_allows_for_that(
     server: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel_flow(server, LONG)
@@ -241,21 +240,58 @@ def test_after_an_execution_timeout_nothing_is_started_again_whatever_the_author
         return found
 
     monkeypatch.setattr(BlockingClient, "run", time_out)
-    with pytest.raises(FlowSubmissionUnclearError, match="execution_timeout passed while the start"):
-        run_task(operator_for("sync", on_ambiguous_submission="resubmit"), Attempt())
+    given: dict[str, Any] = {"on_ambiguous_submission": "resubmit", "wait_for_completion": False}
+    store = FakeStateStore()
+    with pytest.raises(FlowStateUnknownError, match="execution_timeout passed while the start") as left:
+        run_task(operator_for("sync", **given), Attempt(store=store, max_tries=3))
+    assert left.value.advice == "A retry starts another, as on_ambiguous_submission='resubmit' asks."
     assert len(starts(server)) == 1
+    monkeypatch.setattr(BlockingClient, "run", send)
+    run_task(operator_for("sync", **given), Attempt(store=store, **RETRY))
+    assert len(starts(server)) == 2
 
 
-def test_a_run_that_nobody_waits_for_is_said_to_go_on_where_it_cannot_be_read(server: DevServer) -> None:
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [
+        (400, "The execution was kept."),
+        (404, "It was started, but the service has no such execution, or no longer."),
+    ],
+)
+def test_a_run_that_nobody_waits_for_is_named_where_it_cannot_be_read(
+    server: DevServer, status: int, fate: str
+) -> None:
     panel_flow(server, LONG)
-    server.inject(Fault(action="status", status=400, method="GET", path="/flows/executions/[^/]+$"))
-    attempt = Attempt()
-    with pytest.raises(FlowRequestRefusedError) as refused:
-        run_task(operator_for("sync", wait_for_completion=False), attempt)
+    server.inject(Fault(action="status", status=status, method="GET", path="/flows/executions/[^/]+$"))
+    with pytest.raises(FlowException) as refused:
+        run_task(operator_for("sync", wait_for_completion=False), Attempt())
     (execution,) = server.executions()
-    assert execution["status"] == "Running"
-    assert refused.value.fate == "The execution was kept."
+    assert refused.value.fate == fate
     assert f"execution {execution['id']}" in str(refused.value)
+
+
+def test_a_kill_right_before_a_start_leaves_nothing_in_the_way_of_the_next_one(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, LONG)
+    server.inject(LOST)
+    store = FakeStateStore()
+    with pytest.raises(FlowSubmissionUnclearError):
+        run_task(operator_for("sync"), Attempt(store=store, max_tries=3))
+    operator = operator_for("sync")
+
+    def set_and_kill(key: str, value: Any, **more: Any) -> None:
+        FakeStateStore.set(store, key, value, **more)
+        operator.on_kill()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "set", set_and_kill)
+        with pytest.raises(FlowKilledError):
+            run_task(operator, Attempt(store=store, **CLEAR))
+    run_task(
+        operator_for("sync", wait_for_completion=False), Attempt(store=store, **{**CLEAR, "try_number": 3})
+    )
+    assert len(starts(server)) == 2
 
 
 @pytest.mark.parametrize("cancel", [True, False])

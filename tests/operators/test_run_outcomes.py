@@ -19,6 +19,7 @@ from support.tasks import MODES, Attempt, Mode, run_task
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
+    FlowConfigurationError,
     FlowEventError,
     FlowExecutionCanceledError,
     FlowExecutionFailedError,
@@ -193,11 +194,11 @@ OUR_EVENT = {"schema_version": 1, "reason": "finished", "execution_id": "e1"}
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        (None, "the event is not one of schema version 1 to 2"),
-        ({}, "the event is not one of schema version 1 to 2"),
-        ("finished", "the event is not one of schema version 1 to 2"),
-        ({"status": "success"}, "the event is not one of schema version 1 to 2"),
-        ({**OUR_EVENT, "schema_version": 3}, "the event is not one of schema version 1 to 2"),
+        (None, "the event is not one of schema version 1"),
+        ({}, "the event is not one of schema version 1"),
+        ("finished", "the event is not one of schema version 1"),
+        ({"status": "success"}, "the event is not one of schema version 1"),
+        ({**OUR_EVENT, "schema_version": 2}, "the event is not one of schema version 1"),
         ({**OUR_EVENT, "reason": "won"}, "the event has the unknown reason 'won'"),
         ({**OUR_EVENT, "execution_id": ""}, "the event names no execution"),
         ({**OUR_EVENT, "deadline": "soon"}, "the event's deadline is no time"),
@@ -316,6 +317,14 @@ def test_a_form_that_somebody_has_answered_before_the_task_could_fail_for_it_cou
     assert attempt.events[0]["reason"] == "needs_person"
     assert run.error is None, run.message
     assert run.value["values"] == {"way": "mail", "copies": 2}
+
+
+def test_answers_that_no_form_could_take_are_told_before_anything_is_started(server: DevServer) -> None:
+    panel_flow(server, WORK, FORM, ANSWERED)
+    run = both(server, on_user_input="answer", answers={"f1": {"mail"}})
+    assert type(run.error) is FlowConfigurationError
+    assert "answers cannot be sent as JSON: 'f1': JSON has no form for a value of type set" in run.message
+    assert server.executions() == []
 
 
 @pytest.mark.parametrize("answers", [{"f1": "mail", "f2": 3}, {"Way of delivery": "mail", "Copies": 3}])

@@ -28,6 +28,7 @@ from smartflows_provider.triggers import execution
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.waiting import wait
 from smartflows_provider.waiting.event import EVENT_SCHEMA
+from smartflows_provider.wire.run import RunPhase, RunSnapshot
 from smartflows_provider.wire.smart_flows import phase_of
 
 CANARY = "canary-key-7f3a"
@@ -216,7 +217,7 @@ def test_a_task_is_resumed_no_sooner_than_airflow_has_heard_of_its_workers_end(
         assert time.monotonic() - began >= life
 
 
-def test_a_trigger_that_waits_with_its_event_can_be_cancelled(
+def test_a_trigger_that_waits_with_its_event_leaves_a_run_alone_that_is_over(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "LEAST_LIFE", 3600.0)
@@ -227,6 +228,8 @@ def test_a_trigger_that_waits_with_its_event_can_be_cancelled(
         task = asyncio.create_task(anext(waiting.run()))
         while not was_answered():
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        await waiting.on_kill()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -234,8 +237,11 @@ def test_a_trigger_that_waits_with_its_event_can_be_cancelled(
     def was_answered() -> bool:
         return any(request.path.endswith("/progress") and request.status for request in server.requests)
 
+    released: list[Any] = []
     with triggerer(Attempt()):
+        monkeypatch.setattr(execution, "release", released.append)
         asyncio.run(asyncio.wait_for(cancelled(), 30))
+    assert released == []
 
 
 def test_run_can_start_from_scratch_at_any_time(server: DevServer, hook: SmartFlowsHook) -> None:
@@ -293,6 +299,18 @@ def test_a_cancel_that_fails_at_the_deadline_is_told(
     event = first_event(trigger(execution_id, deadline=time.time() - 1))
     assert (event["reason"], event["canceled"]) == ("deadline", False)
     assert f"Execution {execution_id} could not be cancelled: DELETE" in capsys.readouterr().out
+
+
+def test_a_run_that_had_ended_when_it_was_to_be_cancelled_was_not(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(self: SmartFlowsHook, execution_id: str, *, terms: Any) -> Any:
+        yield from ()
+        return RunSnapshot(execution_id=execution_id, status="Success", phase=RunPhase.SUCCEEDED)
+
+    monkeypatch.setattr(SmartFlowsHook, "cancel_exchange", cancel)
+    event = first_event(trigger(started(server, hook, LONG), deadline=time.time() - 1))
+    assert (event["reason"], event["canceled"]) == ("deadline", False)
 
 
 def test_what_is_finished_at_the_deadline_counts(server: DevServer, hook: SmartFlowsHook) -> None:

@@ -6,10 +6,12 @@ import enum
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy
 import pytest
 
 from smartflows_provider.wire.errors import UnsendableValue
@@ -53,6 +55,8 @@ class NotATime(datetime):
         (Level.HIGH, "3"),
         (Level.DAY, '"2024-05-02"'),
         ((1, 2), "[1, 2]"),
+        (numpy.int64(7), "7"),
+        (numpy.float32(0.5), "0.5"),
     ],
 )
 def test_a_value_with_one_usual_form_is_sent_in_it(value: Any, text: str) -> None:
@@ -62,7 +66,8 @@ def test_a_value_with_one_usual_form_is_sent_in_it(value: Any, text: str) -> Non
 @pytest.mark.parametrize(
     "value",
     [
-        {1}, b"x", timedelta(1), object(), Path("x"), Level.ODD, Decimal("NaN"), Decimal("Infinity"),
+        {1}, b"x", Fraction(1, 3), numpy.zeros(2),
+        timedelta(1), object(), Path("x"), Level.ODD, Decimal("NaN"), Decimal("Infinity"),
         Decimal("0.10000000000000000000000001"), Decimal("1E+1000000"), NotATime(2024, 5, 2),
     ],
     ids=lambda value: type(value).__name__,
