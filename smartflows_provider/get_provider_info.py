@@ -148,12 +148,12 @@ def _smart_flows_connection() -> dict[str, Any]:
                 "Ask for up to 500 executions in one call, where more wait than there are connections.",
                 default=False,
             ),
+            **common_fields(api_prefix="/api/v1"),
             "execution_url": _field(
                 "Execution URL",
                 "string",
                 "Where people look at one execution, with {execution_id} in it; empty: the panel.",
             ),
-            **common_fields(api_prefix="/api/v1"),
         },
     }
 
