@@ -238,8 +238,8 @@ def test_a_trigger_that_waits_with_its_event_leaves_a_run_alone_that_is_over(
         return any(request.path.endswith("/progress") and request.status for request in server.requests)
 
     released: list[Any] = []
-    with triggerer(Attempt()):
-        monkeypatch.setattr(execution, "release", released.append)
+    with triggerer(Attempt()), monkeypatch.context() as patch:
+        patch.setattr(execution, "release", released.append)
         asyncio.run(asyncio.wait_for(cancelled(), 30))
     assert released == []
 
