@@ -63,6 +63,8 @@ class SystemHints:
     """It is open whether a run was started; the runs that may be it are listed before."""
     find_run: str = "Find this task's at the service, cancel it or take its output"
     """The same, where more is to be done than to clear the task; the beginning of a sentence."""
+    ended: str = "It is finished."
+    """What became of a run that has ended in a failure; a sentence."""
     gone: str = ""
     """What else it may mean that the service does not know a run of this task's; empty for nothing."""
     wait: str = "Wait for it with a sensor; a retry looks again."

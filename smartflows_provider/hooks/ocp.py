@@ -64,6 +64,7 @@ class OcpHook(FlowSystemHook):
         ambiguous_flow="Name the group too, or give flow_id.",
         not_found="Check flow_id, and the connection's API prefix: /api, or /orchestrator/api in newer "
         "installations.",
+        ended="The flow was left as it is.",
         clean_up="deletions at the platform",
         cancel_off=_NO_RUN,
         timeout_off=_NO_RUN,

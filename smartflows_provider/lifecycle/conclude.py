@@ -87,6 +87,7 @@ def error_of_ended_run(
     errors: Sequence[str] = (),
     warnings: Sequence[str] = (),
     failing_block: str | None = None,
+    own: bool = True,
 ) -> FlowException | None:
     """
     Return the error that a stable status means for the task, None for a success.
@@ -98,9 +99,11 @@ def error_of_ended_run(
     :param errors: the flow's own errors.
     :param warnings: the flow's own warnings.
     :param failing_block: the flow's block that failed.
+    :param own: whether the task has started the run; one that only looks has not.
     """
     if ends_well(phase, on_warning=on_warning):
         return None
+    retry = "a retry starts a new execution." if own else "a retry looks again, and starts none."
     if phase is RunPhase.WARNED:
         return FlowExecutionWarningError(
             f"The execution ended in {status}, and on_warning='fail'.{_listed(warnings)}",
@@ -113,15 +116,17 @@ def error_of_ended_run(
         return FlowExecutionFailedError(
             f"The execution ended in {status}{block}.{_listed(errors) or ' The flow gave no reason.'}",
             where=where,
-            fate="It is finished.",
-            advice="Mend what the flow names; a retry starts a new execution.",
+            fate=where.hints.ended,
+            advice=f"Mend what the flow names; {retry}",
         )
     if phase is RunPhase.CANCELED:
         return FlowExecutionCanceledError(
             f"The execution ended in {status}: somebody stopped it at the service.",
             where=where,
             fate="It is finished.",
-            advice="Clear the task to run it again.",
+            advice="Clear the task to run it again."
+            if own
+            else "The task only looks at it: give it the id of another one.",
         )
     if phase is RunPhase.INTERRUPTED:
         return FlowExecutionInterruptedError(
@@ -129,7 +134,7 @@ def error_of_ended_run(
             f"{_listed(errors)}",
             where=where,
             fate="It is finished.",
-            advice="A retry starts a new execution.",
+            advice=_begin(retry),
         )
     return FlowStateUnknownError(
         f"The execution was taken for finished, but its status is {status}.",
@@ -197,7 +202,7 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
             f"The service has no such execution: {event.detail}",
             where=where,
             fate=f"It never was, or {clean_up} have purged it; its end is not known.",
-            advice=f"Check execution_id, the connection, and {clean_up}.",
+            advice=where.hints.not_found,
         )
     return FlowStateUnknownError(
         f"The execution's status could not be found out: {event.detail}",

@@ -141,6 +141,7 @@ def judge(
     log: Any,
     values_by_title: bool = False,
     ended: WaitEvent | None = None,
+    own: bool = True,
 ) -> tuple[Execution, Output]:
     """
     Read a finished execution and let only a good end pass.
@@ -152,6 +153,7 @@ def judge(
     :param log: the task's logger.
     :param values_by_title: whether keys that are GUIDs are replaced by their titles.
     :param ended: how it was seen to end; None where nobody has looked before.
+    :param own: whether the task has started the execution; one that only looks has not.
     :returns: the execution and its output.
     :raises FlowExecutionGoneError: if it is gone although its end was seen; no retry helps.
     :raises FlowException: for an execution that ended badly, or is not finished.
@@ -167,6 +169,7 @@ def judge(
         errors=[str(one) for one in output.errors],
         warnings=output.warnings,
         failing_block=output.failing_block,
+        own=own,
     )
     if error is not None:
         raise error
@@ -270,6 +273,7 @@ def take_output(
     log: Any,
     ended: WaitEvent | None = None,
     check: Check = go_on,
+    own: bool = True,
 ) -> Results:
     """
     Judge a finished execution as :func:`judge` does, and take its output along as :func:`collect` does.
@@ -285,6 +289,7 @@ def take_output(
         log=log,
         values_by_title=options.values_by_title,
         ended=ended,
+        own=own,
     )
     return collect(hook, execution, output, options=options, where=where, log=log, check=check)
 

@@ -71,6 +71,7 @@ def take_output_of(operator: SmartFlowsGetOutputOperator, context: Context) -> R
         where=hook.identity(execution_id=execution_id, url=url),
         log=operator.log,
         check=partial(_stop_if_killed, operator, where),
+        own=False,
     )
 
 

@@ -200,5 +200,6 @@ class SensorRun:
             where=where,
             log=sensor.log,
             ended=ended,
+            own=False,
         )
         return status_of(execution_id, execution, url=url)

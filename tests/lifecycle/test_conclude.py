@@ -199,6 +199,20 @@ def test_the_message_of_a_wait_without_an_end(
     assert str(error) == message
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("Error", "Mend what the flow names; a retry looks again, and starts none."),
+        ("Canceled", "The task only looks at it: give it the id of another one."),
+        ("Interrupted", "A retry looks again, and starts none."),
+    ],
+)
+def test_a_task_that_only_looks_is_not_said_to_start_another(status: str, advice: str) -> None:
+    error = ended(status, own=False)
+    assert error is not None
+    assert error.advice == advice
+
+
 def test_the_message_of_a_timeout() -> None:
     error = timeout_error(where=WHERE, status=None, fate="Execution e1 is Canceled.")
     assert type(error) is FlowTimeoutError

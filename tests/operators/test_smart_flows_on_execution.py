@@ -95,6 +95,7 @@ def test_get_output_of_a_failed_execution_says_why_it_failed(smart_flows_server:
     with pytest.raises(FlowExecutionFailedError, match="in block 'Convert'") as caught:
         run_task(SmartFlowsGetOutputOperator(task_id="t", execution_id=execution_id))
     assert "No template" in str(caught.value)
+    assert "a retry looks again, and starts none" in str(caught.value)
 
 
 def test_download_lands_the_documents_of_an_execution(smart_flows_server: Any, tmp_path: Path) -> None:

@@ -144,6 +144,9 @@ def test_a_failure_status_ends_the_wait_at_once(section: OcpSection, way: Way) -
     ):
         sense(way, flow_id=flow_id, failure_statuses=["not-deployed"])
     assert "the flow is 'not-deployed', which ends the wait for 'started' as a failure" in str(failed.value)
+    assert str(failed.value).endswith(
+        "The flow was left as it is.\nMend what the flow names; a retry looks again, and starts none."
+    )
     assert f"OCP flows, connection 'ocp_default', execution {flow_id}" in str(failed.value)
 
 
@@ -161,7 +164,8 @@ def test_a_flow_that_does_not_exist_fails_the_sensor_and_one_that_goes_too(
     section: OcpSection, way: Way
 ) -> None:
     with pytest.raises(
-        FlowExecutionGoneError, match="It never was, or deletions at the platform have purged it"
+        FlowExecutionGoneError,
+        match=r"It never was, or deletions at the platform have purged it.*\nCheck flow_id, ",
     ):
         sense(way, flow_id="nope")
     flow_id = section.add_flow("x", status="stopped")

@@ -96,15 +96,16 @@ def test_it_fails_at_once_where_a_process_ends_badly(
     with pytest.raises(FlowExecutionFailedError, match="which is one of failure_states"):
         sense(mode, process_id, failure_states=["Approval"])
     workflow.fail(process_id)
-    with pytest.raises(FlowExecutionFailedError, match="An error has stopped it"):
+    with pytest.raises(FlowExecutionFailedError, match="An error has stopped it") as failed:
         sense(mode, process_id)
+    assert str(failed.value).endswith("a retry looks again, and starts none.")
 
 
 def test_a_process_that_there_is_not_fails_unless_the_author_knows_better(
     server: DevServer, mode: str
 ) -> None:
     unknown = str(uuid.uuid4())
-    with pytest.raises(FlowExecutionGoneError):
+    with pytest.raises(FlowExecutionGoneError, match="Check the process id, "):
         sense(mode, unknown)
     assert sense(mode, unknown, on_purged="succeed")["status"] == "Purged"
 
