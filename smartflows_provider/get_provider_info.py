@@ -179,12 +179,14 @@ def _workflow_server_connection() -> dict[str, Any]:
                 "string",
                 "none; token: the Api access token in each request's body; openid: OpenID Connect.",
                 default="none",
+                choices=("none", "token", "openid"),
             ),
             "arguments_in": _field(
                 "Arguments in",
                 "string",
                 "query, or body: where the server reads the arguments of its operations.",
                 default="query",
+                choices=("query", "body"),
             ),
             "tenant_id": _field("Tenant", "string", "Sent with every operation; empty: none."),
             "client_id": _field(
@@ -255,6 +257,7 @@ def _ocp_connection() -> dict[str, Any]:
                 "string",
                 "token: the password is a personal access token; password: it is the user's password.",
                 default="token",
+                choices=("token", "password"),
             ),
             "realm": _field(
                 "Realm", "string", "Of the sign-in server, where access is password and no token URL is set."
@@ -318,12 +321,20 @@ def common_fields(*, api_prefix: str) -> dict[str, Any]:
 
 
 def _field(
-    label: str, kind: str, description: str, *, default: object = None, secret: bool = False
+    label: str,
+    kind: str,
+    description: str,
+    *,
+    default: object = None,
+    choices: Sequence[str] = (),
+    secret: bool = False,
 ) -> dict[str, Any]:
     """Return an optional field of the connection form; "null" in the type is what makes it optional."""
     schema: dict[str, Any] = {"type": [kind, "null"]}
     if default is not None:
         schema["default"] = default
+    if choices:
+        schema["enum"] = list(choices)
     if secret:
         schema["format"] = "password"
     return {"label": label, "description": description, "schema": schema}

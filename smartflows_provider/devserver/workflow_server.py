@@ -189,13 +189,11 @@ class WorkflowServerSection:
 
     def connection(self, *, host: str, port: int) -> dict[str, Any]:
         """Return the Airflow connection that leads to it as it is configured now."""
-        connection = {
-            "conn_type": self.name,
-            "host": host,
-            "port": port,
-            "extra": {"access": self.profile.access, "arguments_in": self.profile.arguments_in},
-        }
-        return connection if self.profile.access == "none" else {**connection, "password": self.token}
+        connection = {"conn_type": self.name, "host": host, "port": port}
+        extra = {"arguments_in": self.profile.arguments_in}
+        if self.profile.access == "none":
+            return {**connection, "extra": extra}
+        return {**connection, "password": self.token, "extra": {"access": self.profile.access, **extra}}
 
     def configure(self, **choices: Any) -> None:
         """Change some choices of its profile."""

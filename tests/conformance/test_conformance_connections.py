@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -63,6 +64,16 @@ def test_the_form_declares_the_extras_that_are_read(case: Case) -> None:
 def test_the_form_asks_first_for_what_only_this_system_has(case: Case) -> None:
     names, shared = list(declared(case)["conn-fields"]), list(common_fields(api_prefix=""))
     assert names[-len(shared) :] == shared
+
+
+def test_the_form_offers_the_words_that_are_read(case: Case) -> None:
+    hook = case.hook
+    connection = hook.get_connection(case.conn_id)
+    for name, field in declared(case)["conn-fields"].items():
+        error = hook._read(connection, {**connection.extra_dejson, name: "?"})
+        advice = error.advice if isinstance(error, FlowConfigurationError) else ""
+        offered = field["schema"].get("enum", [])
+        assert offered == re.findall(r"\w+", advice.partition("Set it to one of ")[2]), name
 
 
 def test_the_forms_defaults_are_what_an_empty_connection_means(case: Case) -> None:

@@ -391,7 +391,7 @@ def test_the_connection_leads_to_the_section(caller: Caller) -> None:
         "conn_type": "workflowserver",
         "host": "http://127.0.0.1",
         "port": server.port,
-        "extra": {"access": "none", "arguments_in": "query"},
+        "extra": {"arguments_in": "query"},
     }
     section.configure(access="openid", arguments_in="body")
     connection = json.loads(server.section_connection_json(WorkflowServerSection))
