@@ -98,8 +98,10 @@ class ConnectionReader:
             verify=self.flag("verify", default=True),
             ca_bundle=self.file("ca_bundle"),
             client_cert=self.file("client_cert"),
-            proxy=self.address("proxy"),
-            page_template=self.address("execution_url"),
+            proxy=self.address("proxy", example="http://proxy.example.com:3128"),
+            page_template=self.address(
+                "execution_url", example="https://flows.example.com/runs/{execution_id}"
+            ),
             connect_timeout=self.number("connect_timeout", 10.0, least=0.1),
             read_timeout=self.number("read_timeout", 60.0, least=0.1),
             max_connections=int(self.number("max_connections", DEFAULT_CONNECTIONS, least=1)),
@@ -193,8 +195,12 @@ class ConnectionReader:
             )
         return f"/{value.strip('/')}" if value.strip("/") else ""
 
-    def address(self, name: str) -> str | None:
-        """Return an extra that is an address on http or https; it may hold credentials, so none is shown."""
+    def address(self, name: str, *, example: str) -> str | None:
+        """
+        Return an extra that is an address on http or https; it may hold credentials, so none is shown.
+
+        :param example: shows a usable one.
+        """
         value = self.text(name)
         if value is None:
             return None
@@ -207,7 +213,7 @@ class ConnectionReader:
         if not usable:
             raise self.error(
                 f"The connection's extra {name!r} is not an address on http or https.",
-                "Give it as http://host.example.com:3128, say.",
+                f"Give it as {example}, say.",
             )
         return full
 
@@ -217,7 +223,7 @@ class ConnectionReader:
 
         :param example: shows a usable one.
         """
-        value = self.address(name)
+        value = self.address(name, example=example)
         if value is None:
             return None
         parts = urlsplit(value)

@@ -325,8 +325,9 @@ class PhixFlowHook(FlowSystemHook):
             return False, str(error)
         if test_path is None:
             return True, (
-                f"Connected: the server answers ({code}) and does not refuse the key. Whether it takes it "
-                "shows a call of an endpoint: set the extra 'test_path' to one that a GET does no harm to."
+                f"Connected: the server answers ({code}) and does not refuse the key. Only the call of "
+                "an endpoint shows whether it takes it: set the extra 'test_path' to one that a GET does no "
+                "harm to."
             )
         return True, f"Connected: the server answers at {test_path} ({code}) and takes the key."
 

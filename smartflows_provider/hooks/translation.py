@@ -47,7 +47,8 @@ _CONNECTION_ADVICE: dict[FailureKind, str] = {
     "dns": "The host name does not resolve: check the connection's host.",
     "refused": "Nothing listens there: check the connection's host and port.",
     "tls": "TLS failed: check that host and port speak https, and set the extra 'ca_bundle' if the server's "
-    "certificate comes from an authority of your own, or 'client_cert' if the server asks for one.",
+    "certificate comes from an authority of your own, or 'client_cert' if the server asks for one. For a "
+    "server that speaks http only, put http:// before the host.",
     "timeout": "Nothing answered in time: check host and port, and firewalls on the way from this machine.",
     "proxy": "The proxy did not let the request through: check the extra 'proxy' or the environment's proxy.",
     "unreachable": "There is no way to the host from this machine: check host, port and network.",
@@ -106,7 +107,7 @@ def _meaning(error: WireError | TransportError, hints: SystemHints) -> tuple[typ
             advice = "Check the argument that the message names, and what its template renders to."
             return FlowConfigurationError, NOTHING_SENT, advice
         case UnusableId():
-            advice = "Check the argument that names the id, and what its template renders to."
+            advice = "Check the argument that gives the id or name, and what its template renders to."
             return FlowConfigurationError, NOTHING_SENT, advice
         case TransportError():
             return FlowServiceError, OPEN, _CONNECTION_ADVICE[error.kind]

@@ -272,7 +272,7 @@ class RunBeginning:
 
     def _settle(self, execution_id: str, flow: str) -> RunPhase | None:
         """Stop the run of an earlier attempt, and return how it ended; None where the service has lost it."""
-        self._log.info("Execution %s is cancelled before another one is started.", execution_id)
+        self._log.info("Execution %s is to be cancelled before another one is started.", execution_id)
         stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
         if not stopped.is_over:
             raise FlowStateUnknownError(

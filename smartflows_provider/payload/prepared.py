@@ -171,5 +171,5 @@ def empty_payload() -> PreparedPayload:
         content_type=None,
         fingerprint=hashlib.sha256(b"\0").hexdigest(),
         size=0,
-        description="no input",
+        description="none",
     )

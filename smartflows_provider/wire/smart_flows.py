@@ -480,7 +480,7 @@ def _flows_there_are(wanted: str, flows: Sequence[Reference]) -> str:
     if not names:
         return "The key sees no flow at all."
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"Flows it can see: {', '.join(map(repr, names[:_NAMES_SHOWN]))}{more}."
+    return f"Flows that the key can see: {', '.join(map(repr, names[:_NAMES_SHOWN]))}{more}."
 
 
 def get_document(document_id: str) -> Exchange[Document]:

@@ -529,7 +529,7 @@ def _refuse_address(response: Response) -> None:
     if response.status in {404, 410}:
         raise RequestRefused(
             f"{response.request.label} was answered with {response.status}: the server has no Workflow API "
-            "there",
+            "there; check the connection's host, port and API prefix",
             status=response.status,
             detail=error_text(response),
         )

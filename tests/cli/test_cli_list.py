@@ -246,7 +246,7 @@ def test_an_unknown_flow_is_an_error_that_names_the_others(server: DevServer, ex
     panel_flow(server, LONG)
     told = executions("list", "--flow", "Lettre")
     assert told.code == 1
-    assert "no flow is named 'Lettre'. Flows it can see: 'Letter', 'Sales report'" in told.err
+    assert "no flow is named 'Lettre'. Flows that the key can see: 'Letter', 'Sales report'" in told.err
 
 
 def test_a_service_that_is_down_is_an_error(server: DevServer, executions: Caller) -> None:

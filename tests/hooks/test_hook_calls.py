@@ -153,7 +153,7 @@ def test_an_error_names_connection_flow_and_execution(caller: Caller) -> None:
     )
     error = failure(lambda: caller.find_flow("No such flow"))
     assert type(error) is FlowNotFoundError
-    assert "no flow is named 'No such flow'. Flows it can see: " in str(error)
+    assert "no flow is named 'No such flow'. Flows that the key can see: " in str(error)
     assert "[Smart Flows, connection 'smartflows_default', flow 'No such flow']" in str(error)
 
 
@@ -315,6 +315,7 @@ def test_https_at_a_port_that_speaks_http_is_to_be_checked(
 ) -> None:
     said = failed_test(connect(monkeypatch, host="https://127.0.0.1", port=server.port))
     assert "TLS failed: check that host and port speak https" in said
+    assert said.endswith("For a server that speaks http only, put http:// before the host.")
 
 
 def test_a_certificate_of_an_authority_of_ones_own_needs_the_bundle(

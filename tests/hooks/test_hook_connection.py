@@ -282,7 +282,7 @@ def test_a_file_extra_must_name_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
             "socks5://u:canary@proxy.example",
             (
                 "The connection's extra 'proxy' is not an address on http or https. {}\n"
-                "Give it as http://host.example.com:3128, say."
+                "Give it as http://proxy.example.com:3128, say."
             ),
         ),
         (
@@ -290,7 +290,7 @@ def test_a_file_extra_must_name_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
             "http://canary@proxy.example:port",
             (
                 "The connection's extra 'proxy' is not an address on http or https. {}\n"
-                "Give it as http://host.example.com:3128, say."
+                "Give it as http://proxy.example.com:3128, say."
             ),
         ),
         (
@@ -298,7 +298,7 @@ def test_a_file_extra_must_name_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
             "javascript://alert",
             (
                 "The connection's extra 'execution_url' is not an address on http or https. {}\n"
-                "Give it as http://host.example.com:3128, say."
+                "Give it as https://flows.example.com/runs/{{execution_id}}, say."
             ),
         ),
         (

@@ -170,8 +170,8 @@ def test_a_server_that_answers_passes_the_test_and_says_what_that_shows(section:
     assert PhixFlowHook().test_connection() == (
         True,
         (
-            "Connected: the server answers (404) and does not refuse the key. Whether it takes it shows "
-            "a call of an endpoint: set the extra 'test_path' to one that a GET does no harm to."
+            "Connected: the server answers (404) and does not refuse the key. Only the call of an "
+            "endpoint shows whether it takes it: set the extra 'test_path' to one that a GET does no harm to."
         ),
     )
 

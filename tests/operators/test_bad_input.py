@@ -198,7 +198,7 @@ def test_403_a_licence_or_a_role_without_the_right(server: DevServer, role: Role
 
 def test_a_name_that_no_flow_has(server: DevServer) -> None:
     message = refused(server, FlowNotFoundError, flow="Lettre")
-    assert "no flow is named 'Lettre'. Flows it can see: " in message
+    assert "no flow is named 'Lettre'. Flows that the key can see: " in message
     assert "'Letter'" in message
     assert "Name the flow as the project console does, or by its id" in message
     assert starts(server) == []

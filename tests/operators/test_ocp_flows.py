@@ -150,8 +150,11 @@ def test_a_flow_that_is_created_where_ids_are_hidden_has_none(section: OcpSectio
 
 @pytest.mark.parametrize("name", ["my flow", "my-flow", "naïve"])
 def test_a_name_that_cannot_be_is_refused_before_anything_is_sent(section: OcpSection, name: str) -> None:
-    with pytest.raises(FlowConfigurationError, match="letters A to Z, digits and underscores only"):
+    with pytest.raises(
+        FlowConfigurationError, match="letters A to Z, digits and underscores only"
+    ) as refused:
         run_task(create(name=name))
+    assert refused.value.advice.startswith("Check the argument that gives the id or name, ")
     assert section.calls == []
 
 

@@ -33,7 +33,7 @@ RECORDS = {"id": "1", "entity": "account", "userId": "u"}
 @pytest.mark.parametrize(
     ("source", "body", "content_type", "description"),
     [
-        (NoInput(), None, None, "no input"),
+        (NoInput(), None, None, "none"),
         (XmlInput(xml="<a/>"), b"<a/>", 'application/xml; charset="utf-8"', "XML, 4 bytes"),
         (
             MappingInput(data={"a": 1}),

@@ -160,13 +160,19 @@ def test_a_name_of_several_flows_is_refused_with_their_ids() -> None:
 @pytest.mark.parametrize(
     ("names", "wanted", "hint"),
     [
-        (["Letter", "Offer letter", "Invoice"], "letter", "Flows it can see: 'Letter', 'Offer letter'."),
-        (["Offer", "Invoice"], "Letter", "Flows it can see: 'Invoice', 'Offer'."),
+        (
+            ["Letter", "Offer letter", "Invoice"],
+            "letter",
+            "Flows that the key can see: 'Letter', 'Offer letter'.",
+        ),
+        (["Offer", "Invoice"], "Letter", "Flows that the key can see: 'Invoice', 'Offer'."),
         ([], "Letter", "The key sees no flow at all."),
         (
             [f"Flow {letter}" for letter in "abcdefghijklm"],
             "Letter",
-            "Flows it can see: " + ", ".join(f"'Flow {letter}'" for letter in "abcdefghij") + " and 3 more.",
+            "Flows that the key can see: "
+            + ", ".join(f"'Flow {letter}'" for letter in "abcdefghij")
+            + " and 3 more.",
         ),
     ],
 )
@@ -181,7 +187,7 @@ def test_a_name_of_no_flow_is_refused_with_the_names_there_are(
 def test_an_empty_name_means_no_flow_even_where_flows_have_no_names() -> None:
     with pytest.raises(FlowNotFound) as caught:
         drive(wire.find_flow(""), reply([{"id": "f1"}, flow(2, "Letter")]))
-    assert str(caught.value) == "no flow is named ''. Flows it can see: 'Letter'."
+    assert str(caught.value) == "no flow is named ''. Flows that the key can see: 'Letter'."
 
 
 def test_an_error_on_any_page_ends_the_listing() -> None:
