@@ -291,11 +291,16 @@ class OcpHook(FlowSystemHook):
             found = self.run(wire.probe(TEST_NAME))
         except FlowException as error:
             return False, str(error)
-        if found is None:
+        if found == "untold":
             return False, (
                 "The platform answers 404, as it may where it knows no flow of a name, but also where the "
                 "API prefix is wrong: check it (/api, or /orchestrator/api in newer installations), and set "
                 "the extra 'test_flow' to the name of a flow that is there."
+            )
+        if found == "told":
+            return True, (
+                "Connected: the platform answers 404 with a reason, as where it knows no flow of a name. To "
+                "be sure of the API prefix, set the extra 'test_flow' to the name of a flow that is there."
             )
         return True, "Connected: the platform has looked for a flow's name."
 

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from smartflows_provider.wire.answers import (
     error_text,
@@ -299,17 +299,19 @@ def _status(flow_id: str) -> Exchange[Mapping[str, Any]]:
     return {**raw, "status": clean_text(word.strip())}
 
 
-def probe(name: str) -> Exchange[list[Flow] | None]:
+def probe(name: str) -> Exchange[Literal["looked", "told", "untold"]]:
     """
     Look a name up to see whether a connection works; no flow needs to have it.
 
-    :returns: the flows of the name; None where the service says that there is none in the way in which it
-        may also say that it has no such address.
+    :returns: ``looked`` where the service answers with flows or none; ``told`` for a 404 with a reason, which
+        a wrong address may have too; ``untold`` for a 404 without one.
     """
     response = yield Request(method="GET", path="/flows/", query=query_of(name__iexact=name))
     if response.status in {404, 410}:
-        return [] if error_text(response) else None
-    return [_flow(entry, response) for entry in _entries(response)]
+        return "told" if error_text(response) else "untold"
+    for entry in _entries(response):
+        _flow(entry, response)
+    return "looked"
 
 
 # --- answers -----------------------------------------------------------------------------------------

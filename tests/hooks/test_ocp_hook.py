@@ -476,8 +476,9 @@ def test_a_connection_that_works_says_so(
     section.profile = PROFILES[name]
     connect(monkeypatch, smart_flows_server)
     works, says = OcpHook().test_connection()
-    if section.profile.none_found == "missing" and section.profile.error_body != "json":
-        assert (works, "set the extra 'test_flow'" in says) == (False, True)
+    if section.profile.none_found == "missing":
+        assert works is (section.profile.error_body == "json")
+        assert "set the extra 'test_flow'" in says
     else:
         assert (works, says) == (True, "Connected: the platform has looked for a flow's name.")
     section.add_flow("my_flow")

@@ -363,11 +363,11 @@ def test_no_error_text_holds_what_was_sent() -> None:
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        (reply({"detail": "Not found."}, status=404), []),
-        (reply([]), []),
-        (Reply(status=404), None),
-        (Reply(status=404, headers={"content-type": "text/html"}, body=b"<h1>Not Found</h1>"), None),
+        (reply({"detail": "Not found."}, status=404), "told"),
+        (reply([]), "looked"),
+        (Reply(status=404), "untold"),
+        (Reply(status=404, headers={"content-type": "text/html"}, body=b"<h1>Not Found</h1>"), "untold"),
     ],
 )
-def test_a_probe_tells_no_such_flow_from_no_such_address(answer: Reply, found: Any) -> None:
+def test_a_probe_tells_no_such_flow_from_no_such_address(answer: Reply, found: str) -> None:
     assert drive(wire.probe("connection_test"), answer).result == found
