@@ -24,7 +24,11 @@ from smartflows_provider.sensors.workflow_server import WorkflowServerProcessSen
 with DAG(
     dag_id="workflow_server_approval",
     schedule=None,
-    params={"amount": Param(250, type="integer", minimum=1)},
+    params={
+        "amount": Param(
+            250, type="integer", minimum=1, description="Up to 1000 nobody is asked, above a person."
+        )
+    },
     tags=["workflow server"],
     doc_md=__doc__,
 ):

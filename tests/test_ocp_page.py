@@ -76,4 +76,5 @@ def test_the_hooks_methods_are_there_in_both_modes(name: str) -> None:
 
 def test_the_first_example_can_be_pasted() -> None:
     code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert "\nwith DAG(" in code
     exec(compile(code, "ocp.md", "exec"), {})

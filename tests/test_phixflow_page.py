@@ -53,4 +53,5 @@ def test_the_defaults_on_the_page_are_the_codes() -> None:
 
 def test_the_first_example_can_be_pasted() -> None:
     code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert "\nwith DAG(" in code
     exec(compile(code, "phixflow.md", "exec"), {})
