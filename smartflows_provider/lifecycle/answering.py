@@ -10,7 +10,8 @@ from smartflows_provider.exceptions import FlowUserInputRequiredError, RunIdenti
 from smartflows_provider.waiting.holding import SHORTEST_NAMED
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import ExecutionStatus
-from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
+from smartflows_provider.wire.smart_flows_answers import match_answers
+from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, read_form
 
 if TYPE_CHECKING:
     from smartflows_provider.hooks.smart_flows import SmartFlowsHook
@@ -58,11 +59,12 @@ def answer_forms(
             return Answered(forms=forms, status=snapshot.status, phase=snapshot.phase)
         if snapshot.status == ExecutionStatus.SELECT_FLOW:
             raise refusal("The execution asks which flow to run, which answers cannot tell; set flow.")
+        form = read_form(snapshot.form)
         try:
-            values = match_answers(snapshot.form, answers)
+            values = match_answers(form, answers)
         except AnswersDoNotFit as error:
             raise refusal(f"The form cannot be answered: {error}.") from None
-        titles = ", ".join(repr(field.title) for field in read_fields(snapshot.form)) or "no fields"
+        titles = ", ".join(repr(field.title) for field in form.fields) or "no fields"
         log.info("Answering the form of execution %s: %s.", execution_id, titles)
         snapshot = hook.answer_form(execution_id, values)
     raise refusal(f"The execution still asks after {MAX_FORMS} answered forms.")

@@ -19,6 +19,7 @@ from smartflows_provider.lifecycle.xcom_keys import (
     EXECUTION_ID_KEY,
     EXECUTION_LEFT_KEY,
     EXECUTION_URL_KEY,
+    FORM_ASKED_KEY,
 )
 
 T = TypeVar("T")
@@ -52,16 +53,25 @@ class TaskAttempt:
 
     def announced(self) -> str | None:
         """Return the id that this attempt has pushed, None if it has pushed none."""
-        task_instance = self._task_instance
-        index = getattr(task_instance, "map_index", None)
-        read = partial(
-            task_instance.xcom_pull,
-            task_ids=task_instance.task_id,
-            key=EXECUTION_ID_KEY,
-            map_indexes=-1 if index is None else index,
-        )
+        read = partial(self._pull, EXECUTION_ID_KEY)
         found = self._tried(read, "Which execution this attempt waits for could not be read")
         return found if isinstance(found, str) else None
+
+    def asks(self, question: str) -> None:
+        """Note which question of the run people are asked."""
+        self._task_instance.xcom_push(key=FORM_ASKED_KEY, value=question)
+
+    def asked(self) -> str:
+        """Return which question of the run people were asked, empty for none."""
+        return str(self._pull(FORM_ASKED_KEY) or "")
+
+    def _pull(self, key: str) -> Any:
+        """Return an XCom that this attempt has pushed."""
+        task_instance = self._task_instance
+        index = getattr(task_instance, "map_index", None)
+        return task_instance.xcom_pull(
+            task_ids=task_instance.task_id, key=key, map_indexes=-1 if index is None else index
+        )
 
     def recorded(self) -> RunRecord | None:
         """Return the record of the task's run; None where there is none, or it cannot be read just now."""

@@ -250,6 +250,16 @@ def person_needed_error(*, where: RunIdentity, status: str, fate: str) -> FlowUs
     )
 
 
+def unanswered_error(*, where: RunIdentity, seconds: float, fate: str) -> FlowUserInputRequiredError:
+    """Return the error for a run whose question nobody has answered in time."""
+    return FlowUserInputRequiredError(
+        f"Nobody has answered what the execution asks within answer_timeout, {seconds:g} seconds.",
+        where=where,
+        fate=fate,
+        advice="Clear the task to have it ask again; raise answer_timeout if people need longer.",
+    )
+
+
 def _begin(part: str) -> str:
     """Return a part of a sentence as its beginning."""
     return part[:1].upper() + part[1:]

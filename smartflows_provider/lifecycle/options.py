@@ -7,7 +7,7 @@ from typing import Literal
 
 from smartflows_provider.option_words import check_words, hints_of
 
-OnUserInput = Literal["wait", "fail", "answer"]
+OnUserInput = Literal["wait", "fail", "answer", "ask"]
 OnWarning = Literal["succeed", "fail"]
 OnClear = Literal["restart", "resume"]
 OnInputChanged = Literal["attach", "restart", "fail"]
@@ -29,6 +29,8 @@ class RunOptions:
     """Seconds for which the service may be out of reach."""
     on_user_input: OnUserInput = "wait"
     """What to do where a person is needed."""
+    answer_timeout: float | None = None
+    """Seconds for which Airflow asks a person; None for as long as the run may take."""
     on_warning: OnWarning = "succeed"
     """Whether an execution with warnings is a success."""
     on_clear: OnClear = "restart"
@@ -46,5 +48,9 @@ class RunOptions:
         check_words(self)
         for name, hint in hints_of(self).items():
             value = getattr(self, name)
-            if hint is float and not (isinstance(value, int | float) and value > 0):
+            is_missing = value is None and hint == float | None
+            is_wrong = not (isinstance(value, int | float) and value > 0)
+            if hint in {float, float | None} and is_wrong and not is_missing:
                 raise ValueError(f"{name} is {value!r}; it takes a number of seconds above 0")
+        if self.answer_timeout is not None and self.on_user_input != "ask":
+            raise ValueError("answer_timeout goes with on_user_input='ask'")

@@ -101,7 +101,7 @@ class StatusPoller:
         place = Place(item=item, until=began.steady)
         self._crowd.join(policy.poll_interval)
         ends_soon = self._shares and wait.remaining(began) <= self._least_pause
-        self._put(place, self._urgent if ends_soon else self._queue, due=began.steady, now=began)
+        self._put(place, self._urgent if ends_soon else self._queue_of(wait), due=began.steady, now=began)
         try:
             end = await done
             await notes.written()
@@ -139,6 +139,10 @@ class StatusPoller:
         if self._shares:
             return self._crowd.shared_pause * self._crowd.pages
         return self._crowd.least_pause(self._connections)
+
+    def _queue_of(self, wait: Wait) -> _Queue:
+        """Return where a wait has its turns; an answer about many runs does not show what they ask."""
+        return self._queue if wait.policy.asked is None else self._alone
 
     def _put(self, place: Place[_Waiting], queue: _Queue, *, due: float, now: Moment) -> None:
         """Put a place into a queue, and see to it that it is asked for when it is due."""
@@ -292,7 +296,7 @@ class StatusPoller:
             asked.steady + min(waiting.wait.policy.poll_interval, LONGEST_TURN), now.steady + remaining
         )
         # At the end of its time a run is asked for once more, whatever else is to be waited for.
-        queue = self._urgent if decision.seconds >= remaining else self._queue
+        queue = self._urgent if decision.seconds >= remaining else self._queue_of(waiting.wait)
         self._put(place, queue, due=now.steady + decision.seconds, now=now)
 
     def _keep_quiet(self, seconds: float, *, now: Moment) -> None:
@@ -307,7 +311,7 @@ class StatusPoller:
         self._quiet_until = quiet_until
         for place in (*self._queue.places(), *self._alone.places()):
             if now.steady + place.item.wait.remaining(now) < quiet_until:
-                self._put(place, self._queue, due=place.due, now=now)
+                self._put(place, self._queue_of(place.item.wait), due=place.due, now=now)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

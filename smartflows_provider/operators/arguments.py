@@ -65,6 +65,32 @@ def mapping_argument(value: Any, name: str, *, where: RunIdentity) -> Mapping[st
     return cast("Mapping[str, Any]", value)
 
 
+def users_argument(value: Any, name: str, *, where: RunIdentity) -> list[dict[str, str]]:
+    """
+    Return users of Airflow as ``{"id", "name"}``; text is an id, or JSON, None is nobody.
+
+    :raises FlowConfigurationError: if it is anything else.
+    """
+    takes = "the id of a user, {'id', 'name'}, or a list of these"
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise _unusable(value, name, takes, where) from None
+    if value is None:
+        return []
+    users = value if isinstance(value, list | tuple) else [value]
+    named: list[dict[str, Any]] = [
+        {"id": user.get("id"), "name": user.get("name") or user.get("id")}
+        if isinstance(user, Mapping)
+        else {"id": user, "name": user}
+        for user in users
+    ]
+    if not all(isinstance(part, str) and part.strip() for user in named for part in user.values()):
+        raise _unusable(value, name, takes, where)
+    return named
+
+
 def _unusable(
     value: Any, name: str, takes: str, where: RunIdentity, *, shown: str | None = None
 ) -> FlowConfigurationError:

@@ -220,9 +220,9 @@ class RunOperator(LandingOperator):
             self._run.kill()
 
     def _conclude(self, run: RemoteRun) -> Results:
-        """Return the results; wait for the end first, and once more after each answered form."""
+        """Return the results; wait for the end first, and once more after each form."""
         while True:
-            if self.deferrable and run.must_wait:
+            if run.must_wait and (self.deferrable or run.asks_person):
                 self.defer(trigger=run.trigger(), method_name="execute_complete")
             results = run.conclude()
             if results is not None:

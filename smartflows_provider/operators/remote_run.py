@@ -37,6 +37,7 @@ from smartflows_provider.lifecycle.conclude import (
     person_needed_error,
     read_event,
     timeout_error,
+    unanswered_error,
     with_address,
 )
 from smartflows_provider.lifecycle.listeners import listened_to
@@ -55,7 +56,7 @@ from smartflows_provider.output.manifest import build_manifest
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.clock import read_clocks
-from smartflows_provider.waiting.event import WaitEvent
+from smartflows_provider.waiting.event import FormAnswer, WaitEvent
 from smartflows_provider.waiting.wait import End, Wait, WaitPolicy
 from smartflows_provider.wire.run import NO_TERMS, RunPhase
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from smartflows_provider.hooks.base import FlowSystemHook
+    from smartflows_provider.lifecycle.form_watch import OpenForm
     from smartflows_provider.lifecycle.record import RunRecord
     from smartflows_provider.operators.base import RunOperator
 
@@ -90,6 +92,8 @@ class RemoteRun(ABC):
         self._started_here = True
         self._deadline = 0.0
         self._ended: WaitEvent | None = None
+        self._given: FormAnswer | None = None
+        self._open_form: OpenForm | None = None
         self._kill = WorkerKill(
             partial(self._hook.cancel_exchange, terms=self._hook.terms),
             where=self._where,
@@ -121,7 +125,12 @@ class RemoteRun(ABC):
     @property
     def must_wait(self) -> bool:
         """Whether it is still to be waited for the run's end."""
-        return self._ended is None and not self._kill.over
+        return self._ended is None and self._given is None and not self._kill.over
+
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person is being asked, which no worker waits for."""
+        return self._open_form is not None
 
     @property
     def _left(self) -> str | None:
@@ -234,6 +243,7 @@ class RemoteRun(ABC):
             self._take_up(found, known=execution_id)
         else:
             self._go_on(record)
+            self._given = found
         if self._ended is None or self._ended.reason != "misconfigured":
             self._read_connection()
         if record is not None:
@@ -287,7 +297,6 @@ class RemoteRun(ABC):
         began = self._attempt.started_at or time.time()
         deadline = record.deadline if record else began + self._options.timeout
         self._deadline = self._within_execution_timeout(deadline, since=began)
-        self._log.info("A form was answered; still waiting for execution %s.", self._execution_id)
 
     # --- waiting ---
 
@@ -309,6 +318,7 @@ class RemoteRun(ABC):
             keep_on_clear=options.on_clear == "resume",
             ending=self._ending(),
             terms=self._terms,
+            open_form=None if self._open_form is None else self._open_form.as_dict(),
         )
         self._kill.handed_over = True
         return trigger
@@ -377,22 +387,24 @@ class RemoteRun(ABC):
         """
         Judge how the wait ended; wait first where nobody has yet.
 
-        :returns: the results, or None where a form was answered and the wait goes on.
+        :returns: the results, or None where a form was shown or answered and the wait goes on.
         :raises FlowException: one of its kinds, for every other end.
         """
+        if self._given is not None:
+            given, self._given = self._given, None
+            self._take_answer(given)
+            return None
         ended = self._ended or self._wait()
         self._ended = None
         ended, url = with_address(self._hook, ended)
         where = self._where(url=url)
-        if ended.reason == "needs_person" and self._options.on_user_input == "answer":
+        if ended.reason == "needs_person" and self._options.on_user_input in {"answer", "ask"}:
             self._answer(ended, where)
             return None
-        if ended.reason in {"needs_person", "deadline"}:
+        if ended.reason in {"needs_person", "unanswered", "deadline"}:
             fate, end = self._give_up(ended)
-            if end is None and ended.reason == "deadline":
-                raise timeout_error(where=where, status=ended.status, fate=fate)
             if end is None:
-                raise person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
+                raise self._given_up(ended, where=where, fate=fate)
             ended = end
         elif ended.reason != "finished":
             self._kill.over = ended.reason == "gone"
@@ -414,9 +426,22 @@ class RemoteRun(ABC):
                 raise
             raise canceled_by_earlier_attempt(where=where) from None
 
+    def _given_up(self, ended: WaitEvent, *, where: RunIdentity, fate: str) -> FlowException:
+        """Return the error for a run that this task waits for no longer."""
+        if ended.reason == "deadline":
+            return timeout_error(where=where, status=ended.status, fate=fate)
+        if ended.reason == "unanswered":
+            return unanswered_error(where=where, seconds=self._options.answer_timeout or 0.0, fate=fate)
+        return person_needed_error(where=where, status=ended.status or "UserInput", fate=fate)
+
     def _answer(self, ended: WaitEvent, where: RunIdentity) -> None:
-        """Answer what the run asks a person; only for systems whose options allow for it."""
+        """Answer what the run asks a person, or ask one; only for systems whose options allow for it."""
         raise person_needed_error(where=where, status=ended.status or "", fate=KEPT)
+
+    def _take_answer(self, given: FormAnswer) -> None:
+        """Take up the answer to a form of Airflow's, which for most systems says nothing about the run."""
+        del given
+        self._log.info("A form was answered; still waiting for execution %s.", self._execution_id)
 
     def _give_up(self, ended: WaitEvent) -> tuple[str, WaitEvent | None]:
         """

@@ -114,9 +114,14 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
         keeps the execution.
     :param resume_on_worker: False lets a deferred task succeed without another worker process where a worker
         would have nothing left to do, see ``docs/processes.md``; True always resumes it on a worker.
-    :param on_user_input: where a person is needed, ``wait`` for one, ``fail``, or ``answer`` with
-        ``answers``.
-    :param answers: ``{field key or title: value}`` (templated).
+    :param on_user_input: where a person is needed, ``wait`` until somebody answers in the flow's own panel,
+        ``fail``, ``answer`` with ``answers``, or ``ask`` people in Airflow, under *Required Actions*; see
+        ``docs/people.md``.
+    :param answers: ``{field key or title: value}``; with ``ask`` what the form begins with (templated).
+    :param assignees: who may answer, with ``ask``: ids of Airflow's users, or ``{"id", "name"}``; None for
+        all who may see the task (templated).
+    :param answer_timeout: seconds for which an answer is waited for, with ``ask``; None for as long as
+        ``timeout`` allows.
     :param on_warning: ``succeed`` or ``fail`` where the execution ends with warnings.
     :param on_clear: a cleared task cancels the execution it had and starts anew (``restart``), or goes on
         with it (``resume``).
@@ -161,6 +166,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
         "namespaces",
         "xsd",
         "answers",
+        "assignees",
         "outputs",
         "documents_path",
     )
@@ -175,6 +181,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
         "columns": "json",
         "namespaces": "json",
         "answers": "json",
+        "assignees": "json",
         "outputs": "json",
     }
     INPUTS: ClassVar[Sequence[str]] = ("xml", "data", "rows", "sql", "records")
@@ -210,6 +217,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
         resume_on_worker: bool = False,
         on_user_input: OnUserInput = "wait",
         answers: Mapping[str, Any] | None = None,
+        assignees: Sequence[str | Mapping[str, str]] | str | None = None,
+        answer_timeout: float | None = None,
         on_warning: OnWarning = "succeed",
         on_clear: OnClear = "restart",
         on_input_changed: OnInputChanged = "attach",
@@ -244,6 +253,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
             hide_payload=hide_payload,
             options={
                 "on_user_input": on_user_input,
+                "answer_timeout": answer_timeout,
                 "on_warning": on_warning,
                 "on_ambiguous_submission": on_ambiguous_submission,
             },
@@ -267,6 +277,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
         self.bad_characters = bad_characters
         self.xsd = xsd
         self.answers = answers
+        self.assignees = assignees
         self.correlation_path = correlation_path
         self.values_by_title = values_by_title
         self.max_document_bytes = max_document_bytes
@@ -357,6 +368,8 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
             raise ValueError(f"{self.task_id}: an unattended start needs flow and takes no dataset_id.")
         if self.options.on_user_input == "answer" and self.answers is None:
             raise ValueError(f"{self.task_id}: on_user_input='answer' needs answers.")
+        if self.options.on_user_input != "ask" and self.assignees is not None:
+            raise ValueError(f"{self.task_id}: assignees goes with on_user_input='ask'.")
 
 
 class _FetchingOperator(_SmartFlowsOperator, LandingOperator):

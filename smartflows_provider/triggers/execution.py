@@ -16,14 +16,15 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, get_ready, release
+from smartflows_provider.lifecycle.form_watch import OpenForm, answer_or_end
 from smartflows_provider.lifecycle.looking import LOOK_ERRORS
-from smartflows_provider.lifecycle.poller import shared_poller
+from smartflows_provider.lifecycle.poller import StatusPoller, shared_poller
 from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
-from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, WaitEvent
+from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, FormAnswer, WaitEvent
 from smartflows_provider.waiting.schedule import LONGEST_POLL_INTERVAL, SHORTEST_POLL_INTERVAL
-from smartflows_provider.waiting.wait import WaitPolicy
+from smartflows_provider.waiting.wait import End, WaitPolicy
 from smartflows_provider.wire.run import NO_TERMS, RunPhase, Terms
 
 LEAST_LIFE = 10.0
@@ -34,9 +35,9 @@ Airflow takes a task for killed that is on its way back to a worker before the s
 worker which deferred it has ended (apache/airflow#67287 and #72716), and has it retried, or failed. To hear
 of it takes a second or two, and six where a scheduler has much to do.
 """
-TRIGGER_SCHEMA = 4
-"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``, 3 no ``terms``; the
-defaults do."""
+TRIGGER_SCHEMA = 5
+"""1 had no ``cancel_for_person``, ``keep_on_clear`` and ``owns_run``, 2 no ``ending``, 3 no ``terms``, 4 no
+``open_form``; the defaults do."""
 
 
 class FlowExecutionTrigger(BaseTrigger):
@@ -61,6 +62,8 @@ class FlowExecutionTrigger(BaseTrigger):
     :param ending: what a success comes to, a :class:`smartflows_provider.lifecycle.trigger_end.Ending` as a
         dict. None leaves every end to a worker.
     :param terms: on what terms the run is watched and stopped, as its system reads them; None for no terms.
+    :param open_form: what a person is being asked in Airflow, a
+        :class:`smartflows_provider.lifecycle.form_watch.OpenForm` as a dict; None for nothing.
     :param schema_version: of these arguments.
     """
 
@@ -81,6 +84,7 @@ class FlowExecutionTrigger(BaseTrigger):
         owns_run: bool = True,
         ending: dict[str, Any] | None = None,
         terms: dict[str, Any] | None = None,
+        open_form: dict[str, Any] | None = None,
         schema_version: int = TRIGGER_SCHEMA,
     ) -> None:
         super().__init__()
@@ -98,6 +102,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.owns_run = owns_run
         self.ending = ending
         self.terms = terms
+        self.open_form = open_form
         self.schema_version = schema_version
         self._connection: SharedConnection | None = None
         self._is_over = False
@@ -121,6 +126,7 @@ class FlowExecutionTrigger(BaseTrigger):
                 "owns_run": self.owns_run,
                 "ending": self.ending,
                 "terms": self.terms,
+                "open_form": self.open_form,
                 "schema_version": self.schema_version,
             },
         )
@@ -132,7 +138,6 @@ class FlowExecutionTrigger(BaseTrigger):
         began = time.monotonic()
         try:
             event, ends_here = await self._wait()
-            self._is_over = event.reason in {"finished", "gone"} or event.canceled
             if not ends_here and self.task_instance is not None:
                 await asyncio.sleep(began + LEAST_LIFE - time.monotonic())
         except asyncio.CancelledError:
@@ -163,7 +168,7 @@ class FlowExecutionTrigger(BaseTrigger):
             log=self.log,
         )
 
-    async def _wait(self) -> tuple[WaitEvent, bool]:
+    async def _wait(self) -> tuple[WaitEvent | FormAnswer, bool]:
         """Return how the wait ended, and whether the task has nothing left to do."""
         policy = WaitPolicy(
             deadline=self.deadline,
@@ -174,15 +179,25 @@ class FlowExecutionTrigger(BaseTrigger):
         )
         async with shared_poller(self.system, self.conn_id) as poller:
             self._connection = poller.connection
-            end = await poller.wait_for(policy, execution_id=self.execution_id, log=self.log)
-            gives_up = (end.reason == "deadline" and self.cancel_on_timeout) or (
+            end = await self._end(poller, policy)
+            if isinstance(end, FormAnswer):
+                return end, False
+            gives_up = (end.reason in {"deadline", "unanswered"} and self.cancel_on_timeout) or (
                 end.reason == "needs_person" and self.cancel_for_person
             )
             canceled = gives_up and await self._cancel(poller.connection)
             event = self._event(
                 end.reason, status=end.status, phase=end.phase, detail=end.detail, canceled=canceled
             )
+            self._is_over = event.reason in {"finished", "gone"} or event.canceled
             return event, await self._ends_here(event, poller.connection)
+
+    async def _end(self, poller: StatusPoller, policy: WaitPolicy) -> End | FormAnswer:
+        """Wait for the run's end; where a person is being asked, for the answer, whichever comes first."""
+        form = OpenForm.from_dict(self.open_form)
+        if form is None:
+            return await poller.wait_for(policy, execution_id=self.execution_id, log=self.log)
+        return await answer_or_end(poller, policy, execution_id=self.execution_id, form=form, log=self.log)
 
     async def on_kill(self) -> None:
         """Cancel the remote run if nobody answers for it any more (Airflow 3.3 and later call this)."""

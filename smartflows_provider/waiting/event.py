@@ -14,8 +14,13 @@ from typing import Any, Literal, cast, get_args
 from smartflows_provider.wire.run import RunPhase
 
 EndReason = Literal[
-    "finished", "needs_person", "deadline", "unreachable", "refused", "denied", "misconfigured", "gone"
+    "finished", "needs_person", "moved_on", "unanswered", "deadline", "unreachable", "refused", "denied",
+    "misconfigured", "gone",
 ]  # fmt: skip
+"""
+``moved_on``: the run no longer shows the question that a person is being asked elsewhere, and goes on.
+``unanswered``: nobody has answered in time.
+"""
 END_REASONS: frozenset[str] = frozenset(get_args(EndReason))
 
 MAX_DETAIL = 1000
@@ -87,7 +92,19 @@ class FormAnswer:
     """The options that were chosen."""
     values: Mapping[str, Any]
     """By the names of the form's fields; not checked by Airflow."""
+    by: str = ""
+    """Who has answered; empty where that is not told."""
     timed_out: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what Airflow itself resumes a task with."""
+        return {
+            "chosen_options": list(self.chosen),
+            "params_input": dict(self.values),
+            "responded_by_user": {"id": self.by, "name": self.by} if self.by else None,
+            "timedout": self.timed_out,
+        }
+
     """Whether nobody answered, so that these are the form's defaults."""
 
 
@@ -118,7 +135,18 @@ def _form_answer(event: Mapping[str, Any]) -> FormAnswer:
     options = chosen if isinstance(chosen, list | tuple) else (None,)
     if not all(isinstance(option, str) for option in options) or not isinstance(values, Mapping):
         raise ValueError("the event is not the answer to a form, although it names chosen options")
-    return FormAnswer(chosen=tuple(chosen), values=values, timed_out=event.get("timedout") is True)
+    return FormAnswer(
+        chosen=tuple(chosen),
+        values=values,
+        by=_name(event.get("responded_by_user")),
+        timed_out=event.get("timedout") is True,
+    )
+
+
+def _name(user: Any) -> str:
+    """Return what a user is called, empty for none."""
+    named = (user.get("name") or user.get("id")) if isinstance(user, Mapping) else None
+    return named if isinstance(named, str) else ""
 
 
 def _phase(word: Any) -> RunPhase | None:

@@ -44,6 +44,8 @@ class WaitPolicy:
     """Whether the wait ends where a person is needed."""
     terms: Terms = field(default_factory=dict)
     """On what terms the run is watched."""
+    asked: str | None = None
+    """The question that a person is being asked elsewhere: while the run shows it, the wait goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +166,11 @@ class Wait:
         # What a person or an event is waited for, a service need not hold an answer about.
         unchanged = not changed and snapshot.phase is RunPhase.ACTIVE
         self._holding.learn(hold, took=took, refused=snapshot.hold_refused, unchanged=unchanged)
-        if snapshot.phase is RunPhase.NEEDS_PERSON and self.policy.stop_for_person:
-            return self._end("needs_person", notes=notes)
+        if snapshot.phase is RunPhase.NEEDS_PERSON:
+            if self.policy.stop_for_person and snapshot.question != self.policy.asked:
+                return self._end("needs_person", notes=notes)
+        elif self.policy.asked is not None and snapshot.phase is RunPhase.ACTIVE:
+            return self._end("moved_on", notes=notes)
         if self.remaining(now) <= 0:
             return self._end("deadline", notes=notes)
         if hold is not None and was_held(hold, took=took):
@@ -251,20 +256,22 @@ class Wait:
             text = f"The service reports the status {snapshot.status!r}, which is not documented; waiting on."
             notes.append(Note(level=logging.WARNING, text=text))
         last = self._last
-        said = (last.status, last.percentage, last.message) if last else None
+        said = (last.status, last.percentage, last.message, last.asks) if last else None
         # An answer about many runs tells no more than their statuses.
         is_bare = snapshot.percentage is None and not snapshot.message
         known = is_bare and self.last_status == snapshot.status
-        if not known and (snapshot.status, snapshot.percentage, snapshot.message) != said:
+        if not known and (snapshot.status, snapshot.percentage, snapshot.message, snapshot.asks) != said:
             notes.append(Note(level=logging.INFO, text=progress_line(snapshot)))
         return tuple(notes)
 
 
 def progress_line(snapshot: RunSnapshot) -> str:
-    """Return how far a run is, in one line: status, percentage and the service's message."""
+    """Return how far a run is, in one line: status, percentage, the service's message, what it asks."""
     parts = [snapshot.status]
     if snapshot.percentage is not None:
         parts.append(f"{snapshot.percentage} %")
     if snapshot.message:
         parts.append(" ".join(snapshot.message.split()))
+    if snapshot.asks:
+        parts.append(f"asks a person: {' '.join(snapshot.asks.split())}")
     return f"Execution {snapshot.execution_id}: {', '.join(parts)}"

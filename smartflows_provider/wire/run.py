@@ -7,6 +7,8 @@ phase and shows people the system's own word. Invariant: a word that nobody docu
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,10 +69,23 @@ class RunSnapshot:
     """What the run is doing at the moment, in the service's words."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """``schema``, ``form`` and ``model`` of the question to a person; empty if there is none."""
+    asks: str = ""
+    """What a person is asked, in a few words; empty where nothing is asked, or the service gave none."""
     gone: bool = False
     """Whether the service no longer has the run, so that its status is inferred from that."""
     hold_refused: bool = False
     """True where the service rejected the request to hold its answer, so that it is not asked again."""
+
+    @property
+    def question(self) -> str:
+        """Tells one question to a person from another: a fingerprint; empty where nothing is asked."""
+        if self.phase is not RunPhase.NEEDS_PERSON:
+            return ""
+        try:
+            text = json.dumps([self.status, self.form], sort_keys=True)
+        except (RecursionError, TypeError, ValueError):
+            text = f"{self.status} {self.asks}"
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ from smartflows_provider.wire.messages import (
     utf8,
 )
 from smartflows_provider.wire.run import Execution, Reference, RunPhase, RunSnapshot
+from smartflows_provider.wire.smart_flows_forms import form_title
 from smartflows_provider.wire.text import clean_text
 
 API_PREFIX = "/api/v1"
@@ -544,8 +545,13 @@ def _read_progress(response: Response, *, hold_refused: bool = False) -> RunSnap
         percentage=_percentage(raw.get("percentage")),
         message=told(raw, "message"),
         form=form if phase is RunPhase.NEEDS_PERSON else {},
+        asks=_asked(status, form) if phase is RunPhase.NEEDS_PERSON else "",
         hold_refused=hold_refused,
     )
+
+
+def _asked(status: str, form: Mapping[str, Any]) -> str:
+    return "which flow to run" if status == ExecutionStatus.SELECT_FLOW else form_title(form)
 
 
 def _percentage(value: Any) -> int | None:

@@ -1,0 +1,192 @@
+"""A flow's form as one of Airflow's, for the page *Required Actions*.
+
+Airflow shows a control for each entry of ``params`` by its JSON schema: title, description, type, choices. It
+checks little of what comes back, so that is done where the answer is read. Invariants: pure; a field is
+called by the form's own key, so that the answer needs no translation; text of the service is shown as text,
+never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from smartflows_provider.wire.run import Reference
+from smartflows_provider.wire.smart_flows_answers import fits
+from smartflows_provider.wire.smart_flows_forms import Form, FormField
+
+SEND: Final = "Send"
+"""The one option of a form, which sends it."""
+FLOW_KEY: Final = "flow"
+"""The field by which a person selects a flow."""
+MAX_FORM_BYTES: Final = 256 * 1024
+"""Size of a form up to which Airflow's database is troubled with it."""
+_RESERVED: Final = "_options"
+"""The one name that Airflow keeps for itself."""
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
+
+
+class FormNotForAirflow(Exception):
+    """A form that Airflow cannot show; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowForm:
+    """What Airflow is given to show."""
+
+    subject: str
+    body: str
+    """Markdown."""
+    params: Mapping[str, Mapping[str, Any]]
+    """``{field: {"value", "description", "schema"}}``."""
+
+    def is_shown_as(self, subject: object, params: object) -> bool:
+        """
+        Tell whether what Airflow shows asks the same.
+
+        Airflow before 3.4 shows the first form of a task instance, whichever it is given later.
+
+        :param subject: of the form that Airflow has on record.
+        :param params: of that form.
+        """
+        return isinstance(params, Mapping) and (subject, _asked(params)) == (
+            self.subject,
+            _asked(self.params),
+        )
+
+
+def form_for_airflow(
+    form: Form, *, flow: str, url: str, answers: Mapping[str, Any], problem: str = ""
+) -> AirflowForm:
+    """
+    Return a flow's form as one of Airflow's.
+
+    :param form: what the flow asks.
+    :param flow: how messages name the flow.
+    :param url: where people look at the execution, empty where that is not known.
+    :param answers: ``{key: value}`` to begin with, in place of the form's own defaults.
+    :param problem: why an answer that was given before was not taken.
+    :raises FormNotForAirflow: if Airflow cannot show it.
+    """
+    asked = [field for field in form.fields if not field.readonly]
+    if any(field.key == _RESERVED for field in asked):
+        raise FormNotForAirflow(f"it has a field {_RESERVED!r}, a name that Airflow keeps for itself")
+    params = {field.key: _param(field, _first_value(field, answers, form.defaults)) for field in asked}
+    shown = [
+        f"- {_text(field.title)}: {_text(str(form.defaults.get(field.key, '')))}"
+        for field in form.fields
+        if field.readonly
+    ]
+    title = " ".join(form.title.split()) or "input"
+    return _within_limits(
+        AirflowForm(
+            subject=f"Flow {flow} asks for: {title}",
+            body="\n\n".join(
+                part
+                for part in (
+                    f"**The answer was not taken:** {_text(problem)}" if problem else "",
+                    "\n".join(shown),
+                    _where_else(url),
+                )
+                if part
+            ),
+            params=params,
+        )
+    )
+
+
+def flow_choice_for_airflow(flows: Sequence[Reference], *, url: str, problem: str = "") -> AirflowForm:
+    """
+    Return the form by which a person selects a flow.
+
+    :param flows: those that the key can see.
+    :param url: where people look at the execution, empty where that is not known.
+    :param problem: why an answer that was given before was not taken.
+    :raises FormNotForAirflow: if there is no flow, or there are too many.
+    """
+    if not flows:
+        raise FormNotForAirflow("the key sees no flow to select")
+    ordered = sorted(flows, key=lambda one: (one.name.casefold(), one.id))
+    names = [one.name for one in ordered]
+    shown = {
+        one.id: one.name if one.name and names.count(one.name) == 1 else f"{one.name} ({one.id})"
+        for one in ordered
+    }
+    schema = {
+        "type": "string",
+        "title": "Flow",
+        "enum": list(shown),
+        "values_display": shown,
+    }
+    parts = [
+        f"**The answer was not taken:** {_text(problem)}" if problem else "",
+        "The execution was started without a flow. It is cancelled and started again with the selected one.",
+        _where_else(url),
+    ]
+    return _within_limits(
+        AirflowForm(
+            subject="Which flow is to be run?",
+            body="\n\n".join(part for part in parts if part),
+            params={FLOW_KEY: {"value": None, "description": "The flow to run", "schema": schema}},
+        )
+    )
+
+
+def _where_else(url: str) -> str:
+    if not url:
+        return "It can be answered in the flow's own panel, too."
+    return f"It can be answered in [the flow's own panel](<{url}>), too."
+
+
+def _within_limits(form: AirflowForm) -> AirflowForm:
+    try:
+        size = len(json.dumps([form.subject, form.body, form.params], allow_nan=False))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise FormNotForAirflow(f"it is no plain JSON ({type(error).__name__})") from None
+    if size > MAX_FORM_BYTES:
+        raise FormNotForAirflow(f"it has {size:,} bytes, and {MAX_FORM_BYTES:,} is the limit")
+    return form
+
+
+def _first_value(field: FormField, answers: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+    value = answers.get(field.key)
+    if value is not None and fits(field, value):
+        return value
+    return defaults.get(field.key)
+
+
+def _param(field: FormField, value: Any) -> dict[str, Any]:
+    """Return the entry of Airflow's form for a field."""
+    schema: dict[str, Any] = {"type": "string", **field.schema, "title": field.title}
+    kind = schema["type"]
+    if "enum" in schema and "type" not in field.schema:
+        del schema["type"]
+    if kind == "boolean" and value is None:
+        # Airflow's switch knows no third position.
+        value = False
+    elif not field.required and "type" in schema:
+        kinds = [kind] if isinstance(kind, str) else list(kind)
+        schema["type"] = [*kinds, "null"] if "null" not in kinds else kinds
+        if "enum" in schema and None not in schema["enum"]:
+            schema["enum"] = [*schema["enum"], None]
+    if field.multiline and "format" not in schema:
+        schema["format"] = "multiline"
+    if field.choice_names:
+        schema["values_display"] = dict(field.choice_names)
+    return {"value": value, "description": field.description or None, "schema": schema}
+
+
+def _asked(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a form asks, without the values that it begins with."""
+    return {
+        key: (param.get("description"), param.get("schema")) if isinstance(param, Mapping) else param
+        for key, param in params.items()
+    }
+
+
+def _text(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -1,0 +1,153 @@
+"""Answers to a form, made what its fields ask for, and checked against its schema.
+
+Answers come as text where a template or a form of another program gives them. Invariants: text becomes a
+number or a truth value only where the field takes no text and nothing is lost; a message names fields and
+what they take, and never an answer, which may be personal; what the schema says beyond what is understood is
+left to the service's own check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+
+from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form, FormField, find_answers
+
+_FORMATS: Final = FormatChecker(formats=("date", "email"))
+_KINDS: Final[Mapping[str, str]] = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a JSON object",
+    "null": "nothing",
+}
+_LIMITS: Final[Mapping[str, str]] = {
+    "minimum": "a number from {0} on",
+    "maximum": "a number up to {0}",
+    "exclusiveMinimum": "a number above {0}",
+    "exclusiveMaximum": "a number below {0}",
+    "multipleOf": "a multiple of {0}",
+    "minLength": "text of at least {0} characters",
+    "maxLength": "text of at most {0} characters",
+    "minItems": "a list of at least {0}",
+    "maxItems": "a list of at most {0}",
+    "format": "text that is a {0}",
+}
+_CHOICES_SHOWN: Final = 10
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,300}")
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,200}(\.[0-9]{1,100})?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
+_WORDS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+
+
+def match_answers(form: Form, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what is posted for answers that an author has given beforehand.
+
+    :param form: what is asked.
+    :param answers: by key or by title; those that belong to another form are left out.
+    :returns: ``{key: value}``; fields without an answer keep the form's default.
+    :raises AnswersDoNotFit: if none belongs to this form, a title is not unique, a required field without a
+        default has no answer, or an answer is not what its field takes.
+    """
+    found = find_answers(form, answers)
+    if form.fields and not found:
+        raise AnswersDoNotFit(
+            f"none of the answers {sorted(answers)} belongs to the form. The form asks: {form}"
+        )
+    return _checked(form, {**form.defaults, **found})
+
+
+def read_answers(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what is posted for what a person has filled in.
+
+    :param form: what was asked.
+    :param values: by key. A field that is missing keeps the form's default, one that was emptied is left
+        out, and what is only shown keeps what it shows.
+    :raises AnswersDoNotFit: if a required field was left empty, or an answer is not what its field takes.
+    """
+    known = {one.key: one for one in form.fields if not one.readonly}
+    filled = {key: value for key, value in values.items() if key in known}
+    merged = {**form.defaults, **filled}
+    return _checked(form, {key: value for key, value in merged.items() if value not in (None, "", [])})
+
+
+def fits(field: FormField, value: Any) -> bool:
+    """Tell whether a value is what a field takes."""
+    return _problem(field, _as_asked(field, value)) is None
+
+
+def _checked(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [one.key for one in form.fields if one.required and values.get(one.key) is None]
+    if missing:
+        raise AnswersDoNotFit(f"the form requires {', '.join(map(repr, missing))}. The form asks: {form}")
+    asked = {one.key: _as_asked(one, values[one.key]) for one in form.fields if one.key in values}
+    problems = [
+        f"{one.key!r} ({one.title}) takes {problem}"
+        for one in form.fields
+        if asked.get(one.key) is not None
+        and asked[one.key] != form.defaults.get(one.key)
+        and (problem := _problem(one, asked[one.key])) is not None
+    ]
+    if problems:
+        raise AnswersDoNotFit("; ".join(problems))
+    return asked
+
+
+def _as_asked(field: FormField, value: Any) -> Any:
+    """Return a value in the form that its field takes, where that is plain; else as it is."""
+    choices = field.schema.get("enum")
+    if choices is not None:
+        if isinstance(value, list):
+            return [_choice(field, one, choices) for one in value]
+        return _choice(field, value, choices)
+    kinds = field.schema.get("type", ())
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    if isinstance(value, str) and kinds and "string" not in kinds:
+        return _from_text(value.strip(), kinds)
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds:
+        return int(value)
+    return value
+
+
+def _choice(field: FormField, value: Any, choices: list[Any]) -> Any:
+    """Return the choice that a value means: itself, its text, or what people call it."""
+    if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices):
+        return value
+    meant = [one for one in choices if value in (str(one), field.choice_names.get(str(one)))]
+    return meant[0] if len(meant) == 1 else value
+
+
+def _from_text(text: str, kinds: set[str]) -> Any:
+    if "boolean" in kinds and text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if kinds & {"integer", "number"} and _WHOLE.fullmatch(text):
+        return int(text)
+    if "number" in kinds and _DECIMAL.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _problem(field: FormField, value: Any) -> str | None:
+    """Return what a field takes, if a value is not that; None where it is."""
+    validator = Draft202012Validator(dict(field.schema), format_checker=_FORMATS)
+    error = next(iter(validator.iter_errors(value)), None)
+    return None if error is None else _said(error, field)
+
+
+def _said(error: ValidationError, field: FormField) -> str:
+    wanted: Any = error.validator_value
+    if error.validator == "enum":
+        names = [field.choice_names.get(str(one), str(one)) for one in wanted]
+        more = f" and {len(names) - _CHOICES_SHOWN} more" if len(names) > _CHOICES_SHOWN else ""
+        return f"one of {', '.join(map(repr, names[:_CHOICES_SHOWN]))}{more}"
+    if error.validator == "type":
+        kinds = [wanted] if isinstance(wanted, str) else wanted
+        listed = " or ".join(_KINDS[kind] for kind in kinds)
+        return listed if not error.absolute_path else f"a list of which each is {listed}"
+    return _LIMITS.get(str(error.validator), "something else").format(wanted)
