@@ -899,6 +899,8 @@ def test_every_option_is_in_a_case() -> None:
         named
         | set(CORRELATED)
         | {"on_clear", "on_input_changed", "on_ambiguous_submission", "cancel_on_kill"}
+        # Of on_user_input="ask", which has a suite of its own.
+        | {"answer_timeout"}
     )
     options = {option.name for option in fields(RunOptions)}
     assert options <= tested

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from smartflows_provider.wire.run import Reference
-from smartflows_provider.wire.smart_flows_answers import fits
+from smartflows_provider.wire.smart_flows_answers import fitting
 from smartflows_provider.wire.smart_flows_forms import Form, FormField
 
 SEND: Final = "Send"
@@ -152,10 +152,8 @@ def _within_limits(form: AirflowForm) -> AirflowForm:
 
 
 def _first_value(field: FormField, answers: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
-    value = answers.get(field.key)
-    if value is not None and fits(field, value):
-        return value
-    return defaults.get(field.key)
+    value = fitting(field, answers.get(field.key))
+    return defaults.get(field.key) if value is None else value
 
 
 def _param(field: FormField, value: Any) -> dict[str, Any]:

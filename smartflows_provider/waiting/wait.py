@@ -272,6 +272,6 @@ def progress_line(snapshot: RunSnapshot) -> str:
         parts.append(f"{snapshot.percentage} %")
     if snapshot.message:
         parts.append(" ".join(snapshot.message.split()))
-    if snapshot.asks:
+    if snapshot.asks and snapshot.asks != snapshot.message:
         parts.append(f"asks a person: {' '.join(snapshot.asks.split())}")
     return f"Execution {snapshot.execution_id}: {', '.join(parts)}"

@@ -8,15 +8,16 @@ left to the service's own check.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form, FormField, find_answers
 
-_FORMATS: Final = FormatChecker(formats=("date", "email"))
 _KINDS: Final[Mapping[str, str]] = {
     "string": "text",
     "integer": "a whole number",
@@ -36,8 +37,9 @@ _LIMITS: Final[Mapping[str, str]] = {
     "maxLength": "text of at most {0} characters",
     "minItems": "a list of at least {0}",
     "maxItems": "a list of at most {0}",
-    "format": "text that is a {0}",
 }
+_FORMAT_NAMES: Final[Mapping[str, str]] = {"date": "a date as YYYY-MM-DD", "email": "an e-mail address"}
+_FORMATS: Final = FormatChecker(formats=tuple(_FORMAT_NAMES))
 _CHOICES_SHOWN: Final = 10
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,300}")
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,200}(\.[0-9]{1,100})?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
@@ -77,16 +79,21 @@ def read_answers(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     return _checked(form, {key: value for key, value in merged.items() if value not in (None, "", [])})
 
 
-def fits(field: FormField, value: Any) -> bool:
-    """Tell whether a value is what a field takes."""
-    return _problem(field, _as_asked(field, value)) is None
+def fitting(field: FormField, value: Any) -> Any:
+    """Return a value as a field takes it, None for one that it does not take."""
+    asked = _as_asked(value, field.schema, field.choice_names)
+    return asked if _problem(field, asked) is None else None
 
 
 def _checked(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     missing = [one.key for one in form.fields if one.required and values.get(one.key) is None]
     if missing:
         raise AnswersDoNotFit(f"the form requires {', '.join(map(repr, missing))}. The form asks: {form}")
-    asked = {one.key: _as_asked(one, values[one.key]) for one in form.fields if one.key in values}
+    asked = {
+        one.key: _as_asked(values[one.key], one.schema, one.choice_names)
+        for one in form.fields
+        if one.key in values
+    }
     problems = [
         f"{one.key!r} ({one.title}) takes {problem}"
         for one in form.fields
@@ -99,27 +106,26 @@ def _checked(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     return asked
 
 
-def _as_asked(field: FormField, value: Any) -> Any:
-    """Return a value in the form that its field takes, where that is plain; else as it is."""
-    choices = field.schema.get("enum")
-    if choices is not None:
-        if isinstance(value, list):
-            return [_choice(field, one, choices) for one in value]
-        return _choice(field, value, choices)
-    kinds = field.schema.get("type", ())
+def _as_asked(value: Any, schema: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    """Return a value in the form that a schema asks for, where that is plain; else as it is."""
+    if "enum" in schema:
+        return _choice(value, schema["enum"], names)
+    kinds = schema.get("type", ())
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
     if isinstance(value, str) and kinds and "string" not in kinds:
-        return _from_text(value.strip(), kinds)
+        value = _from_text(value.strip(), kinds)
     if isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds:
         return int(value)
+    if isinstance(value, list):
+        return [_as_asked(one, schema.get("items", {}), names) for one in value]
     return value
 
 
-def _choice(field: FormField, value: Any, choices: list[Any]) -> Any:
+def _choice(value: Any, choices: Sequence[Any], names: Mapping[str, str]) -> Any:
     """Return the choice that a value means: itself, its text, or what people call it."""
     if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices):
         return value
-    meant = [one for one in choices if value in (str(one), field.choice_names.get(str(one)))]
+    meant = [one for one in choices if value in (str(one), names.get(str(one)))]
     return meant[0] if len(meant) == 1 else value
 
 
@@ -130,13 +136,18 @@ def _from_text(text: str, kinds: set[str]) -> Any:
         return int(text)
     if "number" in kinds and _DECIMAL.fullmatch(text):
         return float(text)
+    if kinds & {"array", "object"}:
+        with suppress(ValueError, RecursionError):
+            return json.loads(text)
     return text
 
 
 def _problem(field: FormField, value: Any) -> str | None:
     """Return what a field takes, if a value is not that; None where it is."""
     validator = Draft202012Validator(dict(field.schema), format_checker=_FORMATS)
-    error = next(iter(validator.iter_errors(value)), None)
+    errors = {str(error.validator): error for error in reversed(list(validator.iter_errors(value)))}
+    # A list of the choices says more than their type.
+    error = errors.get("enum") or next(iter(errors.values()), None)
     return None if error is None else _said(error, field)
 
 
@@ -150,4 +161,6 @@ def _said(error: ValidationError, field: FormField) -> str:
         kinds = [wanted] if isinstance(wanted, str) else wanted
         listed = " or ".join(_KINDS[kind] for kind in kinds)
         return listed if not error.absolute_path else f"a list of which each is {listed}"
-    return _LIMITS.get(str(error.validator), "something else").format(wanted)
+    if error.validator == "format":
+        return _FORMAT_NAMES[str(wanted)]
+    return _LIMITS[str(error.validator)].format(wanted)

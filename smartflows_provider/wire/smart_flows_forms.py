@@ -9,6 +9,7 @@ left to the service's own check, so that no answer is refused for a word that is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
@@ -18,7 +19,7 @@ from smartflows_provider.wire.text import clean_text
 _TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
 _NUMBERS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _COUNTS: Final = ("minLength", "maxLength", "minItems", "maxItems")
-_FORMATS: Final = frozenset({"date", "date-time", "time", "email"})
+_FORMATS: Final = ("date", "date-time", "time", "email")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,7 @@ def _choice_names(title_map: Any) -> dict[str, str]:
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

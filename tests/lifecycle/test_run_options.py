@@ -13,7 +13,15 @@ from smartflows_provider.lifecycle.options import RunOptions
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"on_user_input": "ask"}, "on_user_input is 'ask'; it takes one of 'wait', 'fail', 'answer'"),
+        (
+            {"on_user_input": "mail"},
+            "on_user_input is 'mail'; it takes one of 'wait', 'fail', 'answer', 'ask'",
+        ),
+        (
+            {"on_user_input": "ask", "answer_timeout": 0},
+            "answer_timeout is 0; it takes a number of seconds above 0",
+        ),
+        ({"answer_timeout": 60}, "answer_timeout goes with on_user_input='ask'"),
         ({"on_warning": "ignore"}, "on_warning is 'ignore'; it takes one of 'succeed', 'fail'"),
         ({"on_clear": "keep"}, "on_clear is 'keep'; it takes one of 'restart', 'resume'"),
         (

@@ -687,7 +687,8 @@ def test_the_trigger_gets_what_the_author_set(server: DevServer) -> None:
             "max_xcom_bytes": 48 * 1024,
         },
         "terms": None,
-        "schema_version": 4,
+        "open_form": None,
+        "schema_version": 5,
     }
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, Literal
+from uuid import UUID, uuid4
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -47,6 +48,7 @@ class Attempt:
     try_number: int = 1
     started_at: datetime | None = None
     first_rescheduled_at: datetime | None = None
+    ti_id: UUID = field(default_factory=uuid4)
     clear_number: int = 0
     xcoms: dict[str, Any] = field(default_factory=dict)
     deferrals: list[BaseTrigger] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Attempt:
 
     def context(self) -> dict[str, Any]:
         ti = SimpleNamespace(
+            id=self.ti_id,
             max_tries=self.max_tries,
             try_number=self.try_number,
             start_date=self.started_at,

@@ -93,6 +93,7 @@ def test_every_argument_comes_back_out_of_the_row() -> None:
         "owns_run": False,
         "ending": {"returns": "status", "on_warning": "fail"},
         "terms": {"success_states": ["Done"]},
+        "open_form": {"question": "a1", "ti_id": None, "until": None},
         "schema_version": 1,
     }
     made = FlowExecutionTrigger(**given)

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from smartflows_provider.wire import smart_flows as wire
 from smartflows_provider.wire.messages import Exchange
-from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, match_answers, read_fields
+from smartflows_provider.wire.smart_flows_answers import match_answers, read_answers
+from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, read_form
 
 KEYS = st.sampled_from(
     [
         "id", "status", "percentage", "message", "schema", "form", "model", "flow", "createdBy", "createdAt",
         "displayName", "content", "error", "errors", "causes", "detail", "properties", "items", "key",
-        "title", "required", "contentType", "name",
+        "title", "required", "contentType", "name", "enum", "minimum", "format", "titleMap", "readonly",
     ]
 )  # fmt: skip
 SCALARS = scalars("Running", "User input", "SUCCESS", "Warning")
@@ -64,6 +65,8 @@ def test_no_answer_leads_to_anything_but_a_value_or_a_wire_error(
 @settings(derandomize=True, max_examples=60, deadline=None)
 @given(form=st.dictionaries(KEYS, JSON, max_size=4), answers=st.dictionaries(KEYS, SCALARS, max_size=4))
 def test_no_form_does_harm(form: dict[str, Any], answers: dict[str, Any]) -> None:
-    asked = {field.key for field in read_fields(form)}
-    with suppress(AnswersDoNotFit):
-        assert set(match_answers(form, answers)) <= asked
+    read = read_form(form)
+    asked = {field.key for field in read.fields}
+    for post in (match_answers, read_answers):
+        with suppress(AnswersDoNotFit):
+            assert set(post(read, answers)) <= asked
