@@ -112,7 +112,7 @@ def flow_choice_for_airflow(flows: Sequence[Reference], *, url: str, problem: st
     ordered = sorted(flows, key=lambda one: (one.name.casefold(), one.id))
     names = [one.name for one in ordered]
     shown = {
-        one.id: one.name if one.name and names.count(one.name) == 1 else f"{one.name} ({one.id})"
+        one.id: (one.name or one.id) if names.count(one.name) == 1 else f"{one.name} ({one.id})".strip()
         for one in ordered
     }
     schema = {

@@ -125,7 +125,7 @@ def _choice(value: Any, choices: Sequence[Any], names: Mapping[str, str]) -> Any
     """Return the choice that a value means: itself, its text, or what people call it."""
     if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices):
         return value
-    meant = [one for one in choices if value in (str(one), names.get(str(one)))]
+    meant = [one for one in choices if value in (text := str(one), names.get(text, text))]
     return meant[0] if len(meant) == 1 else value
 
 

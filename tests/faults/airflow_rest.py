@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
-from demo.rest import AirflowRest, JsonObject
+from demo.rest import AirflowRest, JsonObject, NotThereError
 
 ONE_ACT_AT_A_TIME = threading.Lock()
 """Airflow on SQLite writes for one request at a time; more of them would wait for each other in it."""
@@ -72,10 +72,21 @@ class FaultRest(AirflowRest):
         """Set the state of a whole DAG run."""
         self._call("PATCH", self._run_path(dag_id, run_id), body={"state": state})
 
-    def answer_form(self, dag_id: str, run_id: str, task_id: str, *, chosen: str) -> None:
+    def answer_form(self, dag_id: str, run_id: str, task_id: str, *, chosen: str, **values: Any) -> None:
         """Answer a form of the "Required Actions"."""
-        path = f"{self._run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/-1/hitlDetails"
-        self._call("PATCH", path, body={"chosen_options": [chosen], "params_input": {}})
+        body = {"chosen_options": [chosen], "params_input": values}
+        self._call("PATCH", self._form_path(dag_id, run_id, task_id), body=body)
+
+    def form(self, dag_id: str, run_id: str, task_id: str) -> JsonObject | None:
+        """Return the form of a task instance under the "Required Actions", None where it has none."""
+        try:
+            found: JsonObject = self._call("GET", self._form_path(dag_id, run_id, task_id))
+        except NotThereError:
+            return None
+        return found
+
+    def _form_path(self, dag_id: str, run_id: str, task_id: str) -> str:
+        return f"{self._run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/-1/hitlDetails"
 
     def task(self, dag_id: str, task_id: str) -> JsonObject:
         """Return a task as Airflow has parsed it last."""

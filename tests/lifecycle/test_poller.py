@@ -731,6 +731,25 @@ async def test_an_answer_about_many_teaches_nothing_about_holds(
     assert learned.count(0.0) <= len(asked(server, "GET", "/progress"))
 
 
+async def test_a_wait_for_a_person_is_asked_for_by_itself_because_many_answers_show_no_form(
+    server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server, monkeypatch, max_connections=2, batch_status=True)
+    form = {"kind": "form", "fields": [{"key": "a"}]}
+    asking = hook.start(panel_flow(server, form, {**form, "id": "b", "name": "B"}, name="Asks").id)
+    question = hook.get_progress(asking.execution_id, hold_seconds=1).question
+    execution_ids = started(hook, long_flow(server), 10)
+    policy = WaitPolicy(deadline=time.time() + 60, poll_interval=0.5, asked=question)
+    async with waiting(execution_ids, poll_interval=0.5), shared_poller(*CONNECTION) as poller:
+        await until(lambda: len(questions(server)) >= 3)
+        ending = asyncio.ensure_future(poller.wait_for(policy, execution_id=asking.execution_id, log=log))
+        await asyncio.sleep(1.5)
+        assert not ending.done()
+        await asyncio.to_thread(hook.answer_form, asking.execution_id, {"a": "x"})
+        end = await asyncio.wait_for(ending, PATIENCE)
+    assert (end.reason, end.status) == ("needs_person", "UserInput")
+
+
 async def test_where_there_is_room_nobody_shares_a_question(
     server: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -422,6 +423,5 @@ def test_a_flow_that_is_selected_in_the_panel_is_gone_on_with(
 def test_arguments_that_cannot_work_are_refused_at_parse_time(
     arguments: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match="goes with|it takes") as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         SmartFlowsRunFlowOperator(task_id="t", flow="Letter", **arguments)
-    assert str(caught.value) == message

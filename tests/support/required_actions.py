@@ -1,4 +1,4 @@
-"""Airflow's Required Actions as a task and its trigger meet them: one form per task instance, and a person."""
+"""Airflow's Required Actions as a task and its trigger meet them: a form per task instance, and a person."""
 
 from __future__ import annotations
 

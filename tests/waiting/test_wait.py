@@ -108,6 +108,60 @@ def test_where_a_person_is_needed_the_wait_ends_if_it_shall(status: str) -> None
     assert isinstance(Watched(stop_for_person=False).saw(status), AskAgain)
 
 
+FORM = {"form": {"schema": {"title": "Approval"}}, "asks": "Approval"}
+
+
+def question(status: str = "UserInput", **more: Any) -> str:
+    return RunSnapshot(execution_id="e1", status=status, phase=phase_of(status), **more).question
+
+
+def test_while_a_person_is_asked_elsewhere_the_same_question_is_waited_for() -> None:
+    watched = Watched(asked=question(**FORM))
+    for _ in range(3):
+        watched.sleep(watched.saw("UserInput", **FORM))
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "reason"),
+    [
+        ("UserInput", {"form": {"schema": {"title": "Other"}}}, "needs_person"),
+        ("SelectFlow", FORM, "needs_person"),
+        ("Running", {}, "moved_on"),
+        ("Waiting", {}, "moved_on"),
+        ("Success", {}, "finished"),
+        ("Canceled", {}, "finished"),
+    ],
+)
+def test_a_run_that_no_longer_asks_the_same_ends_the_wait_for_the_person(
+    status: str, more: Any, reason: str
+) -> None:
+    decision = Watched(asked=question(**FORM)).saw(status, **more)
+    assert isinstance(decision, End)
+    assert decision.reason == reason
+
+
+def test_a_run_that_goes_on_is_told_before_the_deadline() -> None:
+    decision = Watched(asked=question(**FORM), deadline=0.0).saw("Running")
+    assert isinstance(decision, End)
+    assert decision.reason == "moved_on"
+
+
+def test_a_word_that_nobody_knows_ends_no_wait_for_a_person() -> None:
+    watched = Watched(asked=question(**FORM))
+    watched.sleep(watched.saw("Pondering"))
+
+
+def test_what_a_person_is_asked_is_told_once_and_again_where_it_changes() -> None:
+    watched = Watched(stop_for_person=False)
+    assert said(watched.saw("UserInput", percentage=40, message="Stopped", **FORM)) == [
+        "Execution e1: UserInput, 40 %, Stopped, asks a person: Approval"
+    ]
+    assert said(watched.saw("UserInput", percentage=40, message="Stopped", **FORM)) == []
+    assert said(watched.saw("UserInput", percentage=40, message="Greeting", asks="Greeting")) == [
+        "Execution e1: UserInput, 40 %, Greeting"
+    ]
+
+
 def test_every_documented_status_is_covered_here() -> None:
     covered = {"Success", "Warning", "Error", "Canceled", "Interrupted", "Queued", "Running", "Waiting"}
     assert {str(status) for status in ExecutionStatus} == covered | {"UserInput", "SelectFlow"}

@@ -172,3 +172,5 @@ def test_a_value_is_given_as_the_field_takes_it_or_not_at_all() -> None:
     (field,) = form_of({"type": "integer", "maximum": 3}).fields
     assert fitting(field, "3") == 3
     assert fitting(field, "4") is None
+    (choice,) = form_of({"enum": ["x"]}).fields
+    assert fitting(choice, None) is None
