@@ -24,8 +24,8 @@ FLOW_KEY: Final = "flow"
 """The field by which a person selects a flow."""
 MAX_FORM_BYTES: Final = 256 * 1024
 """Size of a form up to which Airflow's database is troubled with it."""
-_RESERVED: Final = "_options"
-"""The one name that Airflow keeps for itself."""
+_RESERVED: Final = frozenset({"_options", "chosen_options"})
+"""Names that Airflow keeps for itself."""
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
 
@@ -72,8 +72,9 @@ def form_for_airflow(
     :raises FormNotForAirflow: if Airflow cannot show it.
     """
     asked = [field for field in form.fields if not field.readonly]
-    if any(field.key == _RESERVED for field in asked):
-        raise FormNotForAirflow(f"it has a field {_RESERVED!r}, a name that Airflow keeps for itself")
+    for field in asked:
+        if field.key in _RESERVED:
+            raise FormNotForAirflow(f"it has a field {field.key!r}, a name that Airflow keeps for itself")
     params = {field.key: _param(field, _first_value(field, answers, form.defaults)) for field in asked}
     shown = [
         f"- {_text(field.title)}: {_text(str(form.defaults.get(field.key, '')))}"
@@ -158,23 +159,30 @@ def _first_value(field: FormField, answers: Mapping[str, Any], defaults: Mapping
 
 def _param(field: FormField, value: Any) -> dict[str, Any]:
     """Return the entry of Airflow's form for a field."""
-    schema: dict[str, Any] = {"type": "string", **field.schema, "title": field.title}
+    schema: dict[str, Any] = {"type": _kind_of(field), **field.schema, "title": field.title}
     kind = schema["type"]
-    if "enum" in schema and "type" not in field.schema:
-        del schema["type"]
     if kind == "boolean" and value is None:
         # Airflow's switch knows no third position.
         value = False
-    elif not field.required and "type" in schema:
+    elif not field.required:
         kinds = [kind] if isinstance(kind, str) else list(kind)
         schema["type"] = [*kinds, "null"] if "null" not in kinds else kinds
-        if "enum" in schema and None not in schema["enum"]:
-            schema["enum"] = [*schema["enum"], None]
+    choices = schema.get("items", {}).get("enum")
+    if choices is not None:
+        # Only so Airflow shows the choices of a list.
+        schema["examples"] = choices
     if field.multiline and "format" not in schema:
         schema["format"] = "multiline"
     if field.choice_names:
         schema["values_display"] = dict(field.choice_names)
     return {"value": value, "description": field.description or None, "schema": schema}
+
+
+def _kind_of(field: FormField) -> str:
+    """Return the type of a field that names none: that of its choices, else text."""
+    choices = field.schema.get("enum", ())
+    is_whole = choices and all(isinstance(one, int) and not isinstance(one, bool) for one in choices)
+    return "integer" if is_whole else "string"
 
 
 def _asked(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def read_answers(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     :raises AnswersDoNotFit: if a required field was left empty, or an answer is not what its field takes.
     """
     known = {one.key: one for one in form.fields if not one.readonly}
-    filled = {key: value for key, value in values.items() if key in known}
+    filled = {key: _as_shown(value, form.defaults.get(key)) for key, value in values.items() if key in known}
     merged = {**form.defaults, **filled}
     return _checked(form, {key: value for key, value in merged.items() if value not in (None, "", [])})
 
@@ -104,6 +104,14 @@ def _checked(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise AnswersDoNotFit("; ".join(problems))
     return asked
+
+
+def _as_shown(value: Any, default: Any) -> Any:
+    """Return a value, or the text of which Airflow's form has made it an object."""
+    if isinstance(value, dict) and isinstance(default, str):
+        with suppress(ValueError, RecursionError):
+            return default if json.loads(default) == value else value
+    return value
 
 
 def _as_asked(value: Any, schema: Mapping[str, Any], names: Mapping[str, str]) -> Any:

@@ -118,7 +118,7 @@ def _field(key: str, described: Mapping[str, Any], item: Mapping[str, Any], *, r
         readonly=item.get("readonly") is True or described.get("readOnly") is True,
         multiline=item.get("type") == "textarea",
         schema=schema,
-        choice_names=names if "enum" in schema else {},
+        choice_names=names if "enum" in schema or "enum" in schema.get("items", {}) else {},
     )
 
 

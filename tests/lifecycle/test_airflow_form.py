@@ -51,12 +51,15 @@ def shown(
         ({}, {"type": ["string", "null"]}),
         ({"type": "integer", "minimum": 1}, {"type": ["integer", "null"], "minimum": 1}),
         ({"type": "string", "format": "date"}, {"type": ["string", "null"], "format": "date"}),
-        ({"type": "string", "item": {"type": "textarea"}}, {"type": ["string", "null"], "format": "multiline"}),
-        ({"enum": ["x"], "required": True}, {"enum": ["x"]}),
+        ({"item": {"type": "textarea"}}, {"type": ["string", "null"], "format": "multiline"}),
+        ({"enum": ["x"], "required": True}, {"type": "string", "enum": ["x"]}),
+        ({"enum": [1, 2], "required": True}, {"type": "integer", "enum": [1, 2]}),
         ({"type": "string", "enum": ["x"], "required": True}, {"type": "string", "enum": ["x"]}),
-        ({"type": "string", "enum": ["x"]}, {"type": ["string", "null"], "enum": ["x", None]}),
+        ({"type": "string", "enum": ["x"]}, {"type": ["string", "null"], "enum": ["x"]}),
         ({"type": "array", "items": {"type": "string"}, "required": True},
          {"type": "array", "items": {"type": "string"}}),
+        ({"type": "array", "items": {"enum": ["x"]}, "required": True},
+         {"type": "array", "items": {"enum": ["x"]}, "examples": ["x"]}),
     ],
 )  # fmt: skip
 def test_a_field_is_asked_with_what_it_takes(described: Any, schema: Any) -> None:
@@ -128,7 +131,7 @@ def test_a_form_is_told_from_an_earlier_one_by_what_it_asks(
     ("described", "why"),
     [
         ({"enum": [float("nan")]}, "it is no plain JSON (ValueError)"),
-        ({"enum": ["x" * 300_000]}, "it has 600,205 bytes, and 262,144 is the limit"),
+        ({"enum": ["x" * 300_000]}, "it has 300,235 bytes, and 262,144 is the limit"),
     ],
 )
 def test_a_form_that_airflow_cannot_keep_is_told(described: Any, why: str) -> None:
@@ -137,11 +140,12 @@ def test_a_form_that_airflow_cannot_keep_is_told(described: Any, why: str) -> No
     assert why in str(caught.value)
 
 
-def test_a_field_with_the_name_that_airflow_keeps_for_itself_is_told() -> None:
-    form = read_form({"schema": {"properties": {"_options": {"type": "string"}}}})
+@pytest.mark.parametrize("key", ["_options", "chosen_options"])
+def test_a_field_with_a_name_that_airflow_keeps_for_itself_is_told(key: str) -> None:
+    form = read_form({"schema": {"properties": {key: {"type": "string"}}}})
     with pytest.raises(FormNotForAirflow) as caught:
         form_for_airflow(form, flow="f", url="", answers={})
-    assert str(caught.value) == "it has a field '_options', a name that Airflow keeps for itself"
+    assert str(caught.value) == f"it has a field {key!r}, a name that Airflow keeps for itself"
 
 
 def test_flows_are_called_by_name_and_by_id_where_a_name_is_not_unique() -> None:

@@ -94,7 +94,7 @@ def test_a_persons_answer_in_airflow_reaches_the_flow_and_the_task_goes_on(
         "f3": {
             "value": None,
             "description": None,
-            "schema": {"type": ["string", "null"], "enum": ["red", "blue", None], "title": "Colour"},
+            "schema": {"type": ["string", "null"], "enum": ["red", "blue"], "title": "Colour"},
         },
     }
     assert f"](<{run.attempt.xcoms['execution_url']}>)" in (shown.body or "")

@@ -158,6 +158,12 @@ def test_a_person_who_empties_a_field_leaves_it_out_and_one_who_does_not_see_it_
     assert refusal(read_answers, FORM, {"name": "", "note": "x"}) == f"the form requires 'name'. {ASKED}"
 
 
+def test_text_that_airflows_form_has_taken_for_an_object_is_text_again() -> None:
+    form = form_of({"type": "string"}, default='{"b":  1}')
+    assert read_answers(form, {"a": {"b": 1}}) == {"a": '{"b":  1}'}
+    assert refusal(read_answers, form, {"a": {"b": 2}}) == "'a' (A) takes text"
+
+
 def test_zero_and_no_are_answers() -> None:
     form = read_form({"schema": {"properties": {"n": {"type": "integer"}, "b": {"type": "boolean"}}}})
     assert read_answers(form, {"n": 0, "b": False}) == {"n": 0, "b": False}
