@@ -28,7 +28,6 @@ from smartflows_provider.lifecycle.airflow_form import (
 from smartflows_provider.lifecycle.form_watch import OpenForm
 from smartflows_provider.lifecycle.required_action import ask_person
 from smartflows_provider.waiting.holding import SHORTEST_NAMED
-from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import ExecutionStatus
 from smartflows_provider.wire.smart_flows_answers import read_answers
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, find_answers, read_form
@@ -141,13 +140,13 @@ class Asker:
         """
         snapshot = self.look()
         if snapshot.question != question:
-            if snapshot.phase is RunPhase.NEEDS_PERSON or not snapshot.phase.is_stable:
-                self.log.warning(
-                    "The answer that %s has given in Airflow was not sent: execution %s no longer asks for "
-                    "it, somebody was quicker in its own panel.",
-                    answer.by or "somebody",
-                    self.execution_id,
-                )
+            self.log.warning(
+                "The answer that %s has given in Airflow was not sent: %s.",
+                answer.by or "somebody",
+                f"execution {self.execution_id} no longer asks for it, it was answered in its own panel"
+                if question
+                else "its form was that of an earlier attempt, and the task asks for itself",
+            )
             return snapshot
         if snapshot.status == ExecutionStatus.SELECT_FLOW:
             return self._choice(answer)

@@ -33,6 +33,8 @@ def asks(case, *steps, attempt=1, count=1):
         return form is not None and not form["response_received"]
 
     wait_for(shown, what=case._told("a form under Required Actions"))
+    # The form of an earlier attempt may still be there.
+    case.wait_for_log(f"(?s)(asks a person, in Airflow.*){{{attempt}}}", timeout=180)
     case.wait_for_state("deferred", attempt=attempt)
     case.wait_until_asked_about(execution["id"], since=time.time())
     case.wait_until_the_scheduler_knows()

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from support.outcomes import Outcome, outcome
+from airflow.providers.common.compat.sdk import TaskDeferred
+from support.outcomes import Outcome, logged, operator_for, outcome
 from support.required_actions import Detail, RequiredActions, actions
 from support.service import asked, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, Mode
@@ -348,6 +349,24 @@ def test_a_form_that_airflow_cannot_show_is_left_to_the_panel(
     assert run.value["values"]["way"] == "fax"
     assert actions.asked == []
     assert any("Airflow cannot show the form of execution" in line for line in run.log)
+
+
+def test_an_answer_to_the_form_of_an_earlier_attempt_is_not_sent_and_the_task_asks_for_itself(
+    server: DevServer, actions: RequiredActions
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
+    attempt = Attempt(ti_id=actions.ti_id)
+    operator = operator_for("deferrable", on_user_input="ask")
+    with pytest.raises(TaskDeferred):
+        operator.execute(attempt.context())
+    with logged() as log, pytest.raises(TaskDeferred):
+        operator.execute_complete(attempt.context(), stale)
+    assert (
+        "The answer that somebody has given in Airflow was not sent: its form was that of an earlier "
+        "attempt, and the task asks for itself."
+    ) in log
+    assert answers_posted(server) == 0
 
 
 # --- which flow ---
