@@ -22,10 +22,10 @@ help: ## show this list
 setup: $(READY) ## make .venv and install what the other commands need
 
 demo: $(READY) ## run the example DAG once on a real Airflow, then end
-	@exec $(BIN)/python -m demo run
+	@exec $(BIN)/python -m smartflows_provider.demo run
 
 up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
-	@exec $(BIN)/python -m demo up
+	@exec $(BIN)/python -m smartflows_provider.demo up
 
 test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
@@ -57,6 +57,7 @@ bench: $(READY) ## measure beside bare programs, print and renew the tables (ROW
 
 check: $(READY) ## lint, types and the import contracts of the layers
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --select AIR --preview .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.__main__ import pdf_paths
-from demo.database import clean_environment
-from demo.processes import ROOT, marked_processes
+from smartflows_provider.demo.command import pdf_paths
+from smartflows_provider.demo.database import clean_environment
+from smartflows_provider.demo.processes import marked_processes
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PATIENCE = 60.0
 
@@ -22,7 +24,7 @@ def mark_of(demo):
     """Return the mark that the demo's watching process was given, or None while it has not been started."""
     for child in psutil.Process(demo.pid).children():
         arguments = child.cmdline()
-        if "demo.reaper" in arguments:
+        if "smartflows_provider.demo.reaper" in arguments:
             return arguments[-1]
     return None
 
@@ -30,7 +32,7 @@ def mark_of(demo):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_every_process_and_removes_the_runs_files(number, code):
     with subprocess.Popen(
-        [sys.executable, "-m", "demo"],
+        [sys.executable, "-m", "smartflows_provider.demo"],
         cwd=ROOT,
         env=clean_environment({"PYTHONUNBUFFERED": "1"}),
         stdout=subprocess.PIPE,
