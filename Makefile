@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults bench fuzz check format constraints clean
+.PHONY: help setup demo up test test-full faults bench fuzz check format dist constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,11 @@ format: $(READY) ## sort imports, mend what can be mended, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The same tree gives the same files: hatchling dates all that it packs 2020, or as SOURCE_DATE_EPOCH says.
+dist: $(READY) ## build sdist and wheel into dist/
+	@rm -rf dist
+	$(BIN)/python -m hatchling build
+
 # Resolved for the oldest Python: what supports it supports the newer ones too.
 constraints: $(READY) ## take the newest releases into constraints.txt
 	@printf '%s\n' '# The releases that the tests run with, on Python 3.11 to 3.13.' \
@@ -75,7 +80,7 @@ constraints: $(READY) ## take the newest releases into constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 
 clean: ## remove .venv, what runs have left, and caches
-	rm -rf $(VENV) $(VENV)-* .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

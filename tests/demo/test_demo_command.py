@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smartflows_provider.demo.command import pdf_paths
+from smartflows_provider.demo import command
+from smartflows_provider.demo.command import main, pdf_paths
 from smartflows_provider.demo.database import clean_environment
 from smartflows_provider.demo.processes import marked_processes
+from smartflows_provider.demo.stack import NotReadyError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,3 +68,46 @@ def test_only_pdf_documents_are_named_and_their_addresses_become_paths():
     ]
 
     assert [str(path) for path in pdf_paths({"documents": documents})] == ["/tmp/a b/Report.pdf"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+
+    assert main(["--folder", str(tmp_path / "file" / "below")]) == 2
+
+    assert (
+        f"cannot write to its folder: [Errno 20] Not a directory: '{tmp_path}/file" in capsys.readouterr().err
+    )
+
+
+def test_the_help_says_where_everything_goes(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    assert "(default: .demo in the current directory)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_folder_is_meant_from_where_the_command_was_called(tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    @contextlib.contextmanager
+    def scenario(**given):
+        asked.update(given)
+        given["folder"].mkdir(parents=True)
+        raise NotReadyError("no Airflow")
+        yield
+
+    monkeypatch.setattr(command, "scenario", scenario)
+    monkeypatch.setattr(command.signal, "signal", lambda number, handler: None)
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["--folder", "here"]) == 1
+
+    base = tmp_path / "here"
+    assert asked["folder"].parent == base / "runs"
+    assert asked["cache"] == base / "cache"
+    told = capsys.readouterr().out
+    assert told.startswith(f"everything that the demo writes goes to {base}\n")
+    assert "The demo could not go on: no Airflow" in told
+    assert f"All logs of this run are kept in {asked['folder']}" in told
+    assert list((base / "reports").iterdir()) == []
