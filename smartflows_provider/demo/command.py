@@ -21,14 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
 
 import requests
 
 from smartflows_provider.demo.database import MigrationError
 from smartflows_provider.demo.live import LiveLine, current_task, describe_progress, describe_task
 from smartflows_provider.demo.measures import measure
-from smartflows_provider.demo.places import cache_folder, default_folder, new_folders
+from smartflows_provider.demo.places import cache_folder, default_folder, new_folders, stored_at
 from smartflows_provider.demo.processes import ProgramEndedError
 from smartflows_provider.demo.rest import DAG_RUN_ENDED, RestError
 from smartflows_provider.demo.scenario import DAG_ID, FLOW_TASK, Scenario, scenario
@@ -180,7 +179,7 @@ def pdf_paths(manifest: Mapping[str, Any]) -> list[Path]:
     :param manifest: return value of the task that ran the flow
     """
     return [
-        Path(unquote(urlsplit(document["uri"]).path))
+        stored_at(document["uri"])
         for document in manifest["documents"]
         if document["content_type"] == "application/pdf"
     ]

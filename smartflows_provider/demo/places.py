@@ -13,6 +13,7 @@ import secrets
 import time
 from pathlib import Path
 
+LOCAL = "file://"
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -33,6 +34,24 @@ def cache_folder(base: Path) -> Path:
     :param base: the demo's folder
     """
     return base / "cache"
+
+
+def storage_address(path: Path) -> str:
+    """Return how Airflow's `ObjectStoragePath` calls a file or folder of this machine.
+
+    Nothing in it is percent-encoded: `%20` would be three characters of a name.
+
+    :param path: an absolute path
+    """
+    return f"{LOCAL}{path}"
+
+
+def stored_at(address: str) -> Path:
+    """Return the path on this machine that an address of Airflow's `ObjectStoragePath` means.
+
+    :param address: as `storage_address` returns it, or as a manifest has it
+    """
+    return Path(address.removeprefix(LOCAL))
 
 
 def new_folders(base: Path | None = None) -> tuple[Path, Path]:

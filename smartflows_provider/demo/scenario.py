@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartflows_provider.demo.flow_server import FlowServer
-from smartflows_provider.demo.places import example_dags
+from smartflows_provider.demo.places import example_dags, storage_address
 from smartflows_provider.demo.processes import ProcessTree
 from smartflows_provider.demo.stack import AirflowStack
 
@@ -71,7 +71,7 @@ def scenario(
                 "AIRFLOW_CONN_FLIGHTS_DB": json.dumps(
                     {"conn_type": "sqlite", "host": str(folder / "flights.db")}
                 ),
-                "AIRFLOW_VAR_REPORTS_PATH": reports.as_uri(),
+                "AIRFLOW_VAR_REPORTS_PATH": storage_address(reports),
                 "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             },
         )

@@ -63,11 +63,11 @@ def test_a_signal_ends_every_process_and_removes_the_runs_files(number, code):
 
 def test_only_pdf_documents_are_named_and_their_addresses_become_paths():
     documents = [
-        {"content_type": "application/pdf", "uri": "file:///tmp/a%20b/Report.pdf"},
+        {"content_type": "application/pdf", "uri": "file:///tmp/a b/100%25.pdf"},
         {"content_type": "text/html", "uri": "file:///tmp/page.html"},
     ]
 
-    assert [str(path) for path in pdf_paths({"documents": documents})] == ["/tmp/a b/Report.pdf"]
+    assert [str(path) for path in pdf_paths({"documents": documents})] == ["/tmp/a b/100%25.pdf"]
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from smartflows_provider.demo import places
 
@@ -32,3 +33,14 @@ def test_two_runs_have_folders_of_their_own_below_the_current_directory(tmp_path
         tmp_path / ".demo" / "runs",
         tmp_path / ".demo" / "reports",
     }
+
+
+def test_what_is_stored_at_a_folders_address_is_in_that_folder(tmp_path):
+    folder = tmp_path / "somebody's Ordner, 100%25"
+    folder.mkdir()
+
+    stored = ObjectStoragePath(places.storage_address(folder)) / "Flight report.pdf"
+    stored.write_bytes(b"pdf")
+
+    assert [path.name for path in folder.iterdir()] == ["Flight report.pdf"]
+    assert places.stored_at(str(stored)) == folder / "Flight report.pdf"
