@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults bench fuzz check format constraints clean
+.PHONY: help setup demo up test test-full faults bench fuzz check format dist constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,10 +22,10 @@ help: ## show this list
 setup: $(READY) ## make .venv and install what the other commands need
 
 demo: $(READY) ## run the example DAG once on a real Airflow, then end
-	@exec $(BIN)/python -m demo run
+	@exec $(BIN)/python -m smartflows_provider.demo run
 
 up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
-	@exec $(BIN)/python -m demo up
+	@exec $(BIN)/python -m smartflows_provider.demo up
 
 test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
@@ -57,6 +57,7 @@ bench: $(READY) ## measure beside bare programs, print and renew the tables (ROW
 
 check: $(READY) ## lint, types and the import contracts of the layers
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --select AIR --preview .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -64,6 +65,11 @@ check: $(READY) ## lint, types and the import contracts of the layers
 format: $(READY) ## sort imports, mend what can be mended, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The same tree gives the same files: hatchling dates all that it packs 2020, or as SOURCE_DATE_EPOCH says.
+dist: $(READY) ## build sdist and wheel into dist/
+	@rm -rf dist
+	$(BIN)/python -m hatchling build
 
 # Resolved for the oldest Python: what supports it supports the newer ones too.
 constraints: $(READY) ## take the newest releases into constraints.txt
@@ -74,7 +80,7 @@ constraints: $(READY) ## take the newest releases into constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 
 clean: ## remove .venv, what runs have left, and caches
-	rm -rf $(VENV) $(VENV)-* .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

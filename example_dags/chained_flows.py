@@ -37,7 +37,7 @@ with DAG(
         deferrable=True,
     )
 
-    @task
+    @task(multiple_outputs=False)
     def most_punctual(manifest: dict, params: dict) -> dict:
         """Turn the first flow's ranking into the second flow's input."""
         values = manifest["values"]

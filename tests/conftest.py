@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from demo.database import create_database
+from smartflows_provider.demo.database import create_database
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="smartflows-tests-"))

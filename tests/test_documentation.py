@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,23 @@ def test_the_operator_documents_each_argument_once() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_pages_examples_pass_ruffs_rules_for_airflow(tmp_path: Path) -> None:
+    for page in [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]:
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
+            (tmp_path / f"{page.stem}_{number}.py").write_text(code)
+    assert len(list(tmp_path.iterdir())) > 20
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--select",
+        "AIR",
+        "--output-format",
+        "concise",
+    ]
+    done = subprocess.run([*ruff, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -24,9 +24,9 @@ from benchmarks.triggerer.watching import TriggererTaken, watching
 from benchmarks.waits.answers import execution_id, final_status
 from benchmarks.waits.server import Server, serving
 from benchmarks.work import ROOT
-from demo.ports import LOOPBACK
-from demo.processes import ProcessTree
-from demo.stack import AirflowStack
+from smartflows_provider.demo.ports import LOOPBACK
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.stack import AirflowStack
 from tests.support.loopback_certificates import make_certificates
 
 TRIGGERER = "triggerer"

@@ -22,9 +22,9 @@ from typing import Any
 from benchmarks.triggerer import probe
 from benchmarks.triggerer.watching import TriggererTaken, watching
 from benchmarks.work import ROOT
-from demo.processes import ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
 from smartflows_provider.devserver.keys import User
 from smartflows_provider.devserver.server import DevServer, running_server
 

@@ -7,7 +7,6 @@ nothing but pytest; the server is imported when a test asks for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,6 @@ import pytest
 
 if TYPE_CHECKING:
     from smartflows_provider.devserver.server import DevServer
-
-_LIBRARIES = ("starlette", "uvicorn", "jinja2", "yaml", "fpdf")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,12 +42,14 @@ def smart_flows_server(smart_flows_directory: Path | None, tmp_path: Path) -> It
     ``smart_flows_directory``), else those that come with the package; ``add_flow`` adds more. Set
     ``AIRFLOW_CONN_SMARTFLOWS_DEFAULT`` to ``connection_json()`` to let a DAG use it.
     """
-    if any(find_spec(name) is None for name in _LIBRARIES):
+    from smartflows_provider.extras import how_to_install, missing
+
+    if lacking := missing("devserver"):
         pytest.fail(
-            "the fixture smart_flows_server needs: pip install 'airflow-provider-smartflows[devserver]'",
+            f"the fixture smart_flows_server needs {', '.join(lacking)}. {how_to_install('devserver')}",
             pytrace=False,
         )
-    from smartflows_provider.devserver.server import running_server  # noqa: PLC0415 - see module docstring
+    from smartflows_provider.devserver.server import running_server
 
     with running_server(flows=smart_flows_directory, state=tmp_path / "smart_flows.sqlite") as server:
         yield server

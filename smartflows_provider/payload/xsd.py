@@ -218,7 +218,7 @@ def _resolve(base: Any, location: str, *, namespace: str | None) -> Any:
         raise SchemaUnreadable(f"the XSD {base} refers to {location!r}: {error}") from None
     if parts.scheme or parts.netloc:
         if namespace == XML_NAMESPACE:
-            return SCHEMAS_DIR / "XML" / "xml.xsd"
+            return Path(SCHEMAS_DIR, "XML", "xml.xsd")
         raise SchemaUnreadable(
             f"the XSD {base} refers to {location}; addresses are not fetched: put a copy beside the XSD and "
             "name it by a relative path"

@@ -19,7 +19,7 @@ from cli_driving import COMMAND, begin, environment
 from cryptography.fernet import Fernet
 from support.service import CONN_VARIABLE, LONG, cancels, panel_flow, statuses
 
-from demo.database import create_database
+from smartflows_provider.demo.database import create_database
 from smartflows_provider.devserver.server import DevServer
 
 FERNET_KEY = Fernet.generate_key().decode()

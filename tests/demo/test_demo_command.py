@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.__main__ import pdf_paths
-from demo.database import clean_environment
-from demo.processes import ROOT, marked_processes
+from smartflows_provider.demo import command
+from smartflows_provider.demo.command import main, pdf_paths
+from smartflows_provider.demo.database import clean_environment
+from smartflows_provider.demo.processes import marked_processes
+from smartflows_provider.demo.stack import NotReadyError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PATIENCE = 60.0
 
@@ -22,7 +27,7 @@ def mark_of(demo):
     """Return the mark that the demo's watching process was given, or None while it has not been started."""
     for child in psutil.Process(demo.pid).children():
         arguments = child.cmdline()
-        if "demo.reaper" in arguments:
+        if "smartflows_provider.demo.reaper" in arguments:
             return arguments[-1]
     return None
 
@@ -30,7 +35,7 @@ def mark_of(demo):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_every_process_and_removes_the_runs_files(number, code):
     with subprocess.Popen(
-        [sys.executable, "-m", "demo"],
+        [sys.executable, "-m", "smartflows_provider.demo"],
         cwd=ROOT,
         env=clean_environment({"PYTHONUNBUFFERED": "1"}),
         stdout=subprocess.PIPE,
@@ -58,8 +63,51 @@ def test_a_signal_ends_every_process_and_removes_the_runs_files(number, code):
 
 def test_only_pdf_documents_are_named_and_their_addresses_become_paths():
     documents = [
-        {"content_type": "application/pdf", "uri": "file:///tmp/a%20b/Report.pdf"},
+        {"content_type": "application/pdf", "uri": "file:///tmp/a b/100%25.pdf"},
         {"content_type": "text/html", "uri": "file:///tmp/page.html"},
     ]
 
-    assert [str(path) for path in pdf_paths({"documents": documents})] == ["/tmp/a b/Report.pdf"]
+    assert [str(path) for path in pdf_paths({"documents": documents})] == ["/tmp/a b/100%25.pdf"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+
+    assert main(["--folder", str(tmp_path / "file" / "below")]) == 2
+
+    assert (
+        f"cannot write to its folder: [Errno 20] Not a directory: '{tmp_path}/file" in capsys.readouterr().err
+    )
+
+
+def test_the_help_says_where_everything_goes(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    assert "(default: .demo in the current directory)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_folder_is_meant_from_where_the_command_was_called(tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    @contextlib.contextmanager
+    def scenario(**given):
+        asked.update(given)
+        given["folder"].mkdir(parents=True)
+        raise NotReadyError("no Airflow")
+        yield
+
+    monkeypatch.setattr(command, "scenario", scenario)
+    monkeypatch.setattr(command.signal, "signal", lambda number, handler: None)
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["--folder", "here"]) == 1
+
+    base = tmp_path / "here"
+    assert asked["folder"].parent == base / "runs"
+    assert asked["cache"] == base / "cache"
+    told = capsys.readouterr().out
+    assert told.startswith(f"everything that the demo writes goes to {base}\n")
+    assert "The demo could not go on: no Airflow" in told
+    assert f"All logs of this run are kept in {asked['folder']}" in told
+    assert list((base / "reports").iterdir()) == []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.flow_server import FlowServer
-from demo.processes import ProcessTree
+from smartflows_provider.demo.flow_server import FlowServer
+from smartflows_provider.demo.processes import ProcessTree
 from smartflows_provider.get_provider_info import get_provider_info
 from smartflows_provider.lifecycle.systems import hook_for
 

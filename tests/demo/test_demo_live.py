@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from demo.live import LiveLine, current_task, describe_progress, describe_task
+from smartflows_provider.demo.live import LiveLine, current_task, describe_progress, describe_task
 
 
 class Terminal(io.StringIO):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.measures import measure
+from smartflows_provider.demo.measures import measure
 
 TASK = {
     "task_id": "run_report",

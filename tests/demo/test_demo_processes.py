@@ -11,8 +11,8 @@ import time
 import psutil
 import pytest
 
-from demo.database import clean_environment
-from demo.processes import ROOT, ProcessTree, ProgramEndedError, marked_processes, tail
+from smartflows_provider.demo.database import clean_environment
+from smartflows_provider.demo.processes import ProcessTree, ProgramEndedError, marked_processes, tail
 
 PATIENCE = 30.0
 
@@ -31,8 +31,8 @@ time.sleep(600)
 OWNER = """
 import sys, time
 from pathlib import Path
-from demo.database import clean_environment
-from demo.processes import ProcessTree
+from smartflows_provider.demo.database import clean_environment
+from smartflows_provider.demo.processes import ProcessTree
 folder, program = sys.argv[1:]
 with ProcessTree(logs=Path(folder), grace=0.2) as tree:
     tree.start("stubborn", [sys.executable, "-c", program, folder + "/up-"], env=clean_environment({}))
@@ -96,7 +96,6 @@ def test_a_program_that_renames_itself_at_length_is_still_found(tmp_path):
 def test_nothing_is_left_when_the_owner_is_ended_by_a_signal(tmp_path, number):
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(tmp_path), STUBBORN],
-        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

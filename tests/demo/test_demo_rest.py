@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.rest import AirflowRest, RestError, log_line
+from smartflows_provider.demo.rest import AirflowRest, RestError, log_line
 
 URL = "http://127.0.0.1:8080"
 RUN = f"{URL}/api/v2/dags/d/dagRuns/manual__2026-03-01T10%3A00%3A00%2B00%3A00"

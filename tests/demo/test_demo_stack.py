@@ -8,10 +8,10 @@ from importlib.metadata import version
 
 import pytest
 
-from demo import database
-from demo.ports import free_ports
-from demo.processes import ProcessTree, ProgramEndedError, tail
-from demo.stack import COMPONENTS, EXECUTION_API, AirflowStack, NotReadyError
+from smartflows_provider.demo import database
+from smartflows_provider.demo.ports import free_ports
+from smartflows_provider.demo.processes import ProcessTree, ProgramEndedError, tail
+from smartflows_provider.demo.stack import COMPONENTS, EXECUTION_API, AirflowStack, NotReadyError
 
 
 @pytest.fixture
@@ -118,10 +118,9 @@ def test_a_failed_migration_shows_the_end_of_its_output_and_leaves_no_template(t
     airflow.write_text("#!/bin/sh\necho 'disk is full' >&2\nexit 7\n")
     airflow.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(airflow))
-    monkeypatch.setattr(database, "CACHE", tmp_path / "cache")
 
     with pytest.raises(database.MigrationError, match=r"(?s)exit code 7.*disk is full"):
-        database.create_database(tmp_path / "airflow.db")
+        database.create_database(tmp_path / "airflow.db", cache=tmp_path / "cache")
 
     assert not (tmp_path / "cache" / f"airflow-{version('apache-airflow-core')}.db").exists()
     assert not (tmp_path / "airflow.db").exists()

@@ -44,7 +44,7 @@ def test_the_flows_can_be_chosen_and_missing_extras_are_named(
     pytester.makeini("[pytest]\nsmart_flows_dir = flows\naddopts = -p no:cacheprovider\n")
     pytester.makepyfile(
         """
-        from smartflows_provider.devserver import pytest_plugin
+        from smartflows_provider import extras
 
         def test_chosen(smart_flows_server):
             assert [flow.name for flow in smart_flows_server.service.flows()] == ["Mine"]
@@ -60,7 +60,7 @@ def test_the_flows_can_be_chosen_and_missing_extras_are_named(
                 assert [flow.name for flow in smart_flows_server.service.flows()] == ["Sales report"]
 
         def test_missing(request, monkeypatch):
-            monkeypatch.setattr(pytest_plugin, "_LIBRARIES", ("starlette", "no_such_library"))
+            monkeypatch.setattr(extras, "missing", lambda extra: ["starlette>=0.40"])
             request.getfixturevalue("smart_flows_server")
         """
     )
@@ -68,7 +68,7 @@ def test_the_flows_can_be_chosen_and_missing_extras_are_named(
     result = pytester.runpytest_inprocess("-p", "smartflows_provider.devserver.pytest_plugin")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(
-        ["*the fixture smart_flows_server needs: pip install 'airflow-provider-smartflows[[]devserver]'"]
+        ["*fixture smart_flows_server needs starlette>=0.40. *'airflow-provider-smartflows[[]devserver]'"]
     )
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import ROOT, ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
 from smartflows_provider.devserver.ocp import OcpSection
 from smartflows_provider.devserver.phixflow import PhixFlowSection
 from smartflows_provider.devserver.server import DevServer, running_server
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.wire.workflow_server_process import InstanceStatus
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 

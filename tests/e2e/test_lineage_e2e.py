@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from demo.flow_server import FlowServer
-from demo.processes import ROOT, ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
+from smartflows_provider.demo.flow_server import FlowServer
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from pypdf import PdfReader
 
-from demo.__main__ import pdf_paths
-from demo.measures import measure
-from demo.rest import DAG_RUN_ENDED
-from demo.scenario import DAG_ID, FLOW_TASK, Scenario, scenario
+from smartflows_provider.demo.command import pdf_paths
+from smartflows_provider.demo.measures import measure
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.scenario import DAG_ID, FLOW_TASK, Scenario, scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

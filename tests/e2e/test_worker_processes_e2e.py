@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from support.outcomes import plain
 
-from demo.flow_server import FlowServer
-from demo.processes import ROOT, ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import EXECUTION_API, AirflowStack
+from smartflows_provider.demo.flow_server import FlowServer
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import EXECUTION_API, AirflowStack
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 

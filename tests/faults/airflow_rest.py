@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
-from demo.rest import AirflowRest, JsonObject, NotThereError
+from smartflows_provider.demo.rest import AirflowRest, JsonObject, NotThereError
 
 ONE_ACT_AT_A_TIME = threading.Lock()
 """Airflow on SQLite writes for one request at a time; more of them would wait for each other in it."""

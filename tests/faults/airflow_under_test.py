@@ -10,7 +10,7 @@ import sys
 
 from packaging.version import Version
 
-from demo.database import airflow_version
+from smartflows_provider.demo.database import airflow_version
 
 PYTHON = os.environ.get("FAULTS_PYTHON") or sys.executable
 """Interpreter of the virtual environment whose Airflow runs."""

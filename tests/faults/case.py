@@ -27,7 +27,7 @@ from faults.rows import Outcome, Plan
 from faults.tcp_proxy import TcpProxy, Trouble
 from faults.world import FLOW_TASK, World, wait_for, write_own_dag
 
-from demo.rest import JsonObject, NotThereError
+from smartflows_provider.demo.rest import JsonObject, NotThereError
 from smartflows_provider.devserver.keys import User
 
 TASK = FLOW_TASK

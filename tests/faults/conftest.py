@@ -14,7 +14,7 @@ from faults.runner import Runner
 from faults.world import World, running_world
 from packaging.version import Version
 
-from demo.scenario import new_folders
+from smartflows_provider.demo.places import new_folders
 
 outcomes: list[Outcome] = []
 

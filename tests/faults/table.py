@@ -13,7 +13,8 @@ from typing import Any
 
 from faults.rows import Outcome
 
-from demo.processes import ROOT
+ROOT = Path(__file__).resolve().parents[2]
+
 
 RESULTS = ROOT / ".demo" / "faults"
 COLUMNS = ("fault", "mode", "runs", "started (expected)", "doubled", "orphaned (unnamed)", "lost", "verdict")

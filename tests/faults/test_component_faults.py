@@ -9,7 +9,7 @@ from faults.case import Case
 from faults.rows import DEFERRABLE, SYNC, row
 from faults.world import SPARE, TRIGGERER, wait_for
 
-from demo.stack import EXECUTION_API
+from smartflows_provider.demo.stack import EXECUTION_API
 
 OUTAGE = 180
 WATCHED = 20

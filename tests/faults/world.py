@@ -29,9 +29,11 @@ from faults.airflow_under_test import PYTHON
 from faults.rows import REGISTRY, Plan
 from faults.tcp_proxy import ProxyLoop
 
-from demo.processes import ROOT, ProcessTree
-from demo.stack import AirflowStack
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.stack import AirflowStack
 from smartflows_provider.devserver.server import DevServer, running_server
+
+ROOT = Path(__file__).resolve().parents[2]
 
 DAGS = Path(__file__).parent / "dags"
 TRIGGERER = "triggerer"

@@ -975,7 +975,7 @@ def test_the_configurations_default_for_deferral_is_not_applied_to_wait_mode(
 
 
 def test_a_mapped_task_calls_one_endpoint_for_each_copy() -> None:
-    with DAG(dag_id="mapped"):
+    with DAG(dag_id="mapped", schedule=None):
         mapped = PhixFlowRunActionflowOperator.partial(task_id="t", application="MyApp", mode="poll").expand(
             actionflow=["One", "Two"]
         )

@@ -73,7 +73,7 @@ def test_xml_can_be_a_path(server: DevServer, tmp_path: Path) -> None:
 
 def test_xml_can_be_a_path_beside_the_dag_file(server: DevServer, tmp_path: Path) -> None:
     order_file(tmp_path)
-    with DAG(dag_id="d", start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
+    with DAG(dag_id="d", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
         dag.fileloc = str(tmp_path / "dag.py")
         operator = operator_for("sync", xml=Path("order.xml"), dag=dag)
     run_task(operator)
@@ -107,7 +107,7 @@ def test_data_is_brought_into_the_order_of_the_xsd(server: DevServer, tmp_path: 
 def test_an_xsd_is_found_beside_the_dag_file(server: DevServer, tmp_path: Path) -> None:
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "order.xsd").write_text(ORDER, encoding="utf-8")
-    with DAG(dag_id="d", start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
+    with DAG(dag_id="d", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
         dag.fileloc = str(tmp_path / "dag.py")
         operator = operator_for(
             "sync", data={"Total": 12.5, "Customer": "Ada & Co"}, xsd="schemas/order.xsd", dag=dag
@@ -291,7 +291,7 @@ def test_a_payload_that_is_not_hidden_is_shown() -> None:
 
 def test_a_hidden_payload_of_a_mapped_task_is_hidden_too(server: DevServer) -> None:
     """A mapped task renders the task that it unmaps to, from the mapped task's own call."""
-    with DAG(dag_id="d", start_date=datetime(2024, 1, 1, tzinfo=UTC)):
+    with DAG(dag_id="d", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)):
         mapped = SmartFlowsRunFlowOperator.partial(
             task_id="t", flow="Letter", root="Order", hide_payload=True
         ).expand(data=[FIELDS["data"]])

@@ -8,7 +8,7 @@ from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
 with DAG("letter_and_reader", schedule=None):
 
-    @task
+    @task(multiple_outputs=False)
     def read(manifest: dict) -> dict:
         return {"total": manifest["values"]["total"], "size": manifest["documents"][0]["size"]}
 

@@ -42,7 +42,7 @@ for dag_id, asset in (
 ):
     with DAG(dag_id, schedule=[asset]):
 
-        @task
+        @task(multiple_outputs=False)
         def read(triggering_asset_events):
             """Return what the events carry, by the assets' names."""
             return {

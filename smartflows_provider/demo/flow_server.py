@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import requests
 
-from demo.database import clean_environment
-from demo.ports import LOOPBACK, free_ports
-from demo.processes import ProcessTree
+from smartflows_provider.demo.database import clean_environment
+from smartflows_provider.demo.ports import LOOPBACK, free_ports
+from smartflows_provider.demo.processes import ProcessTree
 from smartflows_provider.devserver.sections import known_sections
 
 LONG_POLL_SECONDS = 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from demo.processes import kill_marked
+from smartflows_provider.demo.processes import kill_marked
 
 
 def main() -> None:

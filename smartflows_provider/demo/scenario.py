@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.flow_server import FlowServer
-from demo.processes import ROOT, ProcessTree
-from demo.stack import AirflowStack
+from smartflows_provider.demo.flow_server import FlowServer
+from smartflows_provider.demo.places import example_dags, storage_address
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.stack import AirflowStack
 
-DAGS = ROOT / "example_dags"
 DAG_ID = "scheduled_report"
 FLOW_TASK = "run_report"
 """The task that runs the flow; it pushes `execution_id` at submission and the manifest at the end."""
@@ -44,36 +42,36 @@ class Scenario:
     """Where the example lands its documents."""
 
 
-def new_folders() -> tuple[Path, Path]:
-    """Return the paths of a new run's folder and of its documents' folder; neither exists yet."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    return ROOT / ".demo" / "runs" / name, ROOT / ".demo" / "reports" / name
-
-
 @contextlib.contextmanager
-def scenario(*, folder: Path, reports: Path, tell: Callable[[str], None]) -> Iterator[Scenario]:
+def scenario(
+    *, folder: Path, reports: Path, tell: Callable[[str], None], cache: Path | None = None
+) -> Iterator[Scenario]:
     """Run both services for the time of a `with` block; the example DAG is ready when the block starts.
 
     :param folder: where this run keeps its files
     :param reports: where the example lands its documents
     :param tell: gets a line of text for each step
-    :raises demo.stack.NotReadyError: if Airflow does not get ready or cannot import the DAGs
-    :raises demo.processes.ProgramEndedError: if a program ended; the message holds its last output
+    :param cache: where an empty database is kept for the next run; None for the demo's default folder
+    :raises NotReadyError: if Airflow does not get ready or cannot import the DAGs
+    :raises ProgramEndedError: if a program ended; the message holds its last output
     """
     reports.mkdir(parents=True, exist_ok=True)
     with ProcessTree(logs=folder / "components") as processes:
-        flows = FlowServer(processes, flows=DAGS / "flows", state=folder / "flow-server" / "state.db")
+        flows = FlowServer(
+            processes, flows=example_dags() / "flows", state=folder / "flow-server" / "state.db"
+        )
         airflow = AirflowStack(
             processes,
-            dags_folder=DAGS,
+            dags_folder=example_dags(),
             home=folder / "airflow",
+            cache=cache,
             env={
                 "AIRFLOW_CONN_SMARTFLOWS_DEFAULT": flows.connection(),
                 **flows.section_connections(),
                 "AIRFLOW_CONN_FLIGHTS_DB": json.dumps(
                     {"conn_type": "sqlite", "host": str(folder / "flights.db")}
                 ),
-                "AIRFLOW_VAR_REPORTS_PATH": reports.as_uri(),
+                "AIRFLOW_VAR_REPORTS_PATH": storage_address(reports),
                 "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             },
         )

@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from demo.database import clean_environment, create_database
-from demo.ports import LOOPBACK, free_ports
-from demo.processes import ProcessTree
-from demo.rest import AirflowRest
+from smartflows_provider.demo.database import clean_environment, create_database
+from smartflows_provider.demo.ports import LOOPBACK, free_ports
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import AirflowRest
 
 COMPONENTS = {
     "api-server": (),
@@ -63,6 +63,7 @@ class AirflowStack:
     :param separate_execution_api: give tasks an API server of their own. On SQLite a person's act and a
         task's report can block each other for good in one process; see `EXECUTION_API`
     :param python: interpreter of the virtual environment whose Airflow runs; None for this one
+    :param cache: where an empty database is kept for the next one; None for the demo's default folder
     """
 
     user = "admin"
@@ -78,9 +79,11 @@ class AirflowStack:
         parallelism: int = 4,
         separate_execution_api: bool = False,
         python: str | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.processes = processes
         self.home = home
+        self._cache = cache
         self.python = python or sys.executable
         self.password = secrets.token_urlsafe(12)
         api_port, execution_port = free_ports(2)
@@ -126,7 +129,7 @@ class AirflowStack:
     def start(self) -> None:
         """Create the database and start the four components; return without waiting for them.
 
-        :raises demo.database.MigrationError: if Airflow could not create its tables
+        :raises MigrationError: if Airflow could not create its tables
         """
         self.prepare()
         for component in self.commands:
@@ -135,12 +138,12 @@ class AirflowStack:
     def prepare(self) -> None:
         """Create the database, and start nothing.
 
-        :raises demo.database.MigrationError: if Airflow could not create its tables
+        :raises MigrationError: if Airflow could not create its tables
         """
         self.home.mkdir(parents=True, exist_ok=True)
         self._passwords.write_text(json.dumps({self.user: self.password}) + "\n", encoding="utf-8")
         self._passwords.chmod(0o600)
-        create_database(self.database, python=self.python)
+        create_database(self.database, python=self.python, cache=self._cache)
 
     def start_component(self, component: str, *, name: str | None = None) -> None:
         """Start one component, again or as one more of its kind; return without waiting for it.
@@ -159,7 +162,7 @@ class AirflowStack:
 
         :param timeout: seconds after which to give up
         :raises NotReadyError: when the time is over
-        :raises demo.processes.ProgramEndedError: if a component ended; the message holds its last output
+        :raises ProgramEndedError: if a component ended; the message holds its last output
         """
         self.wait_for(self.rest.is_up, what="the API server to answer", timeout=timeout)
         self.wait_for(
@@ -173,7 +176,7 @@ class AirflowStack:
         :param timeout: seconds after which to give up
         :raises NotReadyError: when the time is over, or at once if a DAG file cannot be imported and the
             DAG is not known; the message holds the stack traces
-        :raises demo.processes.ProgramEndedError: if a component ended; the message holds its last output
+        :raises ProgramEndedError: if a component ended; the message holds its last output
         """
         self.wait_until_up(timeout=timeout)
         self.wait_for(lambda: self._knows(dag_id), what=f"the DAG {dag_id} to be parsed", timeout=timeout)
@@ -188,7 +191,7 @@ class AirflowStack:
         :param timeout: seconds after which to give up
         :param pause: seconds between two questions
         :raises NotReadyError: when the time is over
-        :raises demo.processes.ProgramEndedError: if a component ended; the message holds its last output
+        :raises ProgramEndedError: if a component ended; the message holds its last output
         """
         deadline = time.monotonic() + timeout
         while not condition():
@@ -221,7 +224,7 @@ def airflow_stack(
     :param env: more variables for the components
     :param parallelism: how many tasks run at the same time
     :raises NotReadyError: if it does not answer in time
-    :raises demo.processes.ProgramEndedError: if a component ended; the message holds its last output
+    :raises ProgramEndedError: if a component ended; the message holds its last output
     """
     with ProcessTree(logs=folder / "components") as processes:
         airflow = AirflowStack(

@@ -1,4 +1,4 @@
-"""The commands behind `make demo` and `make up`.
+"""The commands `run` and `up`, which `make demo` and `make up` call.
 
 Why this module exists: one command shows the provider at work on a real Airflow, and says afterwards what
 the remote flow made and what waiting for it cost.
@@ -17,42 +17,47 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
 
 import requests
 
-from demo.database import MigrationError
-from demo.live import LiveLine, current_task, describe_progress, describe_task
-from demo.measures import measure
-from demo.processes import ProgramEndedError
-from demo.rest import DAG_RUN_ENDED, RestError
-from demo.scenario import DAG_ID, FLOW_TASK, Scenario, new_folders, scenario
-from demo.stack import NotReadyError
+from smartflows_provider.demo.database import MigrationError
+from smartflows_provider.demo.live import LiveLine, current_task, describe_progress, describe_task
+from smartflows_provider.demo.measures import measure
+from smartflows_provider.demo.places import cache_folder, default_folder, new_folders, stored_at
+from smartflows_provider.demo.processes import ProgramEndedError
+from smartflows_provider.demo.rest import DAG_RUN_ENDED, RestError
+from smartflows_provider.demo.scenario import DAG_ID, FLOW_TASK, Scenario, scenario
+from smartflows_provider.demo.stack import NotReadyError
 
 LOG_LINES = 40
 """How much of a failed task's log is shown."""
 
 
-def main() -> int:
-    """Run the command that the arguments name and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("run", "up"),
-        default="run",
-        help="run: run the example DAG once and end; up: do the same, then keep Airflow's UI until Ctrl-C",
-    )
-    stay = parser.parse_args().command == "up"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name.
+
+    :param arguments: of the command line, None for the process' own
+    :returns: the exit code: 0 if the DAG run succeeded, 2 if the folder cannot be written to, else 1
+    """
+    options = _parser().parse_args(arguments)
+    stay = options.command == "up"
+    base = options.folder.absolute()
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        folder, reports = new_folders(base)
+        reports.mkdir(parents=True)
+    except OSError as error:
+        sys.stderr.write(f"The demo cannot write to its folder: {error}. Name another one with --folder.\n")
+        return 2
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    folder, reports = new_folders()
+    _say(f"everything that the demo writes goes to {base}")
     try:
-        with scenario(folder=folder, reports=reports, tell=_say) as running:
+        with scenario(folder=folder, reports=reports, tell=_say, cache=cache_folder(base)) as running:
             if stay:
                 _say(_addresses(running))
             succeeded = _run_dag(running)
@@ -72,6 +77,29 @@ def main() -> int:
         return 0
     _say(f"\nAll logs of this run are kept in {folder}")
     return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m smartflows_provider.demo",
+        description="Run an example DAG on a real Airflow of its own, with an embedded flow server.",
+    )
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("run", "up"),
+        default="run",
+        help="run: run the example DAG once and end; up: do the same, then keep Airflow's UI until Ctrl-C "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=default_folder(),
+        metavar="DIR",
+        help="where everything goes that the demo writes (default: .demo in the current directory)",
+    )
+    return parser
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
@@ -151,7 +179,7 @@ def pdf_paths(manifest: Mapping[str, Any]) -> list[Path]:
     :param manifest: return value of the task that ran the flow
     """
     return [
-        Path(unquote(urlsplit(document["uri"]).path))
+        stored_at(document["uri"])
         for document in manifest["documents"]
         if document["content_type"] == "application/pdf"
     ]
@@ -164,7 +192,9 @@ def _explain_failure(running: Scenario, run_id: str) -> None:
             log = rest.log(DAG_ID, run_id, task["task_id"], attempt=task["try_number"])
             _say(f"\nThe task {task['task_id']} failed. The end of its log:")
             _say("\n".join(log.splitlines()[-LOG_LINES:]))
-    _say("\nThe last error above tells the reason. `make up` keeps Airflow's UI running to look around.")
+    _say(
+        "\nThe last error above tells the reason. The command `up` keeps Airflow's UI running to look around."
+    )
 
 
 def _addresses(running: Scenario) -> str:
@@ -186,7 +216,3 @@ def _stay(running: Scenario) -> None:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

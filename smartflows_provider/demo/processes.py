@@ -10,8 +10,8 @@ Invariants:
 * Each program carries a mark in its environment that no other process has. Descendants inherit it, so a
   process is found by its mark however often it was re-parented. `SPT_NOENV` keeps `setproctitle` from
   overwriting the mark.
-* A watching process (`demo.reaper`) holds the other end of a pipe. When the caller is gone, even by
-  SIGKILL, it ends whatever still carries the mark.
+* A watching process (`reaper`) holds the other end of a pipe. When the caller is gone, even by SIGKILL,
+  it ends whatever still carries the mark.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ import psutil
 
 MARK_VARIABLE = "SMART_FLOWS_DEMO_MARK"
 NAME_VARIABLE = "SMART_FLOWS_DEMO_PROGRAM"
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class ProgramEndedError(RuntimeError):
@@ -99,8 +98,7 @@ class ProcessTree:
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
         self._reaper = subprocess.Popen(
-            [sys.executable, "-m", "demo.reaper", self.mark],
-            cwd=ROOT,
+            [sys.executable, "-m", "smartflows_provider.demo.reaper", self.mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -20,9 +20,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from demo.processes import ROOT
+from smartflows_provider.demo.places import cache_folder, default_folder
 
-CACHE = ROOT / ".demo" / "cache"
 DISTRIBUTION = "apache-airflow-core"
 
 
@@ -61,15 +60,16 @@ def airflow_version(python: str) -> str:
     ).stdout.strip()
 
 
-def create_database(path: Path, *, python: str | None = None) -> None:
+def create_database(path: Path, *, python: str | None = None, cache: Path | None = None) -> None:
     """Put a migrated, empty Airflow database at a path.
 
     :param path: the SQLite file to write; its folder must exist
     :param python: interpreter whose Airflow is meant; None for this one's
+    :param cache: folder of the templates; None for the one in the demo's default folder
     :raises MigrationError: if Airflow could not create the tables; a retry does not help
     """
     python = python or sys.executable
-    template = CACHE / f"airflow-{airflow_version(python)}.db"
+    template = (cache or cache_folder(default_folder())) / f"airflow-{airflow_version(python)}.db"
     if not template.exists():
         _create_template(template, python)
     shutil.copyfile(template, path)
