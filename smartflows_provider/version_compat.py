@@ -5,9 +5,10 @@ Features are gated by the version that brought them; everything else in the pack
 
 from __future__ import annotations
 
-import sys
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow import __version__ as _airflow_version
 from packaging.version import Version
@@ -23,30 +24,17 @@ Task state store, ``BaseTrigger.on_kill``, ``retry_policy=``, tasks with templat
 triggerer, and tasks that succeed there with XComs.
 """
 
-_TASK_STATS = "airflow.sdk._shared.observability.metrics.stats"
-_CORE_STATS = "airflow._shared.observability.metrics.stats"
 
-
-def airflow_stats() -> Any:
+@cache
+def prepare_stats() -> None:
     """
-    Return what takes Airflow's metrics in this process: ``incr``, ``gauge`` and ``timing``.
+    Have Airflow know where this process's metrics go.
 
-    From 3.2 on Airflow has two, one for tasks and one for its components, and prepares only that of the
-    process: in a triggerer what the other is told is lost. 3.1 has one, which prepares itself.
+    From 3.2 on the task SDK has metrics of its own. Airflow prepares them where a task runs, and elsewhere,
+    in a triggerer say, as soon as it loads its serialisation; what they are told before is lost.
     """
-    try:
-        for_tasks = import_module(_TASK_STATS)
-    except ImportError:
-        return import_module("airflow.stats").Stats
-    of_core = sys.modules.get(_CORE_STATS)
-    if of_core is not None and _is_prepared(of_core) and not _is_prepared(for_tasks):
-        return of_core.Stats
-    return for_tasks.Stats
-
-
-def _is_prepared(module: Any) -> bool:
-    """Tell whether Airflow has told a module where metrics go; 3.2 notes it in its class."""
-    return (getattr(module, "_factory", None) or getattr(module.Stats, "factory", None)) is not None
+    with suppress(ImportError):
+        import_module("airflow.sdk.serde")
 
 
 def tracer(name: str) -> Tracer | None:

@@ -18,12 +18,12 @@ from enum import Enum, StrEnum
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import Stats, conf
 from airflow.utils.net import get_hostname
 
 from smartflows_provider.exceptions import FlowSubmissionUnclearError
 from smartflows_provider.lifecycle.daemon_threads import DaemonThreads
-from smartflows_provider.version_compat import airflow_stats
+from smartflows_provider.version_compat import prepare_stats
 from smartflows_provider.wire.answers import read_moment
 
 if TYPE_CHECKING:
@@ -201,7 +201,8 @@ class Meter:
         """Send a metric with tags, and where Airflow does so with its own once more with them in its name."""
         parts = [_clean(one) for one in (self.system, self.conn_id, *values)]
         name = f"{PREFIX}.{metric.value.name}"
-        send = getattr(airflow_stats(), call)
+        prepare_stats()
+        send = getattr(Stats, call)
         send(name, amount, tags=dict(zip(metric.tags, parts, strict=True)))
         if _in_names():
             send(".".join([name, *(part.replace(".", "__") for part in parts)]), amount)

@@ -165,7 +165,7 @@ def judge(
         if ended is not None:
             meter_of(hook).run_ended(execution.phase, own=own)
         output = hook.output_of(execution, values_by_title=values_by_title)
-    if ended is not None:
+    if ended is not None and own:
         count_duration(hook, execution, output)
     error = error_of_ended_run(
         phase=execution.phase,

@@ -150,7 +150,8 @@ class _Conclusion:
             raise _NotOursError
         self.task.push(BaseXCom.XCOM_RETURN_KEY, returned)
         meter_of(self.hook).run_ended(execution.phase, own=self.owns_run)
-        count_duration(self.hook, execution, output)
+        if self.owns_run:
+            count_duration(self.hook, execution, output)
         say_end(self.execution_id, execution, output, log=self.log)
 
     def _returned(self, execution: Execution, output: Output) -> Mapping[str, Any]:
