@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.memory import FLOW, KEY, Fate, Memory, reply
 from support.metering import Sent, sent
-from support.tasks import Attempt
+from support.tasks import Attempt, FakeStateStore
 from support.triggerer import to_the_end
 from test_modes_alike import CASES, FOR_EVER, OPERATOR_CASES, Case, Mode, memory, run_operator, run_sensor
 from test_worker_processes_alike import run_operator as run_with_triggerer
 from test_worker_processes_alike import run_sensor as run_sensor_with_triggerer
 
-from smartflows_provider.exceptions import FlowException, FlowSubmissionUnclearError
+from smartflows_provider.exceptions import FlowException, FlowRecordError, FlowSubmissionUnclearError
 from smartflows_provider.lifecycle.poller import shared_poller
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.transport.errors import AnswerLost
@@ -99,6 +100,37 @@ def test_a_cleared_task_counts_the_cancel_of_its_old_run_and_the_start_of_the_ne
     cleared = Attempt(store=attempt.store, try_number=2, max_tries=1, clear_number=1)
     run_operator(memory, mode, CASES["status Success"], attempt=cleared, begun=True)
     assert counted(sent) == {"runs.cancelled.clear": 1, **STARTED, "runs.ended.succeeded": 1}
+
+
+@pytest.mark.parametrize("mode", ["sync", "deferrable"])
+def test_another_input_that_restarts_counts_the_cancel_of_the_old_run(
+    memory: Memory, sent: Sent, mode: Mode
+) -> None:
+    def case(name: str, line: str) -> Case:
+        arguments = {"data": {"Line": line}, "root": "Order", "on_input_changed": "restart"}
+        return replace(CASES[name], arguments=arguments)
+
+    attempt = Attempt()
+    run_operator(memory, mode, case("a key that is refused", "pen"), attempt=attempt)
+    sent.clear()
+    again = Attempt(store=attempt.store, try_number=2)
+    run_operator(memory, mode, case("status Success", "ink"), attempt=again, begun=True)
+    assert counted(sent) == {"runs.cancelled.input_changed": 1, **STARTED, "runs.ended.succeeded": 1}
+
+
+class Forgetful(FakeStateStore):
+    """Takes the intent to start a run, and not the run."""
+
+    def set(self, key: str, value: Any, **options: Any) -> None:
+        if value["execution_id"] is not None:
+            raise RuntimeError("the API server does not answer")
+        super().set(key, value, **options)
+
+
+def test_a_run_that_cannot_be_recorded_counts_as_started_and_cancelled(memory: Memory, sent: Sent) -> None:
+    found = run_operator(memory, "sync", CASES["status Success"], attempt=Attempt(store=Forgetful()))
+    assert type(found.error) is FlowRecordError
+    assert counted(sent) == {**STARTED, "runs.cancelled.unrecorded": 1}
 
 
 def lose_the_start(memory: Memory) -> None:

@@ -190,21 +190,25 @@ def test_the_gauge_of_waits_falls_to_none_and_the_timers_have_times(airflow: Air
 
 def test_spans_lie_below_those_of_airflow(airflow: Airflow) -> None:
     spans = airflow.collector
-    airflow.stack.wait_for(
-        lambda: len(spans.named("smartflows.wait")) >= 6 and len(spans.named("smartflows.start")) >= 6,
-        what="the spans",
-    )
-    names = {one.span_id: one.name for one in spans.spans}
-    parents = {names.get(one.parent_span_id) for one in spans.named("smartflows.start")}
-    assert parents == {
+
+    def parents_of(name: str) -> set[str | None]:
+        names = {one.span_id: one.name for one in spans.spans}
+        return {names.get(one.parent_span_id) for one in spans.named(name)}
+
+    waits = {"worker.on_a_worker", "trigger.in_the_triggerer", "trigger.watching"}
+    starts = {
         f"worker.{task}"
         for task in (
             *("on_a_worker", "in_the_triggerer", "resumed"),
             *("failing", "too_late", "ended_by_a_person"),
         )
     }
-    below = {names.get(one.parent_span_id) for one in spans.named("smartflows.wait")}
-    assert {"worker.on_a_worker", "trigger.in_the_triggerer", "trigger.watching"} <= below
+    airflow.stack.wait_for(
+        lambda: starts <= parents_of("smartflows.start") and waits <= parents_of("smartflows.wait"),
+        what="the spans",
+    )
+    assert parents_of("smartflows.start") == starts
+    names = {one.span_id: one.name for one in spans.spans}
     (taken,) = (
         one
         for one in spans.named("smartflows.take_output")
