@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from support.metering import Sent, sent
 from support.tasks import Mode
 
@@ -12,13 +15,11 @@ __all__ = ["sent"]
 
 
 @both_modes
+@pytest.mark.parametrize(("ends", "outcome"), [({}, "succeeded"), ({"ends": "badly"}, "failed")])
 def test_a_run_counts_as_started_and_ended_once_under_its_systems_name(
-    runner: Case, sent: Sent, mode: Mode
+    runner: Case, sent: Sent, mode: Mode, ends: dict[str, Any], outcome: str
 ) -> None:
-    operator = runner.operator(mode, seconds=0.1)
-    assert run(operator).error is None
-    run(runner.operator(mode, seconds=0.1, ends="badly"))
-    counts = sent.counts()
-    assert counts == {"runs.started": 2, "runs.ended.succeeded": 1, "runs.ended.failed": 1}
-    systems = {(tags or {}).get("system") for _, _, _, tags in sent.entries} - {None}
-    assert systems == {operator.system}
+    operator = runner.operator(mode, seconds=0.1, **ends)
+    run(operator)
+    assert sent.counts() == {"runs.started": 1, f"runs.ended.{outcome}": 1}
+    assert {tags["system"] for _, _, _, tags in sent.entries if tags} == {operator.system}
