@@ -105,7 +105,7 @@ class Metric(Enum):
     EVENT_LATENCY = Definition(
         name="events.latency",
         kind=Kind.TIMER,
-        meaning="from the look that has seen a run's end to the triggerer's event, or the task's success",
+        meaning="from the end of a wait in the triggerer to its event, or to the task's success",
     )
     RUN_DURATION = Definition(
         name="runs.duration",
