@@ -195,7 +195,7 @@ def test_spans_lie_below_those_of_airflow(airflow: Airflow) -> None:
         names = {one.span_id: one.name for one in spans.spans}
         return {names.get(one.parent_span_id) for one in spans.named(name)}
 
-    waits = {"worker.on_a_worker", "trigger.in_the_triggerer", "trigger.watching"}
+    waits = {"worker.on_a_worker", "trigger.in_the_triggerer"}
     starts = {
         f"worker.{task}"
         for task in (
