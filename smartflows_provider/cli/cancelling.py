@@ -62,7 +62,8 @@ def cancel_all(
     """
     done = Cancellation()
     with ThreadPoolExecutor(max_workers=AT_A_TIME, thread_name_prefix="cancel") as pool:
-        asking = {pool.submit(cancel_and_settle, hook, one, seconds=0.0): one for one in execution_ids}
+        cancel = partial(cancel_and_settle, hook, cause="request", seconds=0.0)
+        asking = {pool.submit(cancel, one): one for one in execution_ids}
         try:
             for future in as_completed(asking):
                 _note(done, asking[future], future.result(), tell)

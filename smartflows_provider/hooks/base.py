@@ -52,6 +52,8 @@ class FlowSystemHook(BaseHook):
     :param conn_id: the Airflow connection.
     """
 
+    conn_type: ClassVar[str]
+    """The connection type, by which the system goes everywhere else."""
     system: ClassVar[str]
     """The vendor's name of the system, for people."""
     hints: ClassVar[SystemHints] = SystemHints()

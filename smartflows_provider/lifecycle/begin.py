@@ -31,6 +31,7 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.translation import may_be_taken, seconds_asked, translate, without_words
 from smartflows_provider.lifecycle.conclude import error_of_unfinished_wait
+from smartflows_provider.lifecycle.metrics import CancelCause, meter_of
 from smartflows_provider.lifecycle.options import RunOptions
 from smartflows_provider.lifecycle.reattach import FirstStep, after_look, first_step
 from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, RunRecord, RunStore
@@ -106,6 +107,8 @@ class RunBeginning:
         self._record: RunRecord | None = None
         self._unreadable: ValueError | None = None
         self._ended_badly = False
+        self._meter = meter_of(hook)
+        self._adopted = False
 
     def recall(self) -> None:
         """Read what an earlier attempt has recorded; to be called first, it asks nobody but Airflow."""
@@ -168,7 +171,8 @@ class RunBeginning:
                 request, record.submitted_at, "An earlier attempt ended while it was starting it."
             )
         if step == "supersede":
-            self._settle(record.execution_id, request.flow)
+            cleared = self._attempt.was_cleared(record) and self._options.on_clear == "restart"
+            self._settle(record.execution_id, request.flow, cause="clear" if cleared else "input_changed")
             return self._submit(request)
         if step == "input_changed":
             raise FlowInputError(
@@ -197,7 +201,7 @@ class RunBeginning:
     def _follow(self, step: FirstStep, record: RunRecord, execution_id: str, flow: str) -> BegunRun | None:
         """Return the recorded run, None if it ended badly, so that a new one is to be started."""
         if step == "settle":
-            phase, status = self._settle(execution_id, flow), ""
+            phase, status = self._settle(execution_id, flow, cause=None), ""
         else:
             snapshot = self._look(execution_id, flow, ended_badly=record.ended_badly)
             phase = None if snapshot is None else snapshot.phase
@@ -218,6 +222,8 @@ class RunBeginning:
             attached = replace(attached, deadline=self._clock() + self._options.timeout)
         if attached != record:
             self._store.save(attached)
+        if not self._adopted:
+            self._meter.run_reattached()
         return BegunRun(
             execution_id=execution_id,
             deadline=attached.deadline,
@@ -270,10 +276,12 @@ class RunBeginning:
             retry_after=seconds_asked(error),
         )
 
-    def _settle(self, execution_id: str, flow: str) -> RunPhase | None:
+    def _settle(self, execution_id: str, flow: str, *, cause: CancelCause | None) -> RunPhase | None:
         """Stop the run of an earlier attempt, and return how it ended; None where the service has lost it."""
         self._log.info("Execution %s is to be cancelled before another one is started.", execution_id)
-        stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
+        stopped = cancel_and_settle(
+            self._hook, execution_id, cause=cause, clock=self._steady, sleep=self._sleep
+        )
         if not stopped.is_over:
             raise FlowStateUnknownError(
                 "The execution of an earlier attempt has not stopped.",
@@ -330,11 +338,13 @@ class RunBeginning:
             return None
         if len(found) == 1:
             self._log.info("Found execution %s by a value of ours.", found[0].execution_id)
+            self._count_adopted()
         return found
 
     def _submit(self, request: RunRequest) -> BegunRun:
         submission, before = request.prepare(self._record), self._record
         now = self._clock()
+        self._adopted = False
         intent = RunRecord(
             execution_id=None,
             flow=request.flow,
@@ -365,6 +375,8 @@ class RunBeginning:
         snapshot = self._send(submission, request, now, was_sent=was_sent)
         execution_id = snapshot.execution_id
         self._run_known(execution_id)
+        if not self._adopted:
+            self._meter.run_started()
         try:
             self._store.save(replace(intent, execution_id=execution_id))
         except Exception as error:  # noqa: BLE001 - whatever keeps Airflow from writing
@@ -380,6 +392,7 @@ class RunBeginning:
     def _adopt(self, found: RunSnapshot, intent: RunRecord) -> BegunRun:
         """Go on with a run that an earlier attempt has started, which is not on record."""
         self._run_known(found.execution_id)
+        self._count_adopted()
         self._log.info(
             "Attached to execution %s, which an earlier attempt has started. It is %s.",
             found.execution_id,
@@ -391,9 +404,16 @@ class RunBeginning:
             execution_id=found.execution_id, deadline=intent.deadline, phase=found.phase, started_here=False
         )
 
+    def _count_adopted(self) -> None:
+        """Count a run that was found on proof; it is neither started nor attached to as well."""
+        self._adopted = True
+        self._meter.run_adopted()
+
     def _unrecorded(self, request: RunRequest, execution_id: str, error: Exception) -> RunPhase:
         """Stop a run that no later attempt could find again; one that has ended well is gone on with."""
-        stopped = cancel_and_settle(self._hook, execution_id, clock=self._steady, sleep=self._sleep)
+        stopped = cancel_and_settle(
+            self._hook, execution_id, cause="unrecorded", clock=self._steady, sleep=self._sleep
+        )
         if stopped.is_over and stopped.phase is not None and after_look(stopped.phase) == "attach":
             problem = f"{type(error).__name__}: {error}"
             self._log.warning("%s It could not be recorded: %s", stopped.fate, problem)

@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from smartflows_provider.lifecycle.daemon_threads import DaemonThreads
+from smartflows_provider.lifecycle.metrics import CancelCause, Meter
 from smartflows_provider.lifecycle.ownership import Ownership, ownership
 from smartflows_provider.lifecycle.pulse import pulse
 from smartflows_provider.lifecycle.stop import cancel_now, look
@@ -56,6 +57,8 @@ _REASONS: Mapping[Ownership, str] = {
     "replaced": "The task has begun anew without it",
 }
 """Why a run is stopped, by what was found out about it."""
+_CAUSES: Mapping[Ownership, CancelCause] = {"ended": "kill", "succeeded": "kill", "replaced": "clear"}
+"""The same for the metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +148,11 @@ class WaitedRun:
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} ({self.system}, {self.conn_id})"
+
+    @property
+    def meter(self) -> Meter:
+        """Counts what becomes of it."""
+        return Meter(system=self.system, conn_id=self.conn_id)
 
 
 @cache
@@ -236,6 +244,7 @@ def _stop(run: WaitedRun, why: Ownership) -> None:
         return
     if not run.cancel:
         log.info("%s: %s was not cancelled, %s.", reason, run, hook.hints.cancel_off)
+        run.meter.run_left("killed")
         return
     settings = hook.settings
     if run.settings == settings:
@@ -244,10 +253,12 @@ def _stop(run: WaitedRun, why: Ownership) -> None:
     reply = cancel_now(settings, hook.cancel_exchange(run.execution_id, terms=run.terms))
     if reply.problem is not None:
         log.error("%s, but %s could not be cancelled and may still run: %s", reason, run, reply.problem)
+        run.meter.run_left("killed")
     elif reply.ended_in is not None:
         log.info("%s: %s had ended in %s.", reason, run, reply.ended_in)
     else:
         log.info("%s: cancelled %s.", reason, run)
+        run.meter.run_cancelled(_CAUSES[why])
 
 
 @dataclass

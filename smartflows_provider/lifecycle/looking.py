@@ -15,6 +15,7 @@ from smartflows_provider.exceptions import (
     FlowConnectionError,
     FlowConnectionMissingError,
 )
+from smartflows_provider.lifecycle.metrics import Meter
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.waiting.clock import Moment
 from smartflows_provider.waiting.failures import PollFailure, read_failure
@@ -26,10 +27,23 @@ LOOK_ERRORS = (WireError, TransportError, FlowConfigurationError, FlowConnection
 """What asking for a status can raise, the look-up of the connection included."""
 
 
-def failure_of(
+def failed_look(
+    error: WireError | TransportError | FlowConfigurationError | FlowConnectionError, *, meter: Meter
+) -> PollFailure:
+    """
+    Return what an error of :data:`LOOK_ERRORS` means for a wait, and count it.
+
+    :param error: what a question has brought, for one wait or for many.
+    :param meter: of the connection.
+    """
+    failure = _failure_of(error)
+    meter.poll_failed(failure.kind)
+    return failure
+
+
+def _failure_of(
     error: WireError | TransportError | FlowConfigurationError | FlowConnectionError,
 ) -> PollFailure:
-    """Return what an error of :data:`LOOK_ERRORS` means for a wait."""
     if isinstance(error, FlowConnectionMissingError):
         return PollFailure(kind="missing", text=str(error))
     if isinstance(error, FlowConfigurationError):

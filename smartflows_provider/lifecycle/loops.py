@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failure_of, write_notes
+from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failed_look, write_notes
+from smartflows_provider.lifecycle.metrics import meter_of
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.waiting.clock import Clock, read_clocks
 from smartflows_provider.waiting.failures import PollFailure
@@ -67,5 +68,5 @@ def look_once(
         exchange = hook.look_exchange(wait.execution_id, hold_seconds=hold, terms=wait.policy.terms)
         seen = hook.client.run(exchange, repetition=NO_REPETITION)
     except LOOK_ERRORS as error:
-        seen = failure_of(error)
+        seen = failed_look(error, meter=meter_of(hook))
     return decide(wait, seen, asked=asked, hold=hold, now=clock())

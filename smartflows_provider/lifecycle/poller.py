@@ -20,7 +20,8 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failure_of
+from smartflows_provider.lifecycle.looking import LOOK_ERRORS, decide, failed_look
+from smartflows_provider.lifecycle.metrics import OpenWaits
 from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.shared_question import SharedQuestion
 from smartflows_provider.lifecycle.task_log import TaskLog
@@ -72,6 +73,7 @@ class StatusPoller:
         self._clock = clock
         self._holding = Holding(tries_zero=True)
         self._crowd = Crowd()
+        self._open = OpenWaits(self.connection.meter, steady=lambda: clock().steady)
         self._queue: _Queue = DueQueue()
         self._alone: _Queue = DueQueue()
         """Those that a shared question has not told about, and who are asked for by themselves."""
@@ -100,6 +102,7 @@ class StatusPoller:
         item = _Waiting(wait=wait, log=notes, context=copy_context(), done=done)
         place = Place(item=item, until=began.steady)
         self._crowd.join(policy.poll_interval)
+        self._open.are(self._crowd.count)
         ends_soon = self._shares and wait.remaining(began) <= self._least_pause
         self._put(place, self._urgent if ends_soon else self._queue_of(wait), due=began.steady, now=began)
         try:
@@ -110,6 +113,7 @@ class StatusPoller:
             notes.leave()
             place.leave()
             self._crowd.leave(policy.poll_interval)
+            self._open.are(self._crowd.count)
             if place.item.question is not None:
                 place.item.question.cancel()
 
@@ -244,7 +248,7 @@ class StatusPoller:
                 seen = await (await hook.aclient()).run(exchange, repetition=NO_REPETITION)
             self._shared.answered_alone()
         except LOOK_ERRORS as error:
-            seen = failure_of(error)
+            seen = failed_look(error, meter=self.connection.meter)
         self._settle(place, seen, asked=asked, hold=hold)
 
     async def _look_at_many(self, places: Sequence[Place[_Waiting]]) -> None:
@@ -277,6 +281,7 @@ class StatusPoller:
         self, place: Place[_Waiting], seen: RunSnapshot | PollFailure, *, asked: Moment, hold: float | None
     ) -> None:
         """Do what the wait decides after a look, if it is still there."""
+        self._open.remind()
         waiting, now = place.item, self._clock()
         if waiting.done.done():
             return

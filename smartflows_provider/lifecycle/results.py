@@ -31,7 +31,9 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.translation import translate
 from smartflows_provider.lifecycle.conclude import error_of_ended_run, purged_error
+from smartflows_provider.lifecycle.metrics import meter_of
 from smartflows_provider.lifecycle.side_by_side import Halt, side_by_side
+from smartflows_provider.lifecycle.spans import SpanName, flow_span, shown_of
 from smartflows_provider.output.documents import document_dir, land
 from smartflows_provider.output.errors import DocumentIncomplete, OutputError
 from smartflows_provider.output.extractor import DocumentRef, Output
@@ -159,8 +161,12 @@ def judge(
     :raises FlowException: for an execution that ended badly, or is not finished.
     """
     with output_errors(where), wire_errors(where):
-        execution = _read_ended(hook, execution_id, ended=ended, where=where, log=log)
+        execution = _read_ended(hook, execution_id, ended=ended, where=where, log=log, own=own)
+        if ended is not None:
+            meter_of(hook).run_ended(execution.phase, own=own)
         output = hook.output_of(execution, values_by_title=values_by_title)
+    if ended is not None and own:
+        count_duration(hook, execution, output)
     error = error_of_ended_run(
         phase=execution.phase,
         status=execution.status,
@@ -178,7 +184,13 @@ def judge(
 
 
 def _read_ended(
-    hook: FlowSystemHook, execution_id: str, *, ended: WaitEvent | None, where: RunIdentity, log: Any
+    hook: FlowSystemHook,
+    execution_id: str,
+    *,
+    ended: WaitEvent | None,
+    where: RunIdentity,
+    log: Any,
+    own: bool,
 ) -> Execution:
     """
     Read an execution that a wait may have seen end.
@@ -193,6 +205,7 @@ def _read_ended(
         if ended is None:
             raise
         if not succeeded:
+            meter_of(hook).run_ended("gone", own=own)
             raise purged_error(ended.status or "an unknown status", str(missing), where=where) from None
         execution = Execution(
             id=execution_id, status="", phase=RunPhase.UNKNOWN, flow=Reference(id=""), raw={}
@@ -214,6 +227,11 @@ def _read(hook: FlowSystemHook, execution_id: str) -> Execution:
         # The key may have been rotated since the wait has last asked.
         hook.close()
     return hook.client.run(hook.execution_exchange(execution_id, terms=hook.terms))
+
+
+def count_duration(hook: FlowSystemHook, execution: Execution, output: Output) -> None:
+    """Measure how long a run that has ended took, where the service tells that."""
+    meter_of(hook).run_took(execution.phase, created_at=execution.created_at, finished_at=output.finished_at)
 
 
 def say_end(execution_id: str, execution: Execution, output: Output, *, log: Any) -> None:
@@ -281,17 +299,19 @@ def take_output(
     :param options: what is taken along.
     :param check: asked now and then while documents are brought; what it raises stops the transfers.
     """
-    execution, output = judge(
-        hook,
-        execution_id,
-        on_warning=on_warning,
-        where=where,
-        log=log,
-        values_by_title=options.values_by_title,
-        ended=ended,
-        own=own,
-    )
-    return collect(hook, execution, output, options=options, where=where, log=log, check=check)
+    with flow_span(SpanName.TAKE_OUTPUT, shown_of(hook, execution_id, flow=where.flow)) as span:
+        execution, output = judge(
+            hook,
+            execution_id,
+            on_warning=on_warning,
+            where=where,
+            log=log,
+            values_by_title=options.values_by_title,
+            ended=ended,
+            own=own,
+        )
+        span.tell({"status": execution.status})
+        return collect(hook, execution, output, options=options, where=where, log=log, check=check)
 
 
 def documents_of(

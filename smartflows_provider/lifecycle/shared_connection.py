@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartflows_provider.exceptions import FlowException
+from smartflows_provider.lifecycle.metrics import Meter
 from smartflows_provider.lifecycle.systems import hook_for
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class SharedConnection:
     def __init__(self, system: str, conn_id: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._system = system
         self._conn_id = conn_id
+        self.meter = Meter(system=system, conn_id=conn_id)
+        """Of the connection."""
         self._clock = clock
         self._looking_up: asyncio.Task[_Client] | None = None
         self._client: _Client | None = None

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowConnectionError
-from smartflows_provider.lifecycle.looking import failure_of
+from smartflows_provider.lifecycle.looking import failed_look
 from smartflows_provider.transport.errors import AnswerPacked, AnswerTooLarge, TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
 from smartflows_provider.waiting.failures import PollFailure
@@ -77,13 +77,13 @@ class SharedQuestion:
             self._give_up(str(error))
             return {}
         except (TransportError, Throttled, FlowConnectionError) as error:
-            return self._passing(failure_of(error))
+            return self._passing(failed_look(error, meter=connection.meter))
         except (KeyRefused, FlowConfigurationError):
             # Each wait finds out for itself, and looks at its connection again.
             return {}
         except (WireError, NotImplementedError) as error:
             if isinstance(error, ServiceFault) and error.status in _PASSING:
-                return self._passing(failure_of(error))
+                return self._passing(failed_look(error, meter=connection.meter))
             self._give_up(str(error))
             return {}
         self._failures, self._works_alone = 0, False

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from smartflows_provider.lifecycle.metrics import CancelCause, meter_of
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.transport.repetition import NO_REPETITION
@@ -57,11 +58,13 @@ class Stopped:
         return self.phase is not None and not self.phase.is_stable
 
 
-def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
+def cancel_and_look(hook: FlowSystemHook, execution_id: str, *, cause: CancelCause | None) -> Stopped:
     """
     Cancel a run, with the client's own repetition, and say what became of it.
 
     A service may refuse to cancel what is over; then the run's own status counts.
+
+    :param cause: why it is cancelled, for the metrics; None where that was counted before.
     """
     try:
         snapshot = hook.client.run(hook.cancel_exchange(execution_id, terms=hook.terms))
@@ -75,9 +78,16 @@ def cancel_and_look(hook: FlowSystemHook, execution_id: str) -> Stopped:
         return Stopped(
             fate=f"Execution {execution_id} may still be running: it could not be cancelled ({error}).",
         )
+    if cause is not None and (snapshot is None or was_taken(snapshot)):
+        meter_of(hook).run_cancelled(cause)
     if snapshot is None:
         return look(hook, execution_id, after_cancel=True)
     return _seen(snapshot, after_cancel=True)
+
+
+def was_taken(snapshot: RunSnapshot) -> bool:
+    """Tell from the answer to a cancel whether it may stop the run, which had not ended by itself before."""
+    return not snapshot.phase.is_stable or snapshot.phase is RunPhase.CANCELED
 
 
 def look(hook: FlowSystemHook, execution_id: str, *, after_cancel: bool = False) -> Stopped:
@@ -106,6 +116,7 @@ def cancel_and_settle(
     hook: FlowSystemHook,
     execution_id: str,
     *,
+    cause: CancelCause | None,
     seconds: float = SETTLE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -113,6 +124,7 @@ def cancel_and_settle(
     """
     Cancel a run, unless it is over already, and wait until its status can no longer change.
 
+    :param cause: as :func:`cancel_and_look` takes it.
     :param seconds: how long to wait for that; ``is_over`` of the result tells whether it did.
     :param clock: gives seconds that never jump.
     """
@@ -120,7 +132,7 @@ def cancel_and_settle(
     if stopped.phase is None or stopped.is_over:
         return stopped
     give_up = clock() + seconds
-    stopped = cancel_and_look(hook, execution_id)
+    stopped = cancel_and_look(hook, execution_id, cause=cause)
     while stopped.phase is not None and not stopped.is_over and clock() < give_up:
         sleep(1.0)
         stopped = look(hook, execution_id, after_cancel=True)
@@ -135,6 +147,11 @@ class CancelReply:
     """What went wrong; None if the service took the request."""
     ended_in: str | None = None
     """The status in which the run had ended by itself; None if it had not, or that is not told."""
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether the service has taken the request, for a run that had not ended by itself."""
+        return self.problem is None and self.ended_in is None
 
 
 def cancel_now(settings: ClientSettings, exchange: Exchange[RunSnapshot | None]) -> CancelReply:
@@ -175,8 +192,7 @@ def _cancel_in_a_hurry(settings: ClientSettings, exchange: Exchange[RunSnapshot 
         return CancelReply(problem=str(error))
     finally:
         exchange.close()
-    ended = snapshot is not None and snapshot.phase.is_stable and snapshot.phase is not RunPhase.CANCELED
-    return CancelReply(ended_in=snapshot.status if ended and snapshot is not None else None)
+    return CancelReply(ended_in=None if snapshot is None or was_taken(snapshot) else snapshot.status)
 
 
 def _gone(execution_id: str) -> Stopped:

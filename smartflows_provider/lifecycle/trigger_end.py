@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from airflow.sdk.bases.xcom import BaseXCom
 
 from smartflows_provider.lifecycle.conclude import ends_well
-from smartflows_provider.lifecycle.results import ResultOptions, manifest_of, say_end, status_of
+from smartflows_provider.lifecycle.metrics import meter_of
+from smartflows_provider.lifecycle.results import (
+    ResultOptions,
+    count_duration,
+    manifest_of,
+    say_end,
+    status_of,
+)
+from smartflows_provider.lifecycle.spans import SpanName, flow_span, shown_of
 from smartflows_provider.lifecycle.xcom_keys import EXECUTION_ID_KEY, EXECUTION_URL_KEY
 
 if TYPE_CHECKING:
@@ -100,7 +108,9 @@ async def ended_here(
             owns_run=owns_run,
             log=log,
         )
-        await asyncio.to_thread(conclusion.push, exchange, answer)
+        with flow_span(SpanName.TAKE_OUTPUT, shown_of(hook, ended.execution_id)) as span:
+            span.tell({"status": ended.status})
+            await asyncio.to_thread(conclusion.push, exchange, answer)
     except Exception as error:  # noqa: BLE001 - a worker meets it again, and tells it as it should be told
         log.info("A worker concludes execution %s (%s).", ended.execution_id, type(error).__name__)
         return False
@@ -139,6 +149,9 @@ class _Conclusion:
         if self.task.xcom(mark) != ours:
             raise _NotOursError
         self.task.push(BaseXCom.XCOM_RETURN_KEY, returned)
+        meter_of(self.hook).run_ended(execution.phase, own=self.owns_run)
+        if self.owns_run:
+            count_duration(self.hook, execution, output)
         say_end(self.execution_id, execution, output, log=self.log)
 
     def _returned(self, execution: Execution, output: Output) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from smartflows_provider.lifecycle.stop import CancelReply, cancel_now
 from smartflows_provider.waiting.wait import Note
 
 if TYPE_CHECKING:
+    from smartflows_provider.lifecycle.metrics import Meter
     from smartflows_provider.transport.settings import ClientSettings
     from smartflows_provider.wire.messages import Exchange
     from smartflows_provider.wire.run import RunSnapshot
@@ -43,15 +44,23 @@ class WorkerKill:
     :param cancel_call: returns the call that cancels a run.
     :param where: names the run, for the error.
     :param cancels: False to leave the run alone.
+    :param meter: of the connection.
     :param log: the task's logger.
     """
 
     def __init__(
-        self, cancel_call: CancelCall, *, where: Callable[[], RunIdentity], cancels: bool, log: Any
+        self,
+        cancel_call: CancelCall,
+        *,
+        where: Callable[[], RunIdentity],
+        cancels: bool,
+        meter: Meter,
+        log: Any,
     ) -> None:
         self._cancel_call = cancel_call
         self._where = where
         self._cancels = cancels
+        self._meter = meter
         self._log = log
         self._asked_for = ""
         self._reply = CancelReply()
@@ -74,8 +83,7 @@ class WorkerKill:
     @property
     def cancelled(self) -> bool:
         """Whether the service has taken the request to cancel the run."""
-        reply = self._reply
-        return bool(self._asked_for) and self._cancels and reply.problem is None and reply.ended_in is None
+        return bool(self._asked_for) and self._cancels and self._reply.was_taken
 
     def kill(self) -> None:
         """
@@ -114,8 +122,13 @@ class WorkerKill:
     def say(self) -> None:
         """Log what became of the run; not to be called in a handler that interrupts the task's own code."""
         note, self._unsaid = self._unsaid, None
-        if note is not None:
-            write_notes(self._log, (note,))
+        if note is None:
+            return
+        write_notes(self._log, (note,))
+        if self.cancelled:
+            self._meter.run_cancelled("kill")
+        elif self._reply.ended_in is None:
+            self._meter.run_left("killed")
 
     def _cancel(self) -> None:
         """Ask the service to cancel the run, once."""

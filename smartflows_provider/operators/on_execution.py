@@ -146,7 +146,7 @@ def cancel_for(operator: SmartFlowsCancelExecutionOperator) -> str:
     # A wrong key or a service out of reach is said as such; what is gone has stopped.
     with suppress(FlowNotFoundError):
         hook.get_progress(execution_id, hold_seconds=SHORTEST_NAMED)
-    stopped = cancel_and_settle(hook, execution_id, seconds=operator.settle_seconds)
+    stopped = cancel_and_settle(hook, execution_id, cause="request", seconds=operator.settle_seconds)
     if not stopped.is_over:
         raise FlowStateUnknownError(
             "The execution has not stopped.", where=where, fate=stopped.fate, advice="A retry asks again."

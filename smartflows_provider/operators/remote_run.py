@@ -28,6 +28,7 @@ from smartflows_provider.exceptions import (
     FlowTimeoutError,
     RunIdentity,
 )
+from smartflows_provider.lifecycle import spans
 from smartflows_provider.lifecycle.attempt import TaskAttempt
 from smartflows_provider.lifecycle.begin import NOTHING_STARTED, RunBeginning
 from smartflows_provider.lifecycle.conclude import (
@@ -42,6 +43,7 @@ from smartflows_provider.lifecycle.conclude import (
 )
 from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.loops import wait_on_worker
+from smartflows_provider.lifecycle.metrics import CancelCause, meter_of
 from smartflows_provider.lifecycle.results import ResultOptions, Results, check_outputs, take_output
 from smartflows_provider.lifecycle.run_request import RunRequest
 from smartflows_provider.lifecycle.stop import cancel_and_look, cancel_and_settle, look
@@ -83,6 +85,7 @@ class RemoteRun(ABC):
         self._operator = operator
         self._options = operator.options
         self._hook: FlowSystemHook = operator.hook
+        self._meter = meter_of(operator.hook)
         self._terms = operator.run_terms()
         self._hook.terms = NO_TERMS if self._terms is None else self._terms
         self._log = operator.log
@@ -98,6 +101,7 @@ class RemoteRun(ABC):
             partial(self._hook.cancel_exchange, terms=self._hook.terms),
             where=self._where,
             cancels=self._options.cancel_on_kill,
+            meter=self._meter,
             log=operator.log,
         )
         self.kill = self._kill.kill
@@ -118,6 +122,7 @@ class RemoteRun(ABC):
             self._attempt.stopped()
         elif isinstance(error, Exception | AirflowTaskTimeout) and not self._kill.killed:
             self._attempt.failed(error, left=self._left)
+            self._meter.task_failed(error, left=self._left)
         self._hook.close()
         if timed_out is not None:
             raise timed_out from None
@@ -151,6 +156,7 @@ class RemoteRun(ABC):
 
     # --- beginning ---
 
+    @spans.begun
     def begin(self) -> None:
         """Attach to the execution of an earlier attempt, or start one; push its id and address."""
         beginning = RunBeginning(
@@ -192,7 +198,9 @@ class RemoteRun(ABC):
         except Exception as error:
             fate, advice = KEPT, "A retry attaches to it."
             if not self._attempt.store.remembers:
-                stopped = cancel_and_settle(self._hook, self._execution_id, sleep=self._sleep)
+                stopped = cancel_and_settle(
+                    self._hook, self._execution_id, cause="unrecorded", sleep=self._sleep
+                )
                 self._kill.over = stopped.is_over
                 fate, advice = stopped.fate, "A retry starts a new execution."
             raise FlowRecordError(
@@ -347,6 +355,7 @@ class RemoteRun(ABC):
             max_xcom_bytes=operator.max_xcom_bytes,
         ).as_dict()
 
+    @spans.waited
     def _wait(self) -> WaitEvent:
         policy = WaitPolicy(
             deadline=self._deadline,
@@ -408,6 +417,8 @@ class RemoteRun(ABC):
             ended = end
         elif ended.reason != "finished":
             self._kill.over = ended.reason == "gone"
+            if ended.reason == "gone":
+                self._meter.run_ended("gone", own=True)
             raise error_of_unfinished_wait(ended, where=where)
         self._kill.over = True
         try:
@@ -453,7 +464,8 @@ class RemoteRun(ABC):
         # What execution_timeout has interrupted is not used again.
         self._hook.close()
         if cancels and not ended.canceled:
-            stopped = cancel_and_look(self._hook, ended.execution_id)
+            cause: CancelCause = "timeout" if ended.reason == "deadline" else "person_needed"
+            stopped = cancel_and_look(self._hook, ended.execution_id, cause=cause)
         else:
             stopped = look(self._hook, ended.execution_id, after_cancel=ended.canceled)
         self._kill.over = stopped.is_over
@@ -510,6 +522,10 @@ class RemoteRun(ABC):
             mapping_argument(self._operator.outputs, "outputs", where=where), where=where, fate=fate
         )
         storage_path(self._operator.documents_path, where=where, fate=fate)
+
+    def shown(self) -> spans.Shown:
+        """Return which run spans are about."""
+        return spans.shown_of(self._hook, self._execution_id, flow=self._flow_label)
 
     def _where(self, *, url: str | None = None) -> RunIdentity:
         execution_id = self._execution_id or None

@@ -110,7 +110,7 @@ class FlowRun(RemoteRun):
 
     def _start_selected(self, choice: FlowChoice, where: RunIdentity) -> None:
         """Start the flow that a person has selected, in place of the execution that has asked for it."""
-        stopped = cancel_and_settle(self._hook, self._execution_id, sleep=self._sleep)
+        stopped = cancel_and_settle(self._hook, self._execution_id, cause="flow_selected", sleep=self._sleep)
         if not stopped.is_over:
             raise FlowStateUnknownError(
                 "A flow was selected, but the execution that has asked for it has not stopped.",

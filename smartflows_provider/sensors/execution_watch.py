@@ -28,6 +28,7 @@ from smartflows_provider.lifecycle.conclude import (
 from smartflows_provider.lifecycle.listeners import listened_to
 from smartflows_provider.lifecycle.looking import write_notes
 from smartflows_provider.lifecycle.loops import look_once
+from smartflows_provider.lifecycle.metrics import meter_of
 from smartflows_provider.lifecycle.results import judge, status_of
 from smartflows_provider.lifecycle.systems import hook_for
 from smartflows_provider.lifecycle.trigger_end import Ending
@@ -191,6 +192,8 @@ class SensorRun:
             raise self._timed_out(ended)
         if ended.reason == "needs_person":
             raise person_needed_error(where=where, status=ended.status or "UserInput", fate=NOT_OURS)
+        if ended.reason == "gone":
+            meter_of(self._hook).run_ended("gone", own=False)
         if ended.reason != "finished":
             raise error_of_unfinished_wait(ended, where=where, own=False)
         execution, _ = judge(

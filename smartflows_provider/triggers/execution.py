@@ -15,11 +15,14 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from smartflows_provider.lifecycle import spans
 from smartflows_provider.lifecycle.deferred_kill import TaskIdentity, WaitedRun, get_ready, release
 from smartflows_provider.lifecycle.form_watch import OpenForm, answer_or_end
 from smartflows_provider.lifecycle.looking import LOOK_ERRORS
+from smartflows_provider.lifecycle.metrics import Meter
 from smartflows_provider.lifecycle.poller import StatusPoller, shared_poller
 from smartflows_provider.lifecycle.shared_connection import SharedConnection
+from smartflows_provider.lifecycle.stop import was_taken
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.event import MAX_DETAIL, EndReason, FormAnswer, WaitEvent
@@ -105,6 +108,7 @@ class FlowExecutionTrigger(BaseTrigger):
         self.open_form = open_form
         self.schema_version = schema_version
         self._connection: SharedConnection | None = None
+        self._ended_at = 0.0
         self._is_over = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -137,7 +141,7 @@ class FlowExecutionTrigger(BaseTrigger):
             get_ready()
         began = time.monotonic()
         try:
-            event, ends_here = await self._wait()
+            event, ends_here = await spans.waiting(self, self._wait())
             if not ends_here and self.task_instance is not None:
                 await asyncio.sleep(began + LEAST_LIFE - time.monotonic())
         except asyncio.CancelledError:
@@ -145,12 +149,21 @@ class FlowExecutionTrigger(BaseTrigger):
                 # There is no on_kill yet; the triggerer itself may be about to end.
                 self._release(ending=True)
             raise
+        self._meter.event_came_after(time.monotonic() - self._ended_at)
         yield TaskSuccessEvent() if ends_here else TriggerEvent(event.as_dict())
         # Until a worker takes the run up, a person may still end the task.
         self._release(handing_over=True)
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render nothing: the arguments are those of a task whose templates were rendered already."""
+
+    def shown(self) -> spans.Shown:
+        """Return which run spans are about."""
+        return {"system": self.system, "conn_id": self.conn_id, "execution_id": self.execution_id}
+
+    @property
+    def _meter(self) -> Meter:
+        return Meter(system=self.system, conn_id=self.conn_id)
 
     @property
     def _terms(self) -> Terms:
@@ -180,12 +193,13 @@ class FlowExecutionTrigger(BaseTrigger):
         async with shared_poller(self.system, self.conn_id) as poller:
             self._connection = poller.connection
             end = await self._end(poller, policy)
+            self._ended_at = time.monotonic()
             if isinstance(end, FormAnswer):
                 return end, False
             gives_up = (end.reason in {"deadline", "unanswered"} and self.cancel_on_timeout) or (
                 end.reason == "needs_person" and self.cancel_for_person
             )
-            canceled = gives_up and await self._cancel(poller.connection)
+            canceled = gives_up and await self._cancel(poller.connection, end.reason)
             event = self._event(
                 end.reason, status=end.status, phase=end.phase, detail=end.detail, canceled=canceled
             )
@@ -224,10 +238,12 @@ class FlowExecutionTrigger(BaseTrigger):
             )
         )
 
-    async def _cancel(self, connection: SharedConnection) -> bool:
+    async def _cancel(self, connection: SharedConnection, reason: EndReason) -> bool:
         """
         Ask the service to cancel; whether it took that is the worker's to verify.
 
+        :param connection: the run's.
+        :param reason: why the wait has ended.
         :returns: whether it may have: not of a run that had ended by itself before.
         """
         try:
@@ -237,7 +253,10 @@ class FlowExecutionTrigger(BaseTrigger):
         except LOOK_ERRORS as error:
             self.log.warning("Execution %s could not be cancelled: %s", self.execution_id, error)
             return False
-        return found is None or not found.phase.is_stable or found.phase is RunPhase.CANCELED
+        taken = found is None or was_taken(found)
+        if taken:
+            self._meter.run_cancelled("timeout" if reason == "deadline" else "person_needed")
+        return taken
 
     def _event(
         self,

@@ -30,7 +30,7 @@ def running(server: DevServer, hook: SmartFlowsHook) -> str:
 
 
 def test_a_cancelled_run_is_told_to_be_canceled(hook: SmartFlowsHook, running: str) -> None:
-    stopped = cancel_and_look(hook, running)
+    stopped = cancel_and_look(hook, running, cause="timeout")
     assert (stopped.fate, stopped.phase, stopped.is_over) == (
         f"Execution {running} is Canceled.",
         RunPhase.CANCELED,
@@ -42,7 +42,7 @@ def test_a_service_that_answers_a_cancel_with_nothing_is_asked_for_the_status(
     server: DevServer, hook: SmartFlowsHook, running: str
 ) -> None:
     server.configure(cancel_answer="empty")
-    assert cancel_and_look(hook, running).fate == f"Execution {running} is Canceled."
+    assert cancel_and_look(hook, running, cause="timeout").fate == f"Execution {running} is Canceled."
 
 
 @pytest.mark.parametrize("answer", ["object", "empty"])
@@ -50,7 +50,7 @@ def test_a_cancelled_run_that_goes_on_for_a_while_is_told_so(
     server: DevServer, hook: SmartFlowsHook, running: str, answer: Any
 ) -> None:
     server.configure(cancel_seconds=60, cancel_answer=answer)
-    stopped = cancel_and_look(hook, running)
+    stopped = cancel_and_look(hook, running, cause="timeout")
     assert stopped.fate == f"The service was asked to cancel execution {running}, still Running."
     assert not stopped.is_over
 
@@ -62,7 +62,11 @@ def test_a_run_that_is_left_alone_is_told_to_go_on(hook: SmartFlowsHook, running
 
 def test_a_purged_run_is_over(server: DevServer, hook: SmartFlowsHook, running: str) -> None:
     server.expire(running)
-    for stopped in (cancel_and_look(hook, running), look(hook, running), cancel_and_settle(hook, running)):
+    for stopped in (
+        cancel_and_look(hook, running, cause="timeout"),
+        look(hook, running),
+        cancel_and_settle(hook, running, cause="timeout"),
+    ):
         assert (stopped.fate, stopped.gone, stopped.is_over) == (
             f"The service no longer has execution {running}.",
             True,
@@ -106,7 +110,7 @@ def test_a_service_that_refuses_to_cancel_what_is_over_is_asked_for_the_status(
 ) -> None:
     finished = hook.start(panel_flow(server, {"kind": "work"}).id).execution_id
     server.inject(Fault(action="status", status=409, body="It is over.", method="DELETE", count=None))
-    stopped = cancel_and_look(hook, finished)
+    stopped = cancel_and_look(hook, finished, cause="timeout")
     assert (stopped.fate, stopped.phase) == (f"Execution {finished} is Success.", RunPhase.SUCCEEDED)
 
 
@@ -115,7 +119,7 @@ def test_a_run_that_cannot_be_cancelled_may_still_be_running(
     server: DevServer, hook: SmartFlowsHook, running: str, status: int
 ) -> None:
     server.inject(Fault(action="status", status=status, method="DELETE", count=None))
-    stopped = cancel_and_look(hook, running)
+    stopped = cancel_and_look(hook, running, cause="timeout")
     assert stopped.fate.startswith(f"Execution {running} may still be running: it could not be cancelled (")
     assert f"answered with {status}" in stopped.fate
     assert not stopped.is_over
@@ -131,8 +135,8 @@ def test_a_service_that_is_down_leaves_the_status_open(
     )
     after = look(hook, running, after_cancel=True)
     assert "although the service was asked to cancel it: its status is open" in after.fate
-    assert not cancel_and_look(hook, running).is_over
-    assert not cancel_and_settle(hook, running).is_over
+    assert not cancel_and_look(hook, running, cause="timeout").is_over
+    assert not cancel_and_settle(hook, running, cause="timeout").is_over
 
 
 def test_the_hurried_cancel_asks_once(server: DevServer, hook: SmartFlowsHook, running: str) -> None:
