@@ -199,16 +199,20 @@ class BoundedStart:
 
     def failed(self, error: BaseException) -> Outcome:
         """Return what a failed start leaves for the log."""
-        head = "The notification failed, and is not repeated. What it is about stays as it is."
+        order = self._order
+        head = (
+            f"The notification by the flow {order.flow!r}, connection {order.conn_id!r}, failed and is not "
+            "repeated; what it is about stays as it is."
+        )
         if isinstance(error, FlowException):
             return Outcome(level=logging.ERROR, text=f"{head}\n{type(error).__name__}: {error}")
         fate = NOTHING_STARTED if self._sent_at is None else self._open(self._sent_at)
         kind = type(error).__name__
-        shown = kind if self._order.hide_payload else f"{kind}: {error}"
+        shown = kind if order.hide_payload else f"{kind}: {error}"
         return Outcome(
             level=logging.ERROR,
-            text=f"{head}\n{shown} [{self._where}]\n{fate}",
-            unexpected=None if self._order.hide_payload else error,
+            text=f"{head}\n{shown}\n{fate}",
+            unexpected=None if order.hide_payload else error,
         )
 
     @property
