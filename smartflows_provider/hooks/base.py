@@ -52,6 +52,8 @@ class FlowSystemHook(BaseHook):
     :param conn_id: the Airflow connection.
     """
 
+    conn_type: ClassVar[str]
+    """The type of the connections that lead to the system; one of another type has another system's key."""
     system: ClassVar[str]
     """The vendor's name of the system, for people."""
     hints: ClassVar[SystemHints] = SystemHints()
@@ -294,7 +296,9 @@ class FlowSystemHook(BaseHook):
 
     def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings | FlowException:
         try:
-            reader = ConnectionReader(connection, extra=extra, system=self.system, hints=self.hints)
+            reader = ConnectionReader(
+                connection, extra=extra, conn_type=self.conn_type, system=self.system, hints=self.hints
+            )
             return self.read_settings(reader)
         except FlowConfigurationError as error:
             error.__context__ = None

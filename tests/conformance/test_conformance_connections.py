@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -147,3 +148,27 @@ def test_no_repr_of_the_settings_shows_the_credential(case: Case) -> None:
 def test_a_word_that_names_no_system_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown flow system 'telex'; known are "):
         hook_for("telex", "c")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_the_key_of_another_systems_connection_goes_nowhere(case: Case, mode: str) -> None:
+    for kind in {"smartflows", "workflowserver", "phixflow", "ocp", "toy", "http", "https", "aws"} - {
+        case.name
+    }:
+        case.connect(conn_type=kind)
+        hook = case.hook
+        look_up = (lambda h: h.settings) if mode == "sync" else (lambda h: asyncio.run(h.asettings()))
+        with pytest.raises(FlowConfigurationError) as caught:
+            look_up(hook)
+        assert str(caught.value) == (
+            f"The connection is of the type {kind!r}, and {case.label} takes {case.name!r}. "
+            f"[{case.label}, connection {case.conn_id!r}]\nNothing was sent.\n"
+            f"Name a connection of the type {case.name!r}, or give this one that type if its host and password "
+            f"are those of {case.label}."
+        )
+
+
+@pytest.mark.parametrize("kind", [None, "", " ", "{name}", " {name} "])
+def test_a_connection_of_no_other_type_is_the_systems_own(case: Case, kind: str | None) -> None:
+    case.connect(conn_type=None if kind is None else kind.format(name=case.name.upper()))
+    assert case.hook.settings.base_url.startswith("http://127.0.0.1:")

@@ -422,6 +422,7 @@ def test_half_a_character_is_refused_without_being_shown(name: str) -> None:
     reader = ConnectionReader(
         SimpleNamespace(**given),  # type: ignore[arg-type]
         extra=PASSWORD_ACCESS,
+        conn_type=OcpHook.conn_type,
         system=OcpHook.system,
         hints=OcpHook.hints,
     )
