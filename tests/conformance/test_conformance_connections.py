@@ -163,8 +163,8 @@ def test_the_key_of_another_systems_connection_goes_nowhere(case: Case, mode: st
         assert str(caught.value) == (
             f"The connection is of the type {kind!r}, and {case.label} takes {case.name!r}. "
             f"[{case.label}, connection {case.conn_id!r}]\nNothing was sent.\n"
-            f"Name a connection of the type {case.name!r}, or give this one that type if its host and password "
-            f"are those of {case.label}."
+            f"Name a connection of the type {case.name!r}, or give this one that type if its host and "
+            f"password are those of {case.label}."
         )
 
 
