@@ -108,14 +108,27 @@ class ConnectionReader:
             ca_bundle=self.file("ca_bundle"),
             client_cert=self.file("client_cert"),
             proxy=self.address("proxy", example="http://proxy.example.com:3128"),
-            page_template=self.address(
-                "execution_url", example="https://flows.example.com/runs/{execution_id}"
-            ),
+            page_template=self.page_template(),
             connect_timeout=self.number("connect_timeout", 10.0, least=0.1),
             read_timeout=self.number("read_timeout", 60.0, least=0.1),
             max_connections=int(self.number("max_connections", DEFAULT_CONNECTIONS, least=1)),
             **more,
         )
+
+    def page_template(self) -> str | None:
+        """
+        Return the extra ``execution_url``: where people look at a run, with a place for its id.
+
+        :raises FlowConfigurationError: if it is no address, or would be the same one for all runs.
+        """
+        example = "https://flows.example.com/runs/{execution_id}"
+        value = self.address("execution_url", example=example)
+        if value is not None and "{execution_id}" not in value:
+            raise self.error(
+                "The connection's extra 'execution_url' has no {execution_id} in it.",
+                f"Give it as {example}, say, or leave it empty.",
+            )
+        return value
 
     def base_url(self) -> str:
         """
