@@ -1,4 +1,4 @@
-"""The notifier where Airflow really runs it: on workers, in the DAG processor, in the triggerer."""
+"""Notifiers and decorated tasks where Airflow really runs them: workers, DAG processor, triggerer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="Event"><xs:complexType>
 <xs:sequence><xs:any processContents="skip" minOccurs="0" maxOccurs="unbounded"/></xs:sequence>
 </xs:complexType></xs:element></xs:schema>"""
-DAG_IDS = ("succeeds", "fails", "unreachable", "silent", "late")
+LETTER = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="Letter"><xs:complexType>
+<xs:sequence><xs:element name="Name" type="xs:string"/></xs:sequence></xs:complexType></xs:element>
+</xs:schema>"""
+DAG_IDS = ("succeeds", "fails", "unreachable", "silent", "late", "decorated")
 
 
 class World:
@@ -55,7 +59,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder: Path = tmp_path_factory.mktemp("notifier")
+    folder: Path = tmp_path_factory.mktemp("authoring")
     with (
         running_server() as server,
         # One that is reached and never answers, and one that is gone.
@@ -64,11 +68,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ProcessTree(logs=folder / "components") as processes,
     ):
         server.add_flow(name="Event", start_from="program", xsd=XSD, steps=[])
+        for name in ("Letter", "Other"):
+            output = {"kind": "output", "values": {"name": f"{{{{ data.Name }}}}, {name}"}}
+            steps = [{"kind": "work", "duration": 4}, output]
+            server.add_flow(name=name, start_from="program", xsd=LETTER, steps=steps)
         down_port = down.getsockname()[1]
         down.close()
         stack = AirflowStack(
             processes,
-            dags_folder=ROOT / "tests" / "e2e" / "notifier_dags",
+            dags_folder=ROOT / "tests" / "e2e" / "authoring_dags",
             home=folder / "airflow",
             env={
                 "AIRFLOW_CONN_SMARTFLOWS_DEFAULT": server.connection_json(),
@@ -134,3 +142,22 @@ def test_a_deadline_that_is_missed_is_told_from_the_triggerer_and_from_an_execut
     run_id = world.rest.trigger("late")
     assert world.wait_for_end("late", run_id) == "success"
     world.wait_until_told(run_id, "<Kind>late</Kind><Dag>late</Dag>", "<Kind>late, on an executor</Kind>")
+
+
+def test_a_function_returns_the_input_and_the_task_the_manifest(world: World) -> None:
+    run_id = world.rest.trigger("decorated")
+    assert world.wait_for_end("decorated", run_id) == "success"
+    tasks = world.rest.task_instances("decorated", run_id)
+    assert {one["state"] for one in tasks} == {"success"}
+
+    def returned(task_id: str, **more: Any) -> Any:
+        return world.rest.xcom("decorated", run_id, task_id, **more)
+
+    assert returned("read") == "Dear Mary, Letter"
+    assert returned("on_a_worker")["values"] == {"name": "Dear Dear Mary, Letter, Other"}
+    assert returned("expanded") == ["Yo Ada, Letter", "Yo Grace, Letter"]
+    assert returned("by_kwargs") == ["Hi Ada, Letter"]
+    assert returned("grouped.read", map_index=1) == "Dear Grace, Letter"
+    assert returned("told") == [{"name": "Parts, Letter"}, "Success"]
+    assert returned("loop_y")["status"] == "Success"
+    assert len(world.server.executions()) >= 10
