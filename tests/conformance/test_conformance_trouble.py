@@ -77,8 +77,6 @@ def test_an_outage_that_lasts_keeps_the_run_for_a_retry(runner: Case, mode: Mode
     assert type(seen.error) is FlowStateUnknownError
     assert "kept" in seen.error.fate
     names_all(seen, runner, run_id)
-    assert f"The service refused the {runner.hook.hints.credential} during the wait" in str(seen.error)
-    assert f"Put a valid {runner.hook.hints.credential} into" in str(seen.error)
     assert runner.status(run_id) == "alive"
     runner.server.clear_faults()
     runner.server.advance(3601)
@@ -118,4 +116,6 @@ def test_a_credential_that_no_longer_holds_ends_the_wait_and_keeps_the_run(runne
     assert type(seen.error) is FlowAuthenticationError
     assert isinstance(seen.error, AirflowFailException)
     names_all(seen, runner, run_id)
+    assert f"The service refused the {runner.hook.hints.credential} during the wait" in str(seen.error)
+    assert f"Put a valid {runner.hook.hints.credential} into" in str(seen.error)
     assert runner.status(run_id) == "alive"
