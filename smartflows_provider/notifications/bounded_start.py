@@ -125,7 +125,8 @@ class BoundedStart:
         except TimeoutError:
             return self.cut_off()
         except Exception as error:  # noqa: BLE001 - a notification must not fail what it is about
-            return self.failed(error)
+            # Once the execution is there, only its address can be missing.
+            return self.failed(error) if self._execution_id is None else self._told_started(None)
 
     async def _started(self) -> Outcome:
         order, hook, where = self._order, self._hook, self._where

@@ -345,6 +345,18 @@ def test_an_execution_is_named_though_the_time_ends_before_its_address_is_known(
     assert told(log)["event"] == f"{STARTED} [{WHERE}, execution {execution['id']}]."
 
 
+def test_an_execution_is_named_though_its_address_cannot_be_found(
+    server: DevServer, mode: Mode, monkeypatch: pytest.MonkeyPatch, log: list[Line]
+) -> None:
+    async def broken(self: SmartFlowsHook, execution_id: str) -> str:
+        raise RuntimeError(execution_id)
+
+    monkeypatch.setattr(SmartFlowsHook, "aexecution_url", broken)
+    notify(mode)
+    (execution,) = server.executions()
+    assert told(log)["event"] == f"{STARTED} [{WHERE}, execution {execution['id']}]."
+
+
 def test_an_airflow_that_stands_still_is_left_and_nothing_is_sent_later(
     server: DevServer, monkeypatch: pytest.MonkeyPatch, log: list[Line]
 ) -> None:
