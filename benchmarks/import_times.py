@@ -35,6 +35,7 @@ PARTS = (
     "smartflows_provider.sensors.ocp",
     "smartflows_provider.sensors.workflow_server",
     "smartflows_provider.decorators.smart_flows",
+    "smartflows_provider.notifications.smart_flows",
 )
 """What a DAG author imports."""
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 class SystemHints:
     """What people do about an error where that depends on the flow system; mostly sentences."""
 
+    credential: str = "key"
+    """What a connection signs in with; a part of a sentence."""
     key: str = "Put the key into the connection's password."
     """Where a key that is missing goes, and where it is made."""
     denied: str = "Have the right granted to the user or client that the key belongs to."

@@ -85,6 +85,7 @@ def provider_info(systems: Sequence[System]) -> dict[str, Any]:
                 "class-name": "smartflows_provider.decorators.smart_flows.smart_flow_task",
             }
         ],
+        "notifications": ["smartflows_provider.notifications.smart_flows.SmartFlowsNotifier"],
         "extra-links": ["smartflows_provider.links.FlowExecutionLink"],
         "connection-types": [dict(one.connection) for one in systems],
     }

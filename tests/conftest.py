@@ -62,6 +62,7 @@ LONG = (
 WHOLE_DAGS = (
     "tests/dags/",
     "tests/decorators/test_smart_flow_dags.py",
+    "tests/notifications/test_notifier_dags.py",
     "tests/sensors/test_sensor_dags.py",
 )
 """Where whole DAGs run in the test's own process, which loads much of Airflow's server for the first one."""

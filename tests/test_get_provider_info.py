@@ -42,6 +42,7 @@ def test_every_module_and_class_that_the_entry_names_can_be_imported() -> None:
         assert importlib.import_module(name)
     classes = [
         *info["extra-links"],
+        *info["notifications"],
         *(one["hook-class-name"] for one in info["connection-types"]),
         *(one["class-name"] for one in info["task-decorators"]),
     ]

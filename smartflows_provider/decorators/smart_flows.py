@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
@@ -104,9 +104,6 @@ class SmartFlowDecoratedOperator(DecoratedOperator, SmartFlowsRunFlowOperator):
             check_word("input_as", self.input_as, (None, *INPUT_KINDS))
         if self.correlation_path is not None and self.input_as == "records":
             raise ValueError(f"{self.task_id}: correlation_path names a place in XML, and records are none.")
-        function = inspect.unwrap(self.python_callable)
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise ValueError(f"{self.task_id}: the function is async; @task.smart_flow takes a plain one.")
 
 
 def smart_flow_task(
@@ -119,10 +116,23 @@ def smart_flow_task(
     :param multiple_outputs: push each key of the manifest as an XCom of its own, too. A function that is
         annotated to return a mapping does not ask for that: the mapping is the input.
     :param kwargs: of :class:`SmartFlowDecoratedOperator`.
+    :raises ValueError: for an async function, mapped or not.
     """
-    return task_decorator_factory(
-        python_callable=python_callable,
-        multiple_outputs=multiple_outputs,
-        decorated_operator_class=SmartFlowDecoratedOperator,
-        **kwargs,
-    )
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        # Not left to the operator: of a mapped task there is none before it runs.
+        _refuse_async(function, name=kwargs.get("task_id") or function.__name__)
+        return task_decorator_factory(
+            python_callable=function,
+            multiple_outputs=multiple_outputs,
+            decorated_operator_class=SmartFlowDecoratedOperator,
+            **kwargs,
+        )
+
+    return cast("TaskDecorator", decorate if python_callable is None else decorate(python_callable))
+
+
+def _refuse_async(function: Callable[..., Any], *, name: str) -> None:
+    plain = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+        raise ValueError(f"{name}: the function is async; @task.smart_flow takes a plain one.")

@@ -53,7 +53,10 @@ class FlowSystemHook(BaseHook):
     """
 
     conn_type: ClassVar[str]
-    """The connection type, by which the system goes everywhere else."""
+    """
+    The connection type, by which the system goes everywhere else; one of another type has another system's
+    key.
+    """
     system: ClassVar[str]
     """The vendor's name of the system, for people."""
     hints: ClassVar[SystemHints] = SystemHints()
@@ -296,7 +299,9 @@ class FlowSystemHook(BaseHook):
 
     def _read(self, connection: Any, extra: dict[str, Any]) -> ClientSettings | FlowException:
         try:
-            reader = ConnectionReader(connection, extra=extra, system=self.system, hints=self.hints)
+            reader = ConnectionReader(
+                connection, extra=extra, conn_type=self.conn_type, system=self.system, hints=self.hints
+            )
             return self.read_settings(reader)
         except FlowConfigurationError as error:
             error.__context__ = None

@@ -1,7 +1,7 @@
 """An Airflow connection read into client settings, with errors that say what to change.
 
-Invariants: extras are read by name and checked; the key comes from the password alone; nothing of a
-connection's secrets gets into a message.
+Invariants: a connection of another type is not read, so that its key goes nowhere; extras are read by name
+and checked; the key comes from the password alone; nothing of a connection's secrets gets into a message.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class ConnectionReader:
 
     :param connection: as Airflow holds it.
     :param extra: its extras, decoded; Airflow decodes what is no JSON to nothing.
+    :param conn_type: of the system's connections.
     :param system: the vendor's name, for messages.
     :param hints: what people do about errors of the system.
-    :raises FlowConfigurationError: if the extras are no JSON object.
+    :raises FlowConfigurationError: if the connection is of another type, or the extras are no JSON object.
     """
 
     def __init__(
@@ -42,12 +43,20 @@ class ConnectionReader:
         connection: Connection,
         *,
         extra: Mapping[str, Any],
+        conn_type: str,
         system: str,
         hints: SystemHints,
     ) -> None:
         self._connection = connection
         self._extra = extra
         self.where = RunIdentity(system=system, conn_id=connection.conn_id, hints=hints)
+        found = (connection.conn_type or "").strip()
+        if found and found.lower() != conn_type:
+            raise self.error(
+                f"The connection is of the type {found!r}, and {system} takes {conn_type!r}.",
+                f"Name a connection of the type {conn_type!r}, or give this one that type if its host and "
+                f"password are those of {system}.",
+            )
         if not isinstance(extra, Mapping) or not _is_json(connection.extra):
             raise self.error(
                 "The connection's extra is not a JSON object.",
@@ -99,14 +108,27 @@ class ConnectionReader:
             ca_bundle=self.file("ca_bundle"),
             client_cert=self.file("client_cert"),
             proxy=self.address("proxy", example="http://proxy.example.com:3128"),
-            page_template=self.address(
-                "execution_url", example="https://flows.example.com/runs/{execution_id}"
-            ),
+            page_template=self.page_template(),
             connect_timeout=self.number("connect_timeout", 10.0, least=0.1),
             read_timeout=self.number("read_timeout", 60.0, least=0.1),
             max_connections=int(self.number("max_connections", DEFAULT_CONNECTIONS, least=1)),
             **more,
         )
+
+    def page_template(self) -> str | None:
+        """
+        Return the extra ``execution_url``: where people look at a run, with a place for its id.
+
+        :raises FlowConfigurationError: if it is no address, or would be the same one for all runs.
+        """
+        example = "https://flows.example.com/runs/{execution_id}"
+        value = self.address("execution_url", example=example)
+        if value is not None and "{execution_id}" not in value:
+            raise self.error(
+                "The connection's extra 'execution_url' has no {execution_id} in it.",
+                f"Give it as {example}, say, or leave it empty.",
+            )
+        return value
 
     def base_url(self) -> str:
         """

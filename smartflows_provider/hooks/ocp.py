@@ -56,6 +56,7 @@ class OcpHook(FlowSystemHook):
     system = OCP_LABEL
     success_stands = True
     hints = SystemHints(
+        credential="access token or password",
         key="Put a personal access token into the connection's password, or set its extra 'access' to "
         "'password' and give login and password.",
         denied="Have the right to the flow granted to the user that the token belongs to.",

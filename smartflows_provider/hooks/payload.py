@@ -138,13 +138,18 @@ def prepare_payload(
 
 
 async def aprepare_payload(
-    arguments: InputArguments, *, where: RunIdentity, fate: str, hide_payload: bool = False
+    arguments: InputArguments,
+    *,
+    where: RunIdentity,
+    fate: str,
+    folder: Path | None = None,
+    hide_payload: bool = False,
 ) -> PreparedPayload:
     """Prepare an input as :func:`prepare_payload` does, in a thread, so that the event loop goes on."""
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="smartflows-payload")
     preparing = thread.submit(
         copy_context().run,
-        partial(prepare_payload, arguments, where=where, fate=fate, hide_payload=hide_payload),
+        partial(prepare_payload, arguments, where=where, fate=fate, folder=folder, hide_payload=hide_payload),
     )
     thread.shutdown(wait=False)
     try:

@@ -76,6 +76,7 @@ class PhixFlowHook(FlowSystemHook):
     hook_name = PHIXFLOW_LABEL
     system = PHIXFLOW_LABEL
     hints = SystemHints(
+        credential="API key",
         key="Put an API key of PhixFlow's into the connection's password.",
         denied="Have the user of the API key allowed to run the actionflow.",
         not_found="Check application and actionflow, or the path, and the connection's API prefix; the "

@@ -112,7 +112,10 @@ def _meaning(error: WireError | TransportError, hints: SystemHints) -> tuple[typ
         case TransportError():
             return FlowServiceError, OPEN, _CONNECTION_ADVICE[error.kind]
         case KeyRefused():
-            advice = "The key is wrong, revoked or expired: put a valid one into the connection's password."
+            advice = (
+                f"The {hints.credential} is wrong, revoked or expired: put a valid one into the connection's "
+                "password."
+            )
             return FlowAuthenticationError, NOTHING_DONE, advice
         case AccessDenied():
             return FlowPermissionError, NOTHING_DONE, hints.denied

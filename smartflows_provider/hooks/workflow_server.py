@@ -61,6 +61,7 @@ class WorkflowServerHook(FlowSystemHook):
     system = WORKFLOW_SERVER_LABEL
     success_stands = True
     hints = SystemHints(
+        credential="Api access token",
         key="Put the server's Api access token into the connection's password; the admin panel shows it on "
         "its dashboard.",
         denied="Look at the access settings in the server's admin panel, and at the connection's extra "

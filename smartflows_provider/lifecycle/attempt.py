@@ -47,9 +47,10 @@ class TaskAttempt:
         return None if moment is None else float(moment.timestamp())
 
     def announce(self, execution_id: str, *, url: str) -> None:
-        """Push the run's id and its address."""
+        """Push the run's id, and its address where there is one: without it the task has no link."""
         self._task_instance.xcom_push(key=EXECUTION_ID_KEY, value=execution_id)
-        self._task_instance.xcom_push(key=EXECUTION_URL_KEY, value=url)
+        if url:
+            self._task_instance.xcom_push(key=EXECUTION_URL_KEY, value=url)
 
     def announced(self) -> str | None:
         """Return the id that this attempt has pushed, None if it has pushed none."""

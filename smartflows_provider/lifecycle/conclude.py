@@ -169,10 +169,10 @@ def error_of_unfinished_wait(event: WaitEvent, *, where: RunIdentity, own: bool 
     clean_up = where.hints.clean_up
     if event.reason == "refused":
         return FlowAuthenticationError(
-            f"The service refused the key during the wait: {event.detail}",
+            f"The service refused the {where.hints.credential} during the wait: {event.detail}",
             where=where,
             fate=KEPT,
-            advice=f"Put a valid key into the connection and {go_on}.",
+            advice=f"Put a valid {where.hints.credential} into the connection and {go_on}.",
         )
     if event.reason == "denied":
         return FlowPermissionError(

@@ -179,7 +179,7 @@ def judge(
     )
     if error is not None:
         raise error
-    say_end(execution_id, execution, output, log=log)
+    say_end(execution_id, execution, output, may_go_on=hook.success_stands, log=log)
     return execution, output
 
 
@@ -234,11 +234,17 @@ def count_duration(hook: FlowSystemHook, execution: Execution, output: Output) -
     meter_of(hook).run_took(execution.phase, created_at=execution.created_at, finished_at=output.finished_at)
 
 
-def say_end(execution_id: str, execution: Execution, output: Output, *, log: Any) -> None:
-    """Write to a task's log how a run has ended that ended well."""
+def say_end(execution_id: str, execution: Execution, output: Output, *, may_go_on: bool, log: Any) -> None:
+    """
+    Write to a task's log how a run has ended that ended well.
+
+    :param may_go_on: whether what was waited for need not be the run's end.
+    """
     for warning in output.warnings:
         log.warning("The flow warns: %s", warning)
-    log.info("Execution %s ended in %s.", execution_id, execution.status)
+    log.info(
+        "Execution %s %s %s.", execution_id, "has reached" if may_go_on else "ended in", execution.status
+    )
 
 
 def status_of(execution_id: str, execution: Execution, *, url: str | None) -> dict[str, Any]:

@@ -146,13 +146,13 @@ class _Conclusion:
         output = self.hook.output_of(execution, values_by_title=ending.values_by_title)
         returned = self._returned(execution, output)
         mark, ours = (EXECUTION_ID_KEY, self.execution_id) if self.owns_run else (EXECUTION_URL_KEY, self.url)
-        if self.task.xcom(mark) != ours:
+        if (self.task.xcom(mark) or "") != ours:
             raise _NotOursError
         self.task.push(BaseXCom.XCOM_RETURN_KEY, returned)
         meter_of(self.hook).run_ended(execution.phase, own=self.owns_run)
         if self.owns_run:
             count_duration(self.hook, execution, output)
-        say_end(self.execution_id, execution, output, log=self.log)
+        say_end(self.execution_id, execution, output, may_go_on=self.hook.success_stands, log=self.log)
 
     def _returned(self, execution: Execution, output: Output) -> Mapping[str, Any]:
         if self.ending.returns == "status":

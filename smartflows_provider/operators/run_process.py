@@ -155,7 +155,8 @@ class ProcessRun(RemoteRun):
 
     def _there(self, process_id: str) -> RunSnapshot | None:
         """Return how an instance stands, None where there is none."""
-        if not self._hook.exists(process_id):
+        # Its id is one that the task would give it: where this cannot be asked, there is no process to name.
+        if not self._hook.run(self._hook.existence(process_id), flow=self._flow_label):
             return None
         look = self._hook.look_exchange(process_id, hold_seconds=None, terms=self._hook.terms)
         try:

@@ -16,12 +16,14 @@ from airflow.providers.common.compat.sdk import conf
 
 from smartflows_provider.lifecycle.options import DEFAULT_TIMEOUT
 from smartflows_provider.links import FlowExecutionLink
+from smartflows_provider.operators.addresses import no_template_file
 from smartflows_provider.operators.base import (
     DEFAULT_MAX_XCOM_BYTES,
     FlowOperator,
     LandingOperator,
 )
 from smartflows_provider.operators.hidden_input import InputOperator
+from smartflows_provider.operators.input_checks import check_one_input, check_rows
 from smartflows_provider.operators.rows_function import RowsFunction
 from smartflows_provider.option_words import options_of
 from smartflows_provider.payload.options import Style, is_address
@@ -328,10 +330,7 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
 
     def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
         """Render as Airflow does; an address is no template file, whatever it ends in."""
-        if is_address(content):
-            # Airflow goes by the end of the text; a comment of Jinja's renders to nothing.
-            content = f"{content}{{# #}}"
-        return super().render_template(content, *args, **kwargs)
+        return super().render_template(no_template_file(content), *args, **kwargs)
 
     def _given(self) -> list[str]:
         """Name the inputs that are given."""
@@ -340,23 +339,19 @@ class SmartFlowsRunFlowOperator(_SmartFlowsOperator, InputOperator):
     def _check_input(self) -> None:
         """Refuse at parse time an input that cannot work."""
         given = self._given()
-        if len(given) > 1:
-            raise ValueError(
-                f"{self.task_id}: the input is given twice, as {' and '.join(given)}. Give one of xml, data, "
-                "rows, sql and records."
-            )
-        if hasattr(self.rows, "__next__"):
-            raise ValueError(
-                f"{self.task_id}: rows is a generator, which would be read when the DAG is parsed. Give a "
-                "function of the context that returns rows, a list, or a path."
+        with options_of(self.task_id):
+            check_one_input(given, kinds=self.INPUTS)
+            check_rows(
+                self.rows is not None or self.sql is not None,
+                rows=self.rows,
+                row=self.row,
+                root=self.root,
+                xsd=self.xsd,
+                kinds=("rows", "sql"),
+                instead="a function of the context that returns rows, a list, or a path",
             )
         if self.sql is not None and not self.sql_conn_id:
             raise ValueError(f"{self.task_id}: sql needs sql_conn_id, the connection to query.")
-        if (self.rows is not None or self.sql is not None) and not (self.row and (self.root or self.xsd)):
-            raise ValueError(
-                f"{self.task_id}: rows and sql need row, the name of each row's element, and root, the name "
-                "of the root element; an xsd with a single root element makes root unnecessary."
-            )
         if self.correlation_path is not None and (not given or self.records is not None):
             raise ValueError(
                 f"{self.task_id}: correlation_path names a place in XML; it goes with xml, data, rows or sql."

@@ -90,9 +90,10 @@ class SensorRun:
         self._hook.close()
 
     def announce(self, context: Context) -> None:
-        """Push the address for the link."""
+        """Push the address for the link, where there is one."""
         url = self._hook.execution_url(self._execution_id)
-        context["ti"].xcom_push(key=EXECUTION_URL_KEY, value=url)
+        if url:
+            context["ti"].xcom_push(key=EXECUTION_URL_KEY, value=url)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once; the base class paces the looks."""

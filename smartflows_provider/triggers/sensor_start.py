@@ -138,7 +138,8 @@ class SensorStartTrigger(BaseTrigger):
         async with shared_poller(self.system, conn_id) as poller, poller.connection.use() as hook:
             text_argument(execution_id, "execution_id", where=hook.identity())
             url = await hook.aexecution_url(execution_id)
-        await asyncio.to_thread(task.push, EXECUTION_URL_KEY, url)
+        if url:
+            await asyncio.to_thread(task.push, EXECUTION_URL_KEY, url)
         waiting = FlowExecutionTrigger(
             system=self.system,
             conn_id=conn_id,

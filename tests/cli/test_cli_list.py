@@ -10,6 +10,7 @@ from cli_driving import Caller, answer_list_with, begin
 from support.service import LONG, asked, panel_flow
 
 from smartflows_provider.devserver.faults import Fault
+from smartflows_provider.devserver.phixflow import PhixFlowSection
 from smartflows_provider.devserver.profiles import PROFILES
 from smartflows_provider.devserver.server import DevServer
 
@@ -254,3 +255,15 @@ def test_a_service_that_is_down_is_an_error(server: DevServer, executions: Calle
     told = executions("list")
     assert (told.code, told.out) == (1, "")
     assert "check the connection's host and port" in told.err
+
+
+def test_a_key_goes_to_no_connection_of_another_system(
+    server: DevServer, executions: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = server.section_connection_json(PhixFlowSection)
+    monkeypatch.setenv("AIRFLOW_CONN_PHIXFLOW_DEFAULT", other)
+    told = executions("list", "--conn-id", "phixflow_default")
+    assert told.code != 0
+    assert told.out == ""
+    assert "The connection is of the type 'phixflow', and Smart Flows takes 'smartflows'." in told.err
+    assert server.requests == []

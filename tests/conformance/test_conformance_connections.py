@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from conformance.systems import CANARY, CASES, Case, info_with_toy
 from smartflows_provider.devserver.faults import Fault
-from smartflows_provider.exceptions import FlowConfigurationError
+from smartflows_provider.exceptions import FlowAuthenticationError, FlowConfigurationError
 from smartflows_provider.get_provider_info import common_fields, get_provider_info
 from smartflows_provider.lifecycle.systems import hook_for
 
@@ -147,3 +148,56 @@ def test_no_repr_of_the_settings_shows_the_credential(case: Case) -> None:
 def test_a_word_that_names_no_system_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown flow system 'telex'; known are "):
         hook_for("telex", "c")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_the_key_of_another_systems_connection_goes_nowhere(case: Case, mode: str) -> None:
+    for kind in {"smartflows", "workflowserver", "phixflow", "ocp", "toy", "http", "https", "aws"} - {
+        case.name
+    }:
+        case.connect(conn_type=kind)
+        hook = case.hook
+        look_up = (lambda h: h.settings) if mode == "sync" else (lambda h: asyncio.run(h.asettings()))
+        with pytest.raises(FlowConfigurationError) as caught:
+            look_up(hook)
+        assert str(caught.value) == (
+            f"The connection is of the type {kind!r}, and {case.label} takes {case.name!r}. "
+            f"[{case.label}, connection {case.conn_id!r}]\nNothing was sent.\n"
+            f"Name a connection of the type {case.name!r}, or give this one that type if its host and "
+            f"password are those of {case.label}."
+        )
+
+
+@pytest.mark.parametrize("kind", [None, "", " ", "{name}", " {name} "])
+def test_a_connection_of_no_other_type_is_the_systems_own(case: Case, kind: str | None) -> None:
+    case.connect(conn_type=None if kind is None else kind.format(name=case.name.upper()))
+    assert case.hook.settings.base_url.startswith("http://127.0.0.1:")
+
+
+CREDENTIALS = {
+    "smartflows": "key",
+    "workflowserver": "Api access token",
+    "phixflow": "API key",
+    "ocp": "access token or password",
+    "toy": "key",
+}
+
+
+def test_a_credential_that_is_refused_is_called_what_it_is(case: Case) -> None:
+    case.server.inject(Fault(action="status", status=401, count=None))
+    hook = case.hook
+    with pytest.raises(FlowAuthenticationError) as caught:
+        hook.run(hook.look_exchange("e1", hold_seconds=None))
+    assert caught.value.advice == (
+        f"The {CREDENTIALS[case.name]} is wrong, revoked or expired: put a valid one into the connection's "
+        "password."
+    )
+
+
+def test_an_address_of_runs_without_a_place_for_their_ids_is_refused(case: Case) -> None:
+    extra = case.connection().get("extra", {})
+    case.connect(extra={**extra, "execution_url": "https://people.example/runs"})
+    with pytest.raises(FlowConfigurationError) as caught:
+        _ = case.hook.settings
+    assert "The connection's extra 'execution_url' has no {execution_id} in it." in str(caught.value)
+    assert "https://flows.example.com/runs/{execution_id}, say, or leave it empty." in str(caught.value)

@@ -45,6 +45,15 @@ def test_a_run_that_ends_well_brings_the_manifest_and_its_id(runner: Case, mode:
     assert len(seen.attempt.deferrals) == (mode == "deferrable")
 
 
+@both_modes
+def test_a_link_is_there_where_an_address_is_known_and_only_there(runner: Case, mode: Mode) -> None:
+    url = runner.hook.execution_url("e")
+    seen = run(runner.operator(mode, seconds=0.2))
+    assert seen.error is None
+    assert ("execution_url" in seen.attempt.xcoms) == bool(url)
+    assert bool(url) == (runner.name == "smartflows")
+
+
 def test_both_modes_bring_the_same(runner: Case) -> None:
     first, second = (run(runner.operator(mode, seconds=0.2)) for mode in MODES)
     assert first.plain(runner) == second.plain(runner)

@@ -116,4 +116,6 @@ def test_a_credential_that_no_longer_holds_ends_the_wait_and_keeps_the_run(runne
     assert type(seen.error) is FlowAuthenticationError
     assert isinstance(seen.error, AirflowFailException)
     names_all(seen, runner, run_id)
+    assert f"The service refused the {runner.hook.hints.credential} during the wait" in str(seen.error)
+    assert f"Put a valid {runner.hook.hints.credential} into" in str(seen.error)
     assert runner.status(run_id) == "alive"

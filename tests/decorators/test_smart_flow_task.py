@@ -295,6 +295,16 @@ def test_what_cannot_work_is_refused_when_the_dag_is_parsed(
         task_of(function, **arguments)
 
 
+@pytest.mark.parametrize("function", [coroutine, async_rows])
+def test_an_async_function_is_refused_before_it_is_called_or_mapped(function: Callable[..., Any]) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^{function.__name__}: the function is async; @task.smart_flow takes"
+    ):
+        task.smart_flow(flow="Letter")(function)
+    with pytest.raises(ValueError, match=r"^t: the function is async"):
+        smart_flow_task(function, task_id="t")
+
+
 def test_a_value_of_its_own_can_be_written_into_what_the_function_returns(server: DevServer) -> None:
     run(task_of(lambda: {"Line": None}, correlation_path="Name"))
     assert "<Name>" in received(server)

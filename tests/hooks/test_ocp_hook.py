@@ -417,11 +417,13 @@ def test_fields_that_cannot_be_used_are_named(
 
 @pytest.mark.parametrize("name", ["login", "password"])
 def test_half_a_character_is_refused_without_being_shown(name: str) -> None:
-    fields = {"conn_id": "ocp_default", "host": "ocp.example", "port": None, "schema": None, "extra": None}
+    fields = {"conn_id": "ocp_default", "conn_type": "ocp", "host": "ocp.example", "port": None}
+    fields |= {"schema": None, "extra": None}
     given = {**fields, "login": "ada", "password": PASSWORD, name: "canary\ud800"}
     reader = ConnectionReader(
         SimpleNamespace(**given),  # type: ignore[arg-type]
         extra=PASSWORD_ACCESS,
+        conn_type=OcpHook.conn_type,
         system=OcpHook.system,
         hints=OcpHook.hints,
     )

@@ -18,6 +18,7 @@ from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.exceptions import (
+    FlowAuthenticationError,
     FlowConfigurationError,
     FlowConnectionError,
     FlowException,
@@ -58,6 +59,27 @@ def server(smart_flows_server: DevServer) -> DevServer:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a start that was not answered be looked for at once."""
     monkeypatch.setattr(begin, "LOOK_UP_PAUSES", (0.01, 0.02))
+
+
+def test_a_process_at_rest_is_not_said_to_have_ended(
+    workflow: WorkflowServerSection, mode: Mode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workflow.add_scheme("Rest", {"name": "Wait", "state": "Waiting", "commands": {"go": "Wait"}})
+    manifest = run_task(process_task(mode, scheme_code="Rest", wait_for="idle"))
+    told = capsys.readouterr().out
+    assert f"Execution {manifest['execution_id']} has reached Idled (Waiting)." in told
+    assert "ended in" not in told
+
+
+def test_a_credential_refused_before_the_process_is_there_names_no_process(
+    workflow: WorkflowServerSection, server: DevServer, mode: Mode
+) -> None:
+    server.inject(Fault(action="status", status=401, count=None))
+    with pytest.raises(FlowAuthenticationError) as caught:
+        run_task(process_task(mode))
+    assert caught.value.where is not None
+    assert (caught.value.where.flow, caught.value.where.execution_id) == ("Quick", None)
+    assert workflow.created == []
 
 
 def test_a_process_is_run_and_its_parameters_are_taken_along(

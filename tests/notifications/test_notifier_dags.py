@@ -1,0 +1,69 @@
+"""The notifier in whole DAGs under ``dag.test()``: every callback of a task, and the DAG's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from smartflows_provider.devserver.server import DevServer
+
+pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("airflow_db")]
+
+XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="Event"><xs:complexType>
+<xs:sequence><xs:any processContents="skip" minOccurs="0" maxOccurs="unbounded"/></xs:sequence>
+</xs:complexType></xs:element></xs:schema>"""
+DAG = """
+from airflow.sdk import DAG, task
+
+from smartflows_provider.notifications.smart_flows import SmartFlowsNotifier
+
+
+def tells(kind, **more):
+    data = {"Kind": kind, "Task": "{{ ti.task_id if ti is defined else '' }}", "Run": "{{ run_id }}", **more}
+    return SmartFlowsNotifier(flow="Event", root="Event", data=data)
+
+
+with DAG("notifies", schedule=None, on_failure_callback=tells("dag failed")):
+
+    @task(
+        on_execute_callback=tells("begun"),
+        on_success_callback=[tells("done"), SmartFlowsNotifier(flow="No such")],
+    )
+    def works():
+        return 1
+
+    @task(on_failure_callback=tells("failed", Why="{{ exception }}"))
+    def fails(value):
+        raise ValueError("the shop is closed")
+
+    fails(works())
+"""
+
+
+def test_callbacks_start_flows_and_change_nothing(
+    server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add_flow(name="Event", start_from="program", xsd=XSD, steps=[])
+    bundle = {
+        "name": "notifies",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(tmp_path)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+    (tmp_path / "notifies.py").write_text(DAG)
+    bag = DagBag(dag_folder=str(tmp_path / "notifies.py"))
+    assert bag.import_errors == {}
+    run: Any = bag.dags["notifies"].test()
+    states = {one.task_id: str(one.state) for one in run.get_task_instances()}
+    assert (str(run.state), states) == ("failed", {"works": "success", "fails": "failed"})
+    inputs = [server.input_of(one["id"]).decode() for one in server.executions()]
+    told = [text.partition("<Event>")[2].replace("\n", "") for text in inputs]
+    assert told == [
+        f"<Kind>begun</Kind><Task>works</Task><Run>{run.run_id}</Run></Event>",
+        f"<Kind>done</Kind><Task>works</Task><Run>{run.run_id}</Run></Event>",
+        f"<Kind>failed</Kind><Task>fails</Task><Run>{run.run_id}</Run><Why>the shop is closed</Why></Event>",
+    ]
