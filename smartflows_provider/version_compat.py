@@ -13,5 +13,6 @@ _BASE = Version(Version(_airflow_version).base_version)
 AIRFLOW_V_3_3_PLUS = Version("3.3") <= _BASE
 """
 Task and asset state store, ``BaseTrigger.on_kill``, ``retry_policy=``, tasks with templates that start in the
-triggerer, tasks that succeed there with XComs, and event triggers that are told when Airflow has their events.
+triggerer, tasks that succeed there with XComs, and event triggers that are told when Airflow has their
+events.
 """

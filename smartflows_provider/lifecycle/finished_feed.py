@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GATHERING = 0.5
-"""Seconds for which a watcher that has just come waits for others, so that one question is for all of them."""
+"""Seconds for which a watcher that has just come waits for others, so that one question is for all of
+them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +197,8 @@ class FinishedFeed:
             self._way = listing.way
         if self._failing_since is not None:
             log.info(
-                "Connection %s: the service tells about ended executions again, after %.0f seconds; what ended "
+                "Connection %s: the service tells about ended executions again, after %.0f seconds; "
+                "what ended "
                 "meanwhile is made up for.",
                 self._conn_id,
                 self._clock() - self._failing_since,

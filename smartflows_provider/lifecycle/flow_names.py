@@ -2,7 +2,8 @@
 
 Names are looked up for all watchers at once, and seldom: a flow may be made, renamed or copied while it is
 watched. Invariants: an id is taken as it is; where a name means several flows, none of them is taken for the
-one that is meant; a problem is logged once, and so is its end; a look-up that the service refuses stops nobody.
+one that is meant; a problem is logged once, and so is its end; a look-up that the service refuses stops
+nobody.
 """
 
 from __future__ import annotations
@@ -72,9 +73,7 @@ class FlowNames:
                 self._note_problem(name, error, was_wrong.get(name))
                 continue
             if name in was_wrong:
-                log.info(
-                    "Connection %s: %r now is the flow %s.", self._conn_id, name, self._flows[name].id
-                )
+                log.info("Connection %s: %r now is the flow %s.", self._conn_id, name, self._flows[name].id)
 
     def refused(self, why: Exception, *, now: float) -> None:
         """
@@ -108,15 +107,14 @@ class FlowNames:
         # Not looked up, or made after the last look-up.
         return flow in {execution.flow.name, execution.flow.id}
 
-    def _note_problem(
-        self, name: str, error: FlowNotFound | FlowAmbiguous, was_wrong: str | None
-    ) -> None:
+    def _note_problem(self, name: str, error: FlowNotFound | FlowAmbiguous, was_wrong: str | None) -> None:
         self._problems[name] = str(error)
         if isinstance(error, FlowAmbiguous):
             self._ambiguous.add(name)
         if was_wrong != str(error):
             log.error(
-                "Connection %s: nothing fires for the flow %r at present: %s It is looked up again each minute.",
+                "Connection %s: nothing fires for the flow %r at present: %s It is looked up again "
+                "each minute.",
                 self._conn_id,
                 name,
                 error,

@@ -34,8 +34,8 @@ class ConfirmedFinishes(SharedStreamProducer):
         Store the position of what Airflow has.
 
         :param batch: in the order in which they were found.
-        :raises RuntimeError: if Airflow does not have the events of one; the trigger then starts again from the
-            position that was stored, and fires for them again.
+        :raises RuntimeError: if Airflow does not have the events of one; the trigger then starts again from
+            the position that was stored, and fires for them again.
         """
         taken: Batch | None = None
         for item in batch:

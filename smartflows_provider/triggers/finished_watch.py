@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENT_SCHEMA = 1
+SETTLING = 5.0
+"""
+Seconds between the last event of a look and the one before it.
+
+An event that comes in the moment in which the scheduler makes a DAG run for the one before it starts none by
+itself (apache/airflow#62501 and #70972): it waits for the next one. So the last one comes a little later, and
+takes along what was left.
+"""
 KEEP_EVERY = 60.0
 """Seconds after which a position is stored although nothing has fired."""
 READ_AGAIN = 10.0
@@ -61,7 +69,7 @@ class FinishedEvent:
             conn_id=conn_id,
             execution_id=execution.id,
             flow={"id": execution.flow.id, "name": execution.flow.name},
-            status=execution.status,
+            status=str(execution.status),
             created_at=execution.created_at,
             finished_at=execution.modified_at,
         )
@@ -74,6 +82,21 @@ class Batch:
     events: Sequence[dict[str, Any]]
     position: Position
     """To be stored once Airflow has them."""
+
+
+class Spacing:
+    """When the events of one trigger are fired."""
+
+    def __init__(self) -> None:
+        self._fired_at = -math.inf
+
+    async def events(self, batch: Batch) -> AsyncIterator[dict[str, Any]]:
+        """Return the events of a batch, the last one :data:`SETTLING` after the one before it."""
+        for number, event in enumerate(batch.events, start=1):
+            if number == len(batch.events):
+                await asyncio.sleep(max(self._fired_at + SETTLING - time.monotonic(), 0.0))
+            self._fired_at = time.monotonic()
+            yield event
 
 
 _announced: WeakValueDictionary[str, SmartFlowsFinishedEventTrigger] = WeakValueDictionary()
@@ -134,10 +157,11 @@ class FinishedWatch:
         try:
             for store in self._stores:
                 await store.aset(self._key, position.as_dict())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever Airflow answers, watching goes on
             if not self._cannot_keep:
                 log.warning(
-                    "The watcher of the flow %r (connection %s) cannot store its position in Airflow (%s). It goes "
+                    "The watcher of the flow %r (connection %s) cannot store its position in "
+                    "Airflow (%s). It goes "
                     "on and tries again; if the triggerer restarts before it can, events come a second time.",
                     self._flow,
                     self._conn_id,
@@ -159,8 +183,10 @@ class FinishedWatch:
     async def _watermark(self) -> Watermark:
         if not self._stores:
             log.warning(
-                "The watcher of the flow %r (connection %s) begins with what ends from now on: this Airflow keeps "
-                "no state for watchers, which takes 3.3 or later. What ended while no triggerer lived is left out.",
+                "The watcher of the flow %r (connection %s) begins with what ends from now on: this "
+                "Airflow keeps "
+                "no state for watchers, which takes 3.3 or later. What ended while no triggerer "
+                "lived is left out.",
                 self._flow,
                 self._conn_id,
             )
@@ -179,10 +205,11 @@ class FinishedWatch:
         while True:
             try:
                 stored = [await store.aget(self._key) for store in self._stores]
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever Airflow answers, it is asked again
                 if not has_failed:
                     log.warning(
-                        "The watcher of the flow %r (connection %s) cannot read its position from Airflow (%s) and "
+                        "The watcher of the flow %r (connection %s) cannot read its position from "
+                        "Airflow (%s) and "
                         "tries again; until then it fires nothing.",
                         self._flow,
                         self._conn_id,
@@ -194,7 +221,8 @@ class FinishedWatch:
             positions = [position for one in stored if (position := Position.from_dict(one)) is not None]
             if not positions and any(one is not None for one in stored):
                 log.error(
-                    "The position of the watcher of the flow %r (connection %s) in Airflow's asset state, key %s, "
+                    "The position of the watcher of the flow %r (connection %s) in Airflow's asset "
+                    "state, key %s, "
                     "is not one of this package; it begins anew.",
                     self._flow,
                     self._conn_id,

@@ -1,8 +1,8 @@
 """The trigger of an asset watcher: an event whenever an execution of a flow reaches a status.
 
 A DAG file makes it each time it is parsed, so only arguments and their checks are here; what happens in the
-triggerer is in ``finished_watch``. Invariants: no secrets in arguments and events; the same arguments, however
-they are written, are one trigger to Airflow.
+triggerer is in ``finished_watch``, and is imported there. Invariants: no secrets in arguments and events; the
+same arguments, however they are written, are one trigger to Airflow.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
 
     Each event's payload is a :class:`smartflows_provider.triggers.finished_watch.FinishedEvent` as a dict:
     which execution of which flow, its status and times; no output. From Airflow 3.3 on, what ends while no
-    triggerer lives fires once one does; after a restart an event may come a second time. Before 3.3 each start
-    of the trigger begins with what ends from then on.
+    triggerer lives fires once one does; after a restart an event may come a second time. Before 3.3 each
+    start of the trigger begins with what ends from then on.
 
     :param flow: id or name of the flow. A name may be one of a flow that is yet to be made.
     :param smart_flows_conn_id: the Airflow connection.
@@ -45,8 +45,8 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
         say, fires once for an execution, and not if it has passed between two looks.
     :param poll_interval: seconds between two looks; the shortest of all watchers of the connection holds for
         all of them.
-    :param since: only what has changed since fires, at the first start too; a time of the service, ISO 8601 or
-        ``datetime``, UTC where it has no zone. None begins with what ends from the first start on.
+    :param since: only what has changed since fires, at the first start too; a time of the service, ISO 8601
+        or ``datetime``, UTC where it has no zone. None begins with what ends from the first start on.
     :raises ValueError: for an argument that cannot be meant; no retry helps.
     """
 
@@ -81,11 +81,10 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch where Airflow keeps no state for it: from now on."""
-        from smartflows_provider.triggers.finished_watch import FinishedWatch
+        from smartflows_provider.triggers.finished_watch import FinishedWatch  # noqa: PLC0415
 
-        async for batch in FinishedWatch(self).batches():
-            for event in batch.events:
-                yield TriggerEvent(event)
+        async for event in self.filter_shared_stream(FinishedWatch(self).batches()):
+            yield event
 
     def shared_stream_key(self) -> Hashable | None:
         """
@@ -95,7 +94,7 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
         """
         if self.asset_state_store is None:
             return None
-        from smartflows_provider.triggers.finished_watch import announce
+        from smartflows_provider.triggers.finished_watch import announce  # noqa: PLC0415
 
         key = json.dumps(self.serialize(), sort_keys=True)
         announce(key, self)
@@ -103,14 +102,17 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Batch]) -> AsyncIterator[TriggerEvent]:
         """Return the events of what was found; Airflow tells when it has those of a batch."""
+        from smartflows_provider.triggers.finished_watch import Spacing  # noqa: PLC0415
+
+        spacing = Spacing()
         async for batch in shared_stream:
-            for event in batch.events:
+            async for event in spacing.events(batch):
                 yield TriggerEvent(event)
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
         """Return what watches, and keeps the position of a batch once Airflow has its events."""
-        from smartflows_provider.triggers.confirmed_stream import ConfirmedFinishes
+        from smartflows_provider.triggers.confirmed_stream import ConfirmedFinishes  # noqa: PLC0415
 
         return ConfirmedFinishes(json.dumps(cls(**kwargs).serialize(), sort_keys=True))
 

@@ -2,10 +2,11 @@
 
 An execution that was created early may end late, so what is remembered is up to when changes have been seen,
 by the service's clock alone. A service may show a change a little after others of the same moment, and lists
-move while they are paged: each listing therefore reaches back :data:`OVERLAP` before that mark, what has fired
-is remembered by execution and status, and after a listing of several pages the mark moves only once another one
-has brought nothing that was missing. Invariants: what reaches back far enough is fired for once in a process,
-and again only after a restart; the position that is kept never is ahead of what was returned; it stays small.
+move while they are paged: each listing therefore reaches back :data:`OVERLAP` before that mark, what has
+fired is remembered by execution and status, and after a listing of several pages the mark moves only once
+another one has brought nothing that was missing. Invariants: what reaches back far enough is fired for once
+in a process, and again only after a restart; the position that is kept never is ahead of what was returned;
+it stays small.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from smartflows_provider.wire.smart_flows_finished import Listing, modified, mom
 OVERLAP = 120.0
 """Seconds before the mark that each listing reaches back to."""
 REMEMBERED = 10_000
-"""What has fired is remembered for at least so many, for executions that are changed again after their end."""
+"""What has fired is remembered for at least so many, for executions that are changed again after their
+end."""
 KEPT = 500
 """Of what has fired so many at most are part of the position that is kept; about ten kilobytes."""
 POSITION_SCHEMA = 1
@@ -87,7 +89,7 @@ class Watermark:
 
     @property
     def position(self) -> Position | None:
-        """Where the watcher stands after all listings so far; None before the first one of one that begins."""
+        """Where the watcher stands after all listings so far; None before the first of all."""
         if self._mark is None:
             return None
         return Position(mark=self._mark, fired=tuple(self._fired)[-KEPT:])

@@ -1,9 +1,9 @@
 """Which executions have lately reached a status: one question about all flows of a project.
 
-Paging and sorting of lists are documented; which keys a filter knows, and that ``modifiedAt`` can be sorted by,
-is inferred. So the question is asked in the best way that the service understands, and every way brings all
-that is wanted, the lesser ones more besides. Invariants: what is not wanted in an answer is the reader's to
-leave out; a way that fails is replaced by the next one within the same question; only times of the service
+Paging and sorting of lists are documented; which keys a filter knows, and that ``modifiedAt`` can be sorted
+by, is inferred. So the question is asked in the best way that the service understands, and every way brings
+all that is wanted, the lesser ones more besides. Invariants: what is not wanted in an answer is the reader's
+to leave out; a way that fails is replaced by the next one within the same question; only times of the service
 are compared with each other.
 """
 
@@ -91,9 +91,7 @@ def list_changed(
         way = replace(way, orders=False)
 
 
-def _list(
-    statuses: Sequence[str], since: float | None, overlap: float, way: ListingWay
-) -> Exchange[Listing]:
+def _list(statuses: Sequence[str], since: float | None, overlap: float, way: ListingWay) -> Exchange[Listing]:
     conditions = [Condition(key="status", operator="in", values=statuses)]
     if since is not None:
         conditions.append(
