@@ -375,7 +375,12 @@ async def test_a_flow_that_is_yet_to_be_made_and_one_that_is_there_twice_are_tol
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(flow_names, "TRY_AGAIN", 0.1)
-    twin = panel_flow(letters, {"id": "out", "kind": "output", "values": {"a": "b"}}, name="Report")
+    twin = letters.add_flow(
+        id="9b8f0f0e-1f43-4f0e-8a5f-8d4b8e2c7a10",
+        name="Report",
+        start_from="panel",
+        steps=[{"id": "out", "kind": "output", "values": {"a": "b"}}],
+    )
     async with triggerer() as running:
         running.start(trigger(flow="New"), Store())
         running.start(trigger(flow="Report"), Store())
