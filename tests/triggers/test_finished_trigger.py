@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.sdk import Asset
+from airflow.sdk.execution_time.context import AssetStateStoreAccessor, AssetStateStoreAccessors
 from airflow.sdk.serde import deserialize, serialize
 from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -73,8 +75,8 @@ class Triggerer:
         self.fired: list[dict[str, Any]] = []
         self._running: list[asyncio.Task[None]] = []
 
-    def start(self, one: SmartFlowsFinishedEventTrigger, store: Store | None) -> None:
-        one.asset_state_store = store  # type: ignore[assignment]
+    def start(self, one: SmartFlowsFinishedEventTrigger, store: Any) -> None:
+        one.asset_state_store = store
         self._running.append(asyncio.create_task(self._run(len(self._running), one)))
 
     async def _run(self, number: int, one: SmartFlowsFinishedEventTrigger) -> None:
@@ -258,6 +260,36 @@ async def test_what_ends_while_no_triggerer_lives_fires_after_a_restart(
         await after_a_look(letters)
     # What Airflow has not told to have comes again, and nothing else does.
     assert second.ids() == ([meanwhile] if confirms else [before, meanwhile])
+
+
+async def test_a_trigger_of_two_assets_keeps_its_position_for_both(
+    letters: DevServer, hook: SmartFlowsHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"one": Store(), "two": Store()}
+
+    async def aget(accessor: Any, key: str, default: Any = None) -> Any:
+        return await state[accessor._name].aget(key, default)
+
+    async def aset(accessor: Any, key: str, value: Any) -> None:
+        await state[accessor._name].aset(key, value)
+
+    monkeypatch.setattr(AssetStateStoreAccessor, "aget", aget)
+    monkeypatch.setattr(AssetStateStoreAccessor, "aset", aset)
+    both = AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
+    async with triggerer() as running:
+        running.start(trigger(), both)
+        await until(lambda: bool(state["two"].entries))
+        await finish(hook)
+        await until(lambda: bool(running.fired))
+        await after_a_look(letters)
+    assert state["one"].entries == state["two"].entries
+    # One of them is watched by this trigger only since then.
+    state["one"].entries.clear()
+    async with triggerer() as running:
+        running.start(trigger(), both)
+        later = await finish(hook)
+        await until(lambda: bool(running.fired))
+    assert running.ids() == [later]
 
 
 async def test_without_a_state_each_start_begins_with_what_ends_from_then_on(
