@@ -195,6 +195,40 @@ def test_executions_without_a_time_fire_once() -> None:
     assert look(service, mark) == []
 
 
+def test_what_the_service_shows_late_fires_though_later_ends_were_seen() -> None:
+    service, mark = Service(), Watermark(None)
+    look(service, mark)
+    service.now += 1
+    late = finished(service, late=OVERLAP - 10)
+    service.now += 5
+    name = finished(service)
+    assert look(service, mark) == [name]
+    service.now += OVERLAP - 10
+    assert look(service, mark) == [late]
+
+
+def test_what_a_moving_list_has_hidden_fires_at_the_next_look() -> None:
+    service, mark = Service(), Watermark(None)
+    look(service, mark)
+    service.now += 1
+    names = []
+    for _ in range(6):
+        service.now += OVERLAP
+        names.append(finished(service))
+
+    def purge() -> None:
+        # The oldest of the next page moves up to the page that has been read.
+        service.rows.pop(names[-1], None)
+
+    service.between_pages = purge
+    found = look(service, mark)
+    hidden = names[-4]
+    assert found == [name for name in names if name != hidden]
+    service.between_pages = lambda: None
+    assert look(service, mark) == [hidden]
+    assert look(service, mark) == []
+
+
 # --- what is kept ---
 
 
@@ -360,8 +394,8 @@ ACTS = st.lists(
         ),
         st.integers(0, 30),
     ),
-    min_size=5,
-    max_size=40,
+    min_size=15,
+    max_size=50,
 )
 """An outage is a time without a look."""
 
