@@ -76,6 +76,7 @@ def provider_info(systems: Sequence[System]) -> dict[str, Any]:
                 "python-modules": [
                     "smartflows_provider.triggers.execution",
                     "smartflows_provider.triggers.sensor_start",
+                    "smartflows_provider.triggers.smart_flows",
                 ],
             }
         ],

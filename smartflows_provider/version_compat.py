@@ -20,8 +20,9 @@ _BASE = Version(Version(_airflow_version).base_version)
 
 AIRFLOW_V_3_3_PLUS = Version("3.3") <= _BASE
 """
-Task state store, ``BaseTrigger.on_kill``, ``retry_policy=``, tasks with templates that start in the
-triggerer, and tasks that succeed there with XComs.
+Task and asset state store, ``BaseTrigger.on_kill``, ``retry_policy=``, tasks with templates that start in the
+triggerer, tasks that succeed there with XComs, and event triggers that are told when Airflow has their
+events.
 """
 
 

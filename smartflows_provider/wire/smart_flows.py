@@ -457,9 +457,24 @@ def find_flow(flow: str) -> Exchange[Reference]:
     :raises FlowNotFound: if no flow has the name; the message lists names that come close.
     :raises FlowAmbiguous: if several have it; the message lists their ids.
     """
-    if _GUID.fullmatch(flow):
+    if is_flow_id(flow):
         return Reference(id=flow)
-    flows = yield from list_flows()
+    return flow_among((yield from list_flows()), flow)
+
+
+def is_flow_id(flow: str) -> bool:
+    """Tell whether a text is a flow's id, and not a name that has to be looked up."""
+    return _GUID.fullmatch(flow) is not None
+
+
+def flow_among(flows: Sequence[Reference], flow: str) -> Reference:
+    """
+    Return the one of some flows that an id or a name means.
+
+    :param flows: as :func:`list_flows` brings them.
+    :raises FlowNotFound: as :func:`find_flow`.
+    :raises FlowAmbiguous: as :func:`find_flow`.
+    """
     by_id = [one for one in flows if flow and one.id == flow]
     matches = by_id or [one for one in flows if flow and one.name == flow]
     if len(matches) == 1:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from demo.processes import ROOT, ProcessTree
 from demo.rest import DAG_RUN_ENDED
 from demo.stack import AirflowStack
+
 from smartflows_provider.devserver.server import DevServer, running_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
