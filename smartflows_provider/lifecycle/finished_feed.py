@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from smartflows_provider.lifecycle.flow_names import FlowNames
-from smartflows_provider.lifecycle.looking import LOOK_ERRORS, failure_of
+from smartflows_provider.lifecycle.looking import LOOK_ERRORS, failed_look
+from smartflows_provider.lifecycle.metrics import Meter
 from smartflows_provider.lifecycle.poller import shared_poller
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.transport.repetition import NO_REPETITION
@@ -145,7 +146,8 @@ class FinishedFeed:
                 await self._look_names_up(client, watchers)
                 listing = await client.run(self._question(watchers), repetition=NO_REPETITION)
         except LOOK_ERRORS as error:
-            self._failed(failure_of(error), asked=asked)
+            meter = Meter(system=SMART_FLOWS, conn_id=self._conn_id)
+            self._failed(failed_look(error, meter=meter), asked=asked)
             return
         except Exception as error:
             self._failed(PollFailure(kind="passing", text=f"unforeseen: {type(error).__name__}"), asked=asked)
