@@ -17,12 +17,17 @@ from smartflows_docs.reference import write_pages
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
+DIRECTIVES = {
+    "connection-fields": ConnectionFields,
+    "error-classes": ErrorClasses,
+    "peer-figures": PeerFigures,
+}
+
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx what is here."""
-    app.add_directive("connection-fields", ConnectionFields)
-    app.add_directive("error-classes", ErrorClasses)
-    app.add_directive("peer-figures", PeerFigures)
+    for name, directive in DIRECTIVES.items():
+        app.add_directive(name, directive)
     app.add_post_transform(LinkNames)
     app.connect("builder-inited", write_pages)
     app.connect("source-read", drop_unmatched)

@@ -36,7 +36,8 @@ def form_of(connection_type: str) -> Mapping[str, Any]:
 
     :raises ValueError: if there is no such type.
     """
-    forms: dict[str, Mapping[str, Any]] = {one["connection-type"]: one for one in get_provider_info()["connection-types"]}
+    declared: list[Mapping[str, Any]] = get_provider_info()["connection-types"]
+    forms = {one["connection-type"]: one for one in declared}
     if connection_type not in forms:
         raise ValueError(f"no connection type {connection_type!r}; there are {', '.join(forms)}")
     return forms[connection_type]

@@ -1,4 +1,4 @@
-"""The directive `error-classes`: each class of the error tree with whether a retry helps, read from the classes."""
+"""The directive `error-classes`: each class of the error tree, and whether a retry helps, from the classes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from smartflows_docs.tables import TableDirective
 
 MEASURES = {
     "CPU time per status check": r"CPU time per status check, beside {peer}",
-    "memory per additional wait": r"(?:memory per additional wait|the same)[^|]*, beside {peer}(?: from [^|]*)?",
+    "memory per additional wait": r"(?:memory per additional wait|the same)[^|]*?, beside {peer}[^|]*?",
     "end of a run to event": r"end to event, beside {peer}, which asks every \d+ s",
     "requests per minute and wait": r"requests per minute and wait, beside {peer}",
 }
