@@ -38,6 +38,10 @@ REPORT = """<xs:element name="FlightReport"><xs:complexType><xs:sequence>
 <xs:element name="Carrier" maxOccurs="unbounded"><xs:complexType><xs:sequence>
 <xs:element name="Code" type="xs:string"/><xs:element name="Flights" type="xs:nonNegativeInteger"/>
 </xs:sequence></xs:complexType></xs:element></xs:sequence></xs:complexType></xs:element>"""
+APPROVAL = [
+    {"key": "approve", "title": "Approve it", "type": "boolean", "required": True},
+    {"key": "comment", "title": "Comment", "type": "string"},
+]
 TEMPLATES = {"letter.html.j2": "<p>Dear Ada</p>"}
 DOCUMENT = {"kind": "document", "template": "letter.html.j2", "format": "html", "place": "letter"}
 FIGURES = {"kind": "output", "values": {"flights": 113300, "busiest_carrier": "UA"}}
@@ -60,14 +64,14 @@ class Surroundings:
             ("Flight report", REPORT, [DOCUMENT, FIGURES]),
             ("Order letter", ORDER, [DOCUMENT]),
         ):
-            kind = {"start_from": "program", "xsd": XSD.format("", xsd)} if with_input else {}
-            self.server.add_flow(name=name, steps=steps, templates=TEMPLATES, **kind or {"start_from": "panel"})
+            kind = {"start_from": "panel"}
+            if with_input:
+                kind = {"start_from": "program", "xsd": XSD.format("", xsd)}
+            self.server.add_flow(name=name, steps=steps, templates=TEMPLATES, **kind)
 
 
 @pytest.fixture
-def surroundings(
-    server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Surroundings:
+def surroundings(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     """Return the surroundings, with every connection that the pages name leading to the loopback."""
     server.configure(speed=1000.0)
     _add_flows(server)
@@ -109,6 +113,10 @@ def _add_flows(server: DevServer) -> None:
         xsd = XSD.format(target, ANYTHING.format(name))
         server.add_flow(name=name, start_from="program", xsd=xsd, steps=[DOCUMENT], templates=TEMPLATES)
     server.add_flow(name="Account letter", start_from="plugin", steps=[])
+    offer = {"id": "offer", "kind": "form", "message": "Approve the offer", "fields": APPROVAL}
+    server.add_flow(name="Offer", start_from="panel", steps=[offer])
+    event = {"id": "wait", "kind": "wait_for_event", "callback": "import-done"}
+    server.add_flow(name="Import", start_from="panel", steps=[event])
 
 
 def _write_files(folder: Path) -> None:
@@ -122,9 +130,10 @@ def _database(path: Path) -> Path:
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("create table stock (item, number)")
         database.executemany("insert into stock values (?, ?)", [("pen", 2), ("ink", 3), ("pad", 1)])
-        database.execute("create table carriers (code, name, flights)")
+        database.execute("create table carriers (code, name, flights, month)")
         database.executemany(
-            "insert into carriers values (?, ?, ?)", [("UA", "United", 58665), ("B6", "JetBlue", 54635)]
+            "insert into carriers values (?, ?, ?, '2026-02')",
+            [("UA", "United", 58665), ("B6", "JetBlue", 54635)],
         )
     return path
 

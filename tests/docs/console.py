@@ -1,4 +1,4 @@
-"""What a page tells its reader to type: each command is one of ours that is there, or one whose arguments are good.
+"""What a page tells its reader to type: each command is there, and its arguments are good.
 
 Invariant: a command that is not known is an error, so none gets onto a page without a check of its own.
 """
@@ -71,7 +71,7 @@ def _export(words: list[str]) -> None:
     name, _, value = assignment.partition("=")
     if name.startswith("AIRFLOW_CONN_"):
         connection(name.removeprefix("AIRFLOW_CONN_").lower(), value)
-    else:
+    elif name != "AIRFLOW_HOME":
         parts = re.fullmatch(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", name)
         assert parts, name
         option(parts[1].lower(), parts[2].lower())

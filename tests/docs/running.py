@@ -1,4 +1,4 @@
-"""Runs the Python of a page as its reader would: as a DAG file whose tasks are executed, as tests, or as a script.
+"""Runs the Python of a page as its reader would: as a DAG file whose tasks are executed, or as a script.
 
 An example that is only a part of a DAG file is run inside a DAG, with the names of `NAMES`.
 """
@@ -40,6 +40,9 @@ NAMES = {
 """What a part of a DAG file may name without importing it."""
 PARAMS = {"least": 2, "items": ["pen", "ink"], "day": date(2026, 2, 28)}
 """What the examples of a part read from `params`."""
+
+RUN = {"run_id": "manual__1", "ds": "2026-02-28", "logical_date": datetime(2026, 2, 28, tzinfo=UTC)}
+"""What templates read of the DAG run."""
 
 
 @dataclass
@@ -90,8 +93,7 @@ def run_dag(dag: DAG, events: dict[Asset, list[Any]], conf: Mapping[str, Any]) -
         one: Any = each
         attempt = DagAttempt(returned=returned)
         params = {**PARAMS, **dag.params.dump(), **conf}
-        attempt.more = {"params": params, "triggering_asset_events": events, "dag": dag, "run_id": "manual__1"}
-        attempt.more |= {"ds": "2026-02-28", "logical_date": datetime(2026, 2, 28, tzinfo=UTC)}
+        attempt.more = {"params": params, "triggering_asset_events": events, "dag": dag, **RUN}
         if isinstance(one, MappedOperator):
             results = [_execute(one.unmap(values), attempt) for values in _mapped(one, attempt)]
             returned[one.task_id] = {"return_value": results}
@@ -120,4 +122,5 @@ def _mapped(operator: MappedOperator, attempt: Attempt) -> Iterator[dict[str, An
         values = values.resolve(attempt.context())
     for value in values:
         arguments = {name: value} if name else dict(value)
-        yield {"op_kwargs": arguments} if operator._expand_input_attr == "op_kwargs_expand_input" else arguments
+        of_function = operator._expand_input_attr == "op_kwargs_expand_input"
+        yield {"op_kwargs": arguments} if of_function else arguments

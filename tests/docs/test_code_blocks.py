@@ -63,7 +63,7 @@ def test_a_command_that_no_test_knows_is_an_error() -> None:
         (["export", "AIRFLOW__CORE__TEA=1"], r"\[core\] tea"),
         (["export", 'AIRFLOW_CONN_A={"conn_type": "smartflows", "host": "a"}'], "no key"),
         (
-            ["export", 'AIRFLOW_CONN_A={"conn_type": "ocp", "host": "a", "password": "b", "extra": {"c": 1}}'],
+            ["export", 'AIRFLOW_CONN_A={"conn_type":"ocp","host":"a","password":"b","extra":{"c": 1}}'],
             "fields that are none",
         ),
     ],
@@ -87,7 +87,8 @@ def test_executions_are_told_as_on_the_pages(
         if f"smartflows_provider executions {command} " in f"{block.code} "
     ]
     form = {"key": "approve", "title": "Approve it", "type": "boolean", "required": True}
-    panel_flow(surroundings.server, {"id": "a", "kind": "form", "message": "Approve the offer", "fields": [form]})
+    step = {"id": "a", "kind": "form", "message": "Approve the offer", "fields": [form]}
+    panel_flow(surroundings.server, step)
     with SmartFlowsHook() as hook:
         execution_id = hook.start("Letter").execution_id
     main(["executions", "list"] if command == "list" else ["executions", "show", execution_id])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from docs.conftest import Surroundings
 from docs.running import dags_of, run_dag
 from lxml import etree
 from support.pages import Block, blocks
-
 
 pytest_plugins = ["pytester"]
 
@@ -50,11 +50,32 @@ def test_the_page_about_input_says_what_is_sent() -> None:
     assert (results.count("xml"), results.count("json")) == (6, 1)
 
 
-@pytest.mark.parametrize("block", TESTS, ids=str)
+def put_dags(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save the DAG of the quick start, and make its folder the one that Airflow looks into."""
+    (code,) = (block.code for block in CODE if block.page.name == "quickstart.md")
+    (folder / "sales.py").write_text(code)
+    bundle = {
+        "name": "dags",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(folder)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+
+
+def readers_tests(block: Block) -> Any:
+    """Return a block of tests as a parameter; Airflow's first `dag.test()` of a process takes ten seconds."""
+    marks = [pytest.mark.full, pytest.mark.dag] if "DagBag(" in block.code else []
+    return pytest.param(block, marks=marks, id=str(block))
+
+
+@pytest.mark.parametrize("block", [readers_tests(block) for block in TESTS])
 def test_tests_pass_where_they_are_pasted(
-    block: Block, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    block: Block, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    if "DagBag(" in block.code:
+        request.getfixturevalue("airflow_db")
+        put_dags(pytester.mkdir("dags"), monkeypatch)
     pytester.makepyfile(block.code)
     result = pytester.runpytest_inprocess(
         "-p", "smartflows_provider.devserver.pytest_plugin", "-p", "no:cacheprovider"

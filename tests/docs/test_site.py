@@ -92,11 +92,12 @@ def test_the_fields_of_a_connection_are_those_of_its_form(form: dict[str, Any]) 
     assert names[0] == "host"
     assert names[-len(form["conn-fields"]) :] == list(form["conn-fields"])
     assert not set(names) & set(form["ui-field-behaviour"]["hidden-fields"])
-    assert ("`connect_timeout`", "Connect timeout", "Seconds until a connection must stand.", "number", "`10`") in rows
+    said = "Seconds until a connection must stand."
+    assert ("`connect_timeout`", "Connect timeout", said, "number", "`10`") in rows
 
 
 def test_a_connection_type_that_is_none_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no connection type 'smartflow'; there are smartflows, workflowserver"):
+    with pytest.raises(ValueError, match="no connection type 'smartflow'; there are smartflows, "):
         connection_fields.form_of("smartflow")
 
 
@@ -139,7 +140,7 @@ def test_a_page_of_benchmarks_without_a_figure_is_an_error(page: str, message: s
         list(figures.rows(page))
 
 
-def test_no_sentence_of_a_page_is_longer_than_its_figures_allow() -> None:
+def test_a_figure_is_the_median_without_lowest_and_highest() -> None:
     assert figures.median("0.40 (0.33 to 0.44) ms") == "0.40 ms"
     assert figures.median("2.8") == "2.8"
 
@@ -169,22 +170,17 @@ def test_the_site_has_a_place_for_every_public_class(site: Path) -> None:
 
 @pytest.mark.full
 def test_a_class_that_a_page_names_leads_to_the_reference(site: Path) -> None:
-    text = (site / "index.html").read_text()
-    assert 'href="reference/operators.html#smartflows_provider.operators.smart_flows.SmartFlowsRunFlowOperator"' in (
-        site / "processes.html"
-    ).read_text() or "SmartFlowsRunFlowOperator" in text
+    name = "smartflows_provider.operators.smart_flows.SmartFlowsRunFlowOperator"
+    assert f'href="reference/operators.html#{name}"' in (site / "input.html").read_text()
 
 
 @pytest.mark.full
 def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
-    foreign = {
-        (page.name, address)
-        for page in site.rglob("*.html")
-        for address in re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"', page.read_text())
-    }
-    assert foreign == set()
-    styles = {one.name for one in site.rglob("*.css") if re.search(r"(?:url\(|@import )[\"']?(?:https?:)?//", one.read_text())}
-    assert styles == set()
+    of_page = r'<(?:script|link|img|iframe)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"'
+    of_style = r"""(?:url\(|@import )["']?(?:https?:)?//"""
+    foreign = [page.name for page in site.rglob("*.html") if re.search(of_page, page.read_text())]
+    foreign += [style.name for style in site.rglob("*.css") if re.search(of_style, style.read_text())]
+    assert foreign == []
 
 
 @pytest.mark.full

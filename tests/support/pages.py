@@ -1,6 +1,6 @@
 """The pages of the documentation as tests read them: their code blocks, and what an author says about one.
 
-A block that cannot be run stands below the comment `<!-- not run: reason -->`; `tests/docs` lists all of them.
+A block that cannot be run stands below the comment `<!-- not run: reason -->`; `tests/docs` lists them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The directive `error-classes`: each class of the error tree, and whether a retry helps, from the classes."""
+"""The directive `error-classes`: the classes of the error tree, and whether a retry helps."""
 
 from __future__ import annotations
 
