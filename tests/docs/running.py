@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -41,6 +42,8 @@ NAMES = {
 PARAMS = {"least": 2, "items": ["pen", "ink"], "day": date(2026, 2, 28)}
 """What the examples of a part read from `params`."""
 
+MAPPED = 3
+"""Of a mapped task so many instances are run: the first ones."""
 RUN = {"run_id": "manual__1", "ds": "2026-02-28", "logical_date": datetime(2026, 2, 28, tzinfo=UTC)}
 """What templates read of the DAG run."""
 
@@ -120,7 +123,7 @@ def _mapped(operator: MappedOperator, attempt: Attempt) -> Iterator[dict[str, An
     ((name, values),) = given.items() if is_list else ((None, given),)
     if hasattr(values, "resolve"):
         values = values.resolve(attempt.context())
-    for value in values:
+    for value in islice(values, MAPPED):
         arguments = {name: value} if name else dict(value)
         of_function = operator._expand_input_attr == "op_kwargs_expand_input"
         yield {"op_kwargs": arguments} if of_function else arguments

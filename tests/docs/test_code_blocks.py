@@ -9,8 +9,9 @@ import tomllib
 from typing import Any
 
 import pytest
+import requests
 import yaml
-from docs.conftest import Surroundings
+from docs.conftest import PROCESS, Surroundings
 from docs.console import check, commands, option
 from lxml import etree
 from smartflows_docs import DIRECTIVES as OWN_DIRECTIVES
@@ -95,6 +96,16 @@ def test_executions_are_told_as_on_the_pages(
     told = re.findall(SHOWN, capsys.readouterr().out, re.MULTILINE)
     assert any(shown)
     assert [" ".join(one).split() for one in shown if one] == [" ".join(told).split()] * sum(map(bool, shown))
+
+
+@pytest.mark.parametrize("block", [one for one in blocks("console") if "$ curl" in one.code], ids=str)
+def test_a_call_by_hand_is_answered(block: Block, surroundings: Surroundings) -> None:
+    for words in commands(block.code):
+        _, option, method, address = words
+        assert option == "-X"
+        place = address.replace("http://127.0.0.1:8089", surroundings.server.url)
+        answer = requests.request(method, place.replace("THE-PROCESS-ID", PROCESS), timeout=30)
+        assert answer.json()["success"] is True
 
 
 @pytest.mark.parametrize("block", blocks("json", "yaml", "toml", "xml"), ids=str)

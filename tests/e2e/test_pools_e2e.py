@@ -21,7 +21,7 @@ from demo.stack import AirflowStack
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 
 BLOCKS = blocks_of(ROOT / "docs" / "pools.md")
-LIMIT, LETTERS, SECONDS = 2, 4, 10
+LIMIT, LETTERS, SECONDS = 1, 3, 8
 FLOW = f"""
 name: Letter
 start_from: program

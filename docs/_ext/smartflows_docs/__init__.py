@@ -12,7 +12,7 @@ from smartflows_docs.error_classes import ErrorClasses
 from smartflows_docs.figures import PeerFigures
 from smartflows_docs.links import LinkNames
 from smartflows_docs.patterns import drop_unmatched
-from smartflows_docs.reference import write_pages
+from smartflows_docs.reference import skip_exchanges, write_pages
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -30,5 +30,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.add_directive(name, directive)
     app.add_post_transform(LinkNames)
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-skip-member", skip_exchanges)
     app.connect("source-read", drop_unmatched)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -141,6 +141,14 @@ def _directive(one: object) -> str:
     return "autofunction"
 
 
+def skip_exchanges(
+    _app: Sphinx, _what: str, _name: str, member: object, skip: bool, _options: object
+) -> bool:
+    """Leave out the calls of a hook that are for its own machinery: they only describe what is to be sent."""
+    returned = str(getattr(member, "__annotations__", {}).get("return", ""))
+    return skip or returned.startswith(("Exchange[", "Request"))
+
+
 def write_pages(app: Sphinx) -> None:
     """Write the pages that have changed, and remove those that are no more."""
     folder = Path(app.srcdir) / FOLDER
