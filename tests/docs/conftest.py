@@ -42,6 +42,11 @@ APPROVAL = [
     {"key": "approve", "title": "Approve it", "type": "boolean", "required": True},
     {"key": "comment", "title": "Comment", "type": "string"},
 ]
+SENDING = [
+    {"key": "send", "title": "May it be sent?", "type": "boolean", "required": True},
+    {"key": "copies", "title": "Copies", "type": "integer"},
+    {"key": "remark", "title": "Remark", "type": "string"},
+]
 TEMPLATES = {"letter.html.j2": "<p>Dear Ada</p>"}
 DOCUMENT = {"kind": "document", "template": "letter.html.j2", "format": "html", "place": "letter"}
 FIGURES = {"kind": "output", "values": {"flights": 113300, "busiest_carrier": "UA"}}
@@ -115,6 +120,7 @@ def _add_flows(server: DevServer) -> None:
     server.add_flow(name="Account letter", start_from="plugin", steps=[])
     offer = {"id": "offer", "kind": "form", "message": "Approve the offer", "fields": APPROVAL}
     server.add_flow(name="Offer", start_from="panel", steps=[offer])
+    server.add_flow(name="Report approval", start_from="panel", steps=[{**offer, "fields": SENDING}])
     event = {"id": "wait", "kind": "wait_for_event", "callback": "import-done"}
     server.add_flow(name="Import", start_from="panel", steps=[event])
 

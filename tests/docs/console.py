@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from importlib.metadata import metadata
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
@@ -27,6 +28,8 @@ from smartflows_provider.get_provider_info import get_provider_info
 
 DISTRIBUTION = "airflow-provider-smartflows"
 PINNED = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+OTHER_VARIABLES = ("AIRFLOW_HOME", "AIRFLOW_VAR_", "OTEL_EXPORTER_OTLP_")
+"""Environment variables that Airflow knows without a section."""
 OTHER_TYPES = ("aws", "sqlite")
 """Connection types of others that pages name."""
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -67,14 +70,15 @@ def _pip(words: list[str]) -> None:
 
 
 def _export(words: list[str]) -> None:
-    (assignment,) = words
-    name, _, value = assignment.partition("=")
-    if name.startswith("AIRFLOW_CONN_"):
-        connection(name.removeprefix("AIRFLOW_CONN_").lower(), value)
-    elif name != "AIRFLOW_HOME":
-        parts = re.fullmatch(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", name)
-        assert parts, name
-        option(parts[1].lower(), parts[2].lower())
+    for assignment in words:
+        name, _, value = assignment.partition("=")
+        setting = re.fullmatch(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", name)
+        if name.startswith("AIRFLOW_CONN_"):
+            connection(name.removeprefix("AIRFLOW_CONN_").lower(), value)
+        elif setting:
+            option(setting[1].lower(), setting[2].lower())
+        else:
+            assert name.startswith(OTHER_VARIABLES), name
 
 
 def option(section: str, name: str) -> None:
@@ -115,8 +119,12 @@ def _airflow(words: list[str]) -> None:
         connection(options.conn_id, given)
 
 
-def _curl(words: list[str]) -> None:
-    assert words[0].startswith(("-", "http://127.0.0.1:")), words
+def _module(words: list[str]) -> None:
+    assert find_spec(words[0]), words[0]
+
+
+def _with_arguments(words: list[str]) -> None:
+    assert len(words) > 1, words
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {
@@ -125,7 +133,8 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "export": _export,
     "python -m smartflows_provider.devserver": _devserver,
     "python -m smartflows_provider": _executions,
-    "python -m pytest": lambda words: None,
+    "python -m": _module,
     "airflow": _airflow,
-    "curl": _curl,
+    "curl": _with_arguments,
+    "cp": _with_arguments,
 }

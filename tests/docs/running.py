@@ -39,7 +39,7 @@ NAMES = {
     "sqlite3": sqlite3,
 }
 """What a part of a DAG file may name without importing it."""
-PARAMS = {"least": 2, "items": ["pen", "ink"], "day": date(2026, 2, 28)}
+PARAMS = {"least": 2, "items": ["pen", "ink"], "day": date(2026, 2, 28), "copies": 2, "remark": "soon"}
 """What the examples of a part read from `params`."""
 
 MAPPED = 3

@@ -24,8 +24,6 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 RUN = {"python", "console", "json", "yaml", "ini", "toml", "xml"}
 OUTPUT = {"text"}
 DIRECTIVES = {f"{{{name}}}" for name in ("toctree", "include", "literalinclude", *OWN_DIRECTIVES)}
-NOT_RUN: dict[str, str] = {}
-"""Why blocks are not run, by the place of each."""
 
 
 def test_every_block_is_in_a_language_that_tests_know() -> None:
@@ -36,11 +34,6 @@ def test_every_block_is_in_a_language_that_tests_know() -> None:
         if block.language not in RUN | OUTPUT | DIRECTIVES
     }
     assert unknown == {}
-
-
-def test_no_block_is_left_out_without_a_reason_that_is_known() -> None:
-    left_out = {str(block): block.not_run for page in PAGES for block in blocks_of(page) if block.not_run}
-    assert left_out == NOT_RUN
 
 
 @pytest.mark.parametrize("block", blocks("console"), ids=str)

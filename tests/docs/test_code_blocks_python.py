@@ -19,6 +19,11 @@ PYTHON = blocks("python")
 TESTS = [block for block in PYTHON if "\ndef test_" in f"\n{block.code}"]
 CODE = [block for block in PYTHON if block not in TESTS]
 
+ONLY_PARSED = {
+    'on_user_input="ask"': "the form is put before a person by Airflow's API server, which is not there",
+}
+"""Why the tasks of a block are not executed, by what the block contains; it is parsed as a DAG file."""
+
 
 def plain(text: str) -> str:
     """Return XML or JSON in a form that can be compared."""
@@ -38,7 +43,10 @@ def test_code_does_what_the_page_says(
     before = len(surroundings.server.executions())
     events: dict[Asset, list[Any]] = {}
     for dag in dags_of(block.code, surroundings.folder / "page.py"):
-        run_dag(dag, events, surroundings.conf)
+        if any(words in block.code for words in ONLY_PARSED):
+            dag.check_cycle()
+        else:
+            run_dag(dag, events, surroundings.conf)
     if block.result is not None and block.result.language in ("xml", "json"):
         (started,) = surroundings.server.executions()[before:]
         sent = surroundings.server.input_of(started["id"]).decode()
