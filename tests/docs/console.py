@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from importlib.metadata import metadata
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from airflow.cli.cli_parser import get_parser
 from airflow.configuration import conf
 from airflow.sdk import Connection
@@ -107,9 +109,30 @@ def _executions(words: list[str]) -> None:
 
 
 def _devserver(words: list[str]) -> None:
-    options = devserver._parser().parse_args(words)
+    options = parsed(devserver.main, words)
     for profile in options.profile:
         assert profile in PROFILES or "=" in profile, profile
+
+
+class ParsedError(Exception):
+    """Carries what a program has read from its arguments out of it, before it does anything."""
+
+
+def parsed(main: Callable[[list[str]], int], words: list[str]) -> Namespace:
+    """
+    Return what a program reads from its arguments.
+
+    :raises SystemExit: if it cannot use them.
+    """
+    parse = ArgumentParser.parse_args
+
+    def stop(parser: ArgumentParser, arguments: list[str]) -> None:
+        raise ParsedError(parse(parser, arguments))
+
+    with patch.object(ArgumentParser, "parse_args", stop), pytest.raises(ParsedError) as raised:
+        main(words)
+    options: Namespace = raised.value.args[0]
+    return options
 
 
 def _airflow(words: list[str]) -> None:

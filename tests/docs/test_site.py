@@ -10,10 +10,12 @@ from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from smartflows_docs import connection_fields, error_classes, figures, reference
+from docutils import nodes
+from smartflows_docs import connection_fields, error_classes, figures, outside, patterns, reference
 from sphinx.util.inventory import InventoryFile
 from support.pages import ROOT, blocks_of
 
@@ -43,6 +45,8 @@ PUBLIC = [
         if inspect.isclass(one) and one.__module__ == module and not name.startswith("_")
     ),
 ]
+ANYTHING: Any = None
+"""Sphinx's application where nothing of it is read."""
 BENCHMARKS = (DOCS / "benchmarks.md").read_text()
 
 
@@ -143,6 +147,39 @@ def test_a_page_of_benchmarks_without_a_figure_is_an_error(page: str, message: s
 def test_a_figure_is_the_median_without_lowest_and_highest() -> None:
     assert figures.median("0.40 (0.33 to 0.44) ms") == "0.40 ms"
     assert figures.median("2.8") == "2.8"
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("../README.md", "index.md"),
+        ("../README.md#connection", "connections.md"),
+        ("../README.md#on-call", "index.md"),
+        ("../CHANGELOG.md", "../CHANGELOG.md"),
+    ],
+)
+def test_a_link_to_the_readme_leads_to_the_page_that_stands_for_it(link: str, target: str) -> None:
+    content = [f"see [it]({link})"]
+    outside.lead_to_stand_ins(ANYTHING, "page", content)
+    assert content == [f"see [it]({target})"]
+
+
+def test_only_a_name_that_there_is_may_lead_nowhere() -> None:
+    shown = nodes.literal(text="WaitEvent")
+    there = {"reftarget": "smartflows_provider.waiting.event.WaitEvent"}
+    assert outside.show_names(ANYTHING, None, there, shown) is shown
+    nowhere = {"reftarget": "smartflows_provider.waiting.Nothing"}
+    assert outside.show_names(ANYTHING, None, nowhere, shown) is None
+    assert outside.show_names(ANYTHING, None, {"reftarget": "json.loads"}, shown) is None
+
+
+def test_a_pattern_that_no_page_fits_is_left_out_of_the_index_only() -> None:
+    project = SimpleNamespace(docnames={"forms"})
+    app: Any = SimpleNamespace(config=SimpleNamespace(root_doc="index"), project=project)
+    index, other = ["forms*\npeople*\nretries"], ["people*"]
+    patterns.drop_unmatched(app, "index", index)
+    patterns.drop_unmatched(app, "forms", other)
+    assert (index, other) == (["forms*\nretries"], ["people*"])
 
 
 @pytest.fixture(scope="session")

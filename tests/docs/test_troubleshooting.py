@@ -51,7 +51,8 @@ def test_the_page_has_messages() -> None:
 
 @pytest.mark.parametrize("message", first_cells(OURS))
 def test_a_message_of_the_page_is_one_of_ours(message: str) -> None:
-    assert message.rstrip(PLACE) in messages()
+    parts = map(re.escape, message.split(PLACE))
+    assert re.search(".*?".join(parts), messages())
 
 
 @pytest.mark.parametrize(

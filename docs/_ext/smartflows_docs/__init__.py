@@ -11,6 +11,7 @@ from smartflows_docs.connection_fields import ConnectionFields
 from smartflows_docs.error_classes import ErrorClasses
 from smartflows_docs.figures import PeerFigures
 from smartflows_docs.links import LinkNames
+from smartflows_docs.outside import lead_to_stand_ins, show_names
 from smartflows_docs.patterns import drop_unmatched
 from smartflows_docs.reference import skip_exchanges, write_pages
 
@@ -32,4 +33,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-skip-member", skip_exchanges)
     app.connect("source-read", drop_unmatched)
+    app.connect("source-read", lead_to_stand_ins)
+    app.connect("missing-reference", show_names)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
