@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from docs.conftest import PROCESS, Surroundings
-from docs.console import check, commands, option
+from docs_console import check, commands, option
+from docs_surroundings import PROCESS, Surroundings
 from lxml import etree
 from smartflows_docs import DIRECTIVES as OWN_DIRECTIVES
 from support.pages import PAGES, Block, blocks, blocks_of

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from docs.conftest import Surroundings
-from docs.running import dags_of, run_dag
+from docs_running import dags_of, run_dag
+from docs_surroundings import Surroundings
 from lxml import etree
 from support.pages import Block, blocks
 

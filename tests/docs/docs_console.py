@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tomllib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from importlib.metadata import metadata
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
@@ -34,6 +34,7 @@ OTHER_VARIABLES = ("AIRFLOW_HOME", "AIRFLOW_VAR_", "OTEL_EXPORTER_OTLP_")
 """Environment variables that Airflow knows without a section."""
 OTHER_TYPES = ("aws", "sqlite")
 """Connection types of others that pages name."""
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -66,7 +67,7 @@ def _pip(words: list[str]) -> None:
     for word in words:
         wanted = Requirement(word)
         if wanted.name == DISTRIBUTION:
-            assert wanted.extras <= set(metadata(DISTRIBUTION).get_all("Provides-Extra") or ()), word
+            assert wanted.extras <= set(EXTRAS), word
         else:
             assert wanted.name in PINNED, word
 
