@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
@@ -26,6 +26,8 @@ FOLDER = "reference"
 TITLES = {"errors": "Error classes", "devserver": "Embedded server"}
 WITH_MEMBERS = ("hooks", "devserver")
 """Pages whose classes are called; of the others a DAG author gives the arguments only."""
+INTERNAL = ("smartflows_provider.exceptions.SystemHints",)
+"""Classes that are public for other rooms of the package."""
 NOT_FOR_USERS = "hints, system, terms, read_settings"
 """Members that are public for other rooms of the package."""
 DEVSERVER = (
@@ -90,7 +92,10 @@ def public_classes(module: ModuleType) -> dict[str, type]:
     return {
         name: one
         for name, one in vars(module).items()
-        if inspect.isclass(one) and one.__module__ == module.__name__ and not name.startswith("_")
+        if inspect.isclass(one)
+        and one.__module__ == module.__name__
+        and not name.startswith("_")
+        and f"{module.__name__}.{name}" not in INTERNAL
     }
 
 
@@ -103,7 +108,10 @@ def text_of(page: Page) -> str:
         lines += [heading, "-" * len(heading), "", f"``{module}``: {summary}", ""]
         for name, one in kinds.items():
             lines += [f".. {_directive(one)}:: {module}.{name}"]
-            if inspect.isclass(one) and page.name in WITH_MEMBERS:
+            if is_dataclass(one):
+                lines[-1] += "()"
+                lines += ["   :members:", "   :exclude-members: hints"]
+            elif inspect.isclass(one) and page.name in WITH_MEMBERS:
                 lines += ["   :members:", f"   :exclude-members: {NOT_FOR_USERS}"]
             lines += [""]
     return "\n".join(lines)
