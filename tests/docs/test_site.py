@@ -42,7 +42,9 @@ PUBLIC = [
         f"{module}.{name}"
         for module in [*MODULES, "smartflows_provider.exceptions"]
         for name, one in vars(import_module(module)).items()
-        if inspect.isclass(one) and one.__module__ == module and not name.startswith("_")
+        if inspect.isclass(one)
+        and one.__module__ == module
+        and not name.startswith("_")
         and f"{module}.{name}" not in reference.INTERNAL
     ),
 ]
