@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults bench fuzz check format dist constraints clean
+.PHONY: help setup demo up test test-full faults bench fuzz check docs format dist constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,11 @@ check: $(READY) ## lint, types and the import contracts of the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One page after the other is read and written anew: what Sphinx keeps does not know of changed docstrings.
+docs: $(READY) ## build the documentation's site below docs/_build; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -n -E -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 format: $(READY) ## sort imports, mend what can be mended, format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -80,7 +85,8 @@ constraints: $(READY) ## take the newest releases into constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 
 clean: ## remove .venv, what runs have left, and caches
-	rm -rf $(VENV) $(VENV)-* .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* .demo dist docs/_build docs/reference \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

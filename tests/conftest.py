@@ -55,6 +55,7 @@ LONG = (
     "test_parse_cost.py",
     "conformance/test_conformance_sensors.py",
     "conformance/test_conformance_trouble.py",
+    "docs/test_code_blocks_python.py",
 )
 """The files that take longest, the longest first."""
 

@@ -72,9 +72,3 @@ def test_lost_answers_are_looked_after_as_the_page_says() -> None:
 def test_the_hooks_methods_are_there_in_both_modes(name: str) -> None:
     assert callable(getattr(OcpHook, name))
     assert inspect.iscoroutinefunction(getattr(OcpHook, f"a{name}"))
-
-
-def test_the_first_example_can_be_pasted() -> None:
-    code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert "\nwith DAG(" in code
-    exec(compile(code, "ocp.md", "exec"), {})

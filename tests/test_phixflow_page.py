@@ -49,9 +49,3 @@ def test_the_defaults_on_the_page_are_the_codes() -> None:
     fields = (terms.status_path, terms.status_method, terms.id_field, terms.message_field)
     for value in (*words, *fields, terms.record_id_field, terms.record_status_field):
         assert f"`{value}`" in table
-
-
-def test_the_first_example_can_be_pasted() -> None:
-    code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert "\nwith DAG(" in code
-    exec(compile(code, "phixflow.md", "exec"), {})

@@ -123,7 +123,7 @@ class RunOperator(LandingOperator):
     :param documents_path: where documents, and values that are too large for XCom, are landed, below a folder
         named by the run: a path or URL that ``ObjectStoragePath`` takes (templated).
     :param max_xcom_bytes: size limit for the manifest; what is larger goes to files below ``documents_path``.
-    :param options: further fields of :class:`smartflows_provider.lifecycle.options.RunOptions`.
+    :param options: further fields of ``RunOptions``.
     """
 
     operator_extra_links = (FlowExecutionLink(),)

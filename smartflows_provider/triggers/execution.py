@@ -47,8 +47,8 @@ class FlowExecutionTrigger(BaseTrigger):
     """
     Waits in the triggerer until a remote run is over, needs a person, or its time is up.
 
-    Yields one event, a :class:`smartflows_provider.waiting.event.WaitEvent` as a dict, or, where nothing is
-    left to do for a worker, the one that lets the task succeed.
+    Yields one event, a ``WaitEvent`` as a dict, or, where nothing is left to do for a worker, the one that
+    lets the task succeed.
 
     :param system: which flow system, a connection type, ``smartflows`` say.
     :param conn_id: the Airflow connection.
@@ -62,8 +62,8 @@ class FlowExecutionTrigger(BaseTrigger):
     :param cancel_for_person: whether the run is cancelled where the wait ends because a person is needed.
     :param keep_on_clear: whether a cleared task goes on with the run.
     :param owns_run: whether the task has started the run; one that it has not is never its to stop.
-    :param ending: what a success comes to, a :class:`smartflows_provider.lifecycle.trigger_end.Ending` as a
-        dict. None leaves every end to a worker.
+    :param ending: what a success comes to, an ``Ending`` as a dict. None leaves every end to a
+        worker.
     :param terms: on what terms the run is watched and stopped, as its system reads them; None for no terms.
     :param open_form: what a person is being asked in Airflow, a
         :class:`smartflows_provider.lifecycle.form_watch.OpenForm` as a dict; None for nothing.
