@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.processes import ROOT, ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
 
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
 from smartflows_provider.devserver.server import DevServer, running_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
@@ -76,7 +76,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         down.close()
         stack = AirflowStack(
             processes,
-            dags_folder=ROOT / "tests" / "e2e" / "authoring_dags",
+            dags_folder=Path(__file__).parent / "authoring_dags",
             home=folder / "airflow",
             env={
                 "AIRFLOW_CONN_SMARTFLOWS_DEFAULT": server.connection_json(),

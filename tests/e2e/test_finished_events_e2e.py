@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo.processes import ROOT, ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
 
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
 from smartflows_provider.devserver.server import DevServer, running_server
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 
-DAGS = ROOT / "tests" / "e2e" / "event_dags"
+DAGS = Path(__file__).parent / "event_dags"
 FLOWS = {
     "Letter": [{"id": "out", "kind": "output", "values": {"text": "Dear all"}}],
     "Report": [{"id": "broken", "kind": "fail", "message": "No data"}],

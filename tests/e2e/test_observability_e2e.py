@@ -10,17 +10,18 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from demo.flow_server import FlowServer
-from demo.processes import ROOT, ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
 from faults.airflow_under_test import PYTHON
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from smartflows_provider.demo.flow_server import FlowServer
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
+
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 
-HERE = ROOT / "tests" / "e2e"
+HERE = Path(__file__).parent
 DAG_ID = "measured"
 OF_THE_CONNECTION = "smartflows.smartflows_default"
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from support.pages import ROOT, blocks_of
 
-from demo.flow_server import FlowServer
-from demo.processes import ProcessTree
-from demo.rest import DAG_RUN_ENDED
-from demo.stack import AirflowStack
+from smartflows_provider.demo.flow_server import FlowServer
+from smartflows_provider.demo.processes import ProcessTree
+from smartflows_provider.demo.rest import DAG_RUN_ENDED
+from smartflows_provider.demo.stack import AirflowStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 
