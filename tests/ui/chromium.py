@@ -32,6 +32,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 WIDTH, HEIGHT = 1280, 900
+HEIGHT_OF_ALL = 2400
+"""Pixels in which the longest form fits."""
 PATIENCE = 60_000
 """Milliseconds for which a condition is waited for: a safety stop for busy machines."""
 
@@ -66,19 +68,22 @@ def signed_in(airflow: AirflowStack, *, program: str, profile: Path) -> Iterator
             context.close()
 
 
-def keep_picture(page: Page, name: str, *, height: int = HEIGHT, of: Locator | None = None) -> None:
-    """Keep what a page shows; in the documentation too where UI_IMAGES is set.
+def keep_picture(
+    page: Page, name: str, *, height: int = HEIGHT, of: Locator | None = None, for_pages: bool = False
+) -> None:
+    """Keep what a page shows.
 
     :param name: of the file, without its ending
     :param height: of the page in pixels
     :param of: what is shown of it, whole; None for all that fits
+    :param for_pages: whether the documentation shows it, which is renewed where UI_IMAGES is set
     """
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     path = ARTEFACTS / f"{name}.png"
-    page.set_viewport_size({"width": WIDTH, "height": height})
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT_OF_ALL if of else height})
     page.mouse.move(0, 0)
     (of or page).screenshot(path=path, animations="disabled", caret="hide")
-    if os.environ.get("UI_IMAGES"):
+    if for_pages and os.environ.get("UI_IMAGES"):
         IMAGES.mkdir(exist_ok=True)
         with Image.open(path) as picture:
             picture.convert("RGB").quantize(128).save(IMAGES / path.name, optimize=True)

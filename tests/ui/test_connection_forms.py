@@ -15,6 +15,7 @@ from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection
 from smartflows_provider.get_provider_info import get_provider_info
 from ui.chromium import keep_picture
+from ui.forms import control, row, switch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -41,16 +42,6 @@ def show_extra_fields(form: Locator) -> None:
     opener = form.get_by_role("button", name="Extra Fields", exact=True)
     opener.click()
     expect(opener).to_have_attribute("aria-expanded", "true")
-
-
-def control(form: Locator, name: str) -> Locator:
-    """Return the control of a field of the extra."""
-    return form.locator(f"[name='element_{name}']")
-
-
-def row(form: Locator, name: str) -> Locator:
-    """Return the row of a field of the extra: label, control and help text."""
-    return form.get_by_role("group").filter(has=form.page.locator(f"[name='element_{name}']")).last
 
 
 def expect_standard_fields(form: Locator, conn_type: str) -> None:
@@ -123,9 +114,9 @@ def test_a_smart_flows_connection_is_filled_in_tested_and_opened_again(
     control(form, "read_timeout").fill("45")
     control(form, "proxy").fill("")
     control(form, "execution_url").fill(f"{server.url}/client/executions/{{execution_id}}")
-    row(form, "batch_status").locator("label").last.click()
+    switch(form, "batch_status")
     expect(control(form, "batch_status")).to_be_checked()
-    keep_picture(page, "connection-all-fields", of=form)
+    keep_picture(page, "connection-all-fields", of=form, for_pages=True)
     save(page, form)
 
     press_test(page, "reports")
@@ -141,7 +132,7 @@ def test_a_smart_flows_connection_is_filled_in_tested_and_opened_again(
     press_test(page, "reports")
     succeeded = page.get_by_role("status").filter(has_text="Test Connection Successful")
     expect(succeeded).to_contain_text("Connected to Smart Flows")
-    keep_picture(page, "connection-test", height=500)
+    keep_picture(page, "connection-test", height=500, for_pages=True)
 
     line_of(page, "reports").get_by_role("button", name="Edit Connection").click()
     expect(form.locator("[name='host']")).to_have_value("http://127.0.0.1")

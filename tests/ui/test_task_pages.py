@@ -28,11 +28,11 @@ def test_the_link_leads_to_the_execution_while_the_task_is_deferred_and_after(
     execution_id = str(rest.xcom("slow_report", run_id, "run_report", key="execution_id"))
     execution_url = f"{server.url}/client/executions/{execution_id}"
 
-    page.goto(address)
+    page.goto(f"{address}/details")
     expect(page.get_by_text("Deferred").first).to_be_visible()
     link = page.get_by_role("link", name=LINK)
     expect(link).to_have_attribute("href", execution_url)
-    keep_picture(page, "task-deferred")
+    keep_picture(page, "task-deferred", for_pages=True)
     with page.context.expect_page() as opened:
         link.click()
     panel = opened.value
@@ -44,14 +44,15 @@ def test_the_link_leads_to_the_execution_while_the_task_is_deferred_and_after(
 
     server.advance(4000)
     airflow.wait_for(lambda: state() == "success", what="the task to succeed")
-    page.goto(address)
+    page.goto(f"{address}/details")
     expect(page.get_by_text("Success").first).to_be_visible()
     expect(page.get_by_role("link", name=LINK)).to_have_attribute("href", execution_url)
     keep_picture(page, "task-succeeded")
 
     page.goto(f"{address}/xcom")
+    page.get_by_role("button", name="Expand all extra JSON").click()
     entry = page.get_by_role("row").filter(has_text="return_value")
     expect(entry).to_contain_text("execution_id")
     expect(entry).to_contain_text(execution_id)
     expect(entry).to_contain_text("400")
-    keep_picture(page, "task-manifest")
+    keep_picture(page, "task-manifest", for_pages=True)
