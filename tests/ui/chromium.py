@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from demo.processes import ROOT
@@ -85,6 +84,5 @@ def keep_picture(
     (of or page).screenshot(path=path, animations="disabled", caret="hide")
     if for_pages and os.environ.get("UI_IMAGES"):
         IMAGES.mkdir(exist_ok=True)
-        with Image.open(path) as picture:
-            picture.convert("RGB").quantize(128).save(IMAGES / path.name, optimize=True)
+        shutil.copy(path, IMAGES)
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
