@@ -64,11 +64,11 @@ def test_a_flows_form_is_filled_in_and_the_flow_goes_on_with_it(
     }
     assert rest.xcom("report_approval", run_id, "announce") == "Sent by letter."
     answers = [
-        one.status
+        one
         for one in server.requests
         if (one.method, one.path) == ("POST", f"/api/v1/flows/executions/{manifest['execution_id']}/progress")
     ]
-    assert len(answers) == 1
+    assert len(answers) == 1, answers
     page.goto(f"{address}/xcom")
     page.get_by_role("button", name="Expand all extra JSON").click()
     expect(page.get_by_role("row").filter(has_text="return_value")).to_contain_text("Two staples, please")
