@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults bench fuzz check docs format dist constraints clean
+.PHONY: help setup demo up test test-full browser images faults bench fuzz check docs format dist constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,9 +30,25 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
-test-full: $(READY) ## run the tests that take longer: each fault of the fault suite once, small benchmarks
+test-full: $(READY) browser ## run the tests that take longer: each fault of the fault suite once, small benchmarks
 	$(BIN)/python -m pytest -m full
 	FUZZ_CASES=1000 $(BIN)/python -m pytest tests/fuzz
+
+# The tests of the UI drive a browser that is installed; where CI runs, they fail without one.
+BROWSERS := chromium chromium-browser google-chrome-stable google-chrome
+browser: ## install Chromium for the tests of the UI, as root on Debian or Ubuntu, if there is none
+	@for each in $(BROWSERS); do if command -v $$each >/dev/null; then exit 0; fi; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the tests of the UI"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium >/dev/null; \
+	else \
+		echo "There is no Chromium, and it can only be installed here by root with apt-get:" \
+			"the tests of the UI are skipped (with CI=true they fail)." >&2; \
+	fi
+
+images: $(READY) browser ## renew the pages' pictures of Airflow's UI
+	UI_IMAGES=1 $(BIN)/python -m pytest tests/ui -m full
 
 # AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.
 FAULT_RUNS ?= 20
@@ -85,7 +101,7 @@ constraints: $(READY) ## take the newest releases into constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 
 clean: ## remove .venv, what runs have left, and caches
-	rm -rf $(VENV) $(VENV)-* .demo dist docs/_build docs/reference \
+	rm -rf $(VENV) $(VENV)-* .demo .artefacts dist docs/_build docs/reference \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:

@@ -164,7 +164,7 @@ def _param(field: FormField, value: Any) -> dict[str, Any]:
     if kind == "boolean" and value is None:
         # Airflow's switch knows no third position.
         value = False
-    elif not field.required:
+    if not field.required:
         kinds = [kind] if isinstance(kind, str) else list(kind)
         schema["type"] = [*kinds, "null"] if "null" not in kinds else kinds
     choices = schema.get("items", {}).get("enum")

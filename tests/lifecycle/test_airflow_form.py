@@ -71,7 +71,7 @@ def test_a_switch_begins_with_no_because_it_has_no_third_position() -> None:
     assert shown(type="boolean").params["a"] == {
         "value": False,
         "description": None,
-        "schema": {"type": "boolean", "title": "a"},
+        "schema": {"type": ["boolean", "null"], "title": "a"},
     }
     assert shown(type="boolean", default=True).params["a"]["value"] is True
 
