@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full faults bench fuzz check format constraints clean
+.PHONY: help setup demo up test test-full matrix faults bench fuzz check format constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,13 +34,17 @@ test-full: $(READY) ## run the tests that take longer: each fault of the fault s
 	$(BIN)/python -m pytest -m full
 	FUZZ_CASES=1000 $(BIN)/python -m pytest tests/fuzz
 
-# AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.
+# MATRIX="3.1 3.4" takes some versions, MATRIX_LAYERS="unit dag" or "quick" some tests.
+matrix: $(READY) ## run the tests on every supported Airflow, each in a virtual environment of its own
+	@$(BIN)/python -m matrix $(MATRIX) --layers "$(MATRIX_LAYERS)" \
+		$(if $(filter command line environment,$(origin PYTHON)),--python $(PYTHON))
+
+# AIRFLOW=3.4 runs the components of that Airflow, from the virtual environment that the matrix has for it.
 FAULT_RUNS ?= 20
 FAULT_MAPPED ?= 200
-faults: $(READY) $(if $(AIRFLOW),$(VENV)-$(AIRFLOW)/.ready) ## run each fault row 20 times, print the table (FAULT_RUNS=1, AIRFLOW=3.4.0b2)
-	FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) \
-		$(if $(AIRFLOW),FAULTS_PYTHON=$(CURDIR)/$(VENV)-$(AIRFLOW)/bin/python) \
-		$(BIN)/python -m pytest tests/faults -m faults
+faults: $(READY) ## run each fault row 20 times, print the table (FAULT_RUNS=1, AIRFLOW=3.4)
+	$(if $(AIRFLOW),FAULTS_PYTHON=$$($(BIN)/python -m matrix --interpreter $(AIRFLOW)) && export FAULTS_PYTHON &&) \
+		FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) $(BIN)/python -m pytest tests/faults -m faults
 
 # The same seed and number give the same cases; what fails names them.
 FUZZ_CASES ?= 100000
@@ -96,13 +100,3 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]' \
 		|| $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
-
-# Another Airflow beside .venv, for `make faults AIRFLOW=…`. Betas and release candidates count.
-$(VENV)-%/.ready: pyproject.toml | $(READY)
-	@echo "installing Airflow $* and the project into $(VENV)-$* (about a minute the first time)"
-	@$(BIN)/python -m venv --clear $(VENV)-$*
-	@$(BIN)/uv pip install -q --python $(VENV)-$*/bin/python --prerelease=allow --compile-bytecode \
-		'apache-airflow==$*' -e '.[dev]' \
-		|| $(VENV)-$*/bin/python -m pip install -q --disable-pip-version-check --pre \
-			'apache-airflow==$*' -e '.[dev]'
-	@touch $@

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from demo.database import create_database
+from matrix.selection import WHOLE_DAGS
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="smartflows-tests-"))
@@ -57,14 +58,6 @@ LONG = (
     "conformance/test_conformance_trouble.py",
 )
 """The files that take longest, the longest first."""
-
-
-WHOLE_DAGS = (
-    "tests/dags/",
-    "tests/decorators/test_smart_flow_dags.py",
-    "tests/sensors/test_sensor_dags.py",
-)
-"""Where whole DAGs run in the test's own process, which loads much of Airflow's server for the first one."""
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -32,9 +32,9 @@ from typing import Any, Literal, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
 from airflow.sdk.execution_time.timeout import timeout as airflow_timeout
 from structlog.testing import capture_logs
+from support.airflow_versions import AirflowRescheduleException, AirflowSensorTimeout
 from support.memory import FLOW, FORM_FIELD, KEY, STABLE, Fate, Memory, event_of, reply
 from support.outcomes import plain
 from support.tasks import Attempt, revive

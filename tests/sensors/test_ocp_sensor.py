@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
+from support.airflow_versions import AirflowRescheduleException, AirflowSensorTimeout
 from support.interruptions import before_the_reading, once
 from support.ocp import PASSWORD, TOKEN, connect, ocp_section
 from support.outcomes import logged

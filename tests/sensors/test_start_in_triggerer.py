@@ -15,9 +15,13 @@ import jinja2
 import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk import task as plain_task
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferralError
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import StartTriggerArgs
+from support.airflow_versions import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    DagSerialization,
+    TaskDeferralError,
+)
 from support.service import LONG, panel_flow
 from support.tasks import Attempt
 

@@ -11,8 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from support.airflow_versions import deserialize, serialize
 from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow, statuses
 from support.tasks import Attempt, revive
 from support.triggerer import IDENTITY, events_of, triggerer

@@ -1,0 +1,103 @@
+"""What came of a whole run, as tables: on the screen, in the README, and in `docs/versions.md`.
+
+Invariant: a page's table is replaced between its two marks only, and holds every version of the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.table import aligned, markdown, with_block
+from matrix.selection import LAYERS, QUICK
+from matrix.trial import Trial
+
+SUPPORTED, TESTED, FEATURES = "versions", "tested versions", "features by version"
+"""Names of the marks: in the README; in `docs/versions.md`, twice."""
+
+
+def screen(trials: Sequence[Trial], *, layers: Sequence[str]) -> str:
+    """
+    Return the table for the screen, and below it what failed, what was skipped and why, and what is missing.
+
+    :param trials: of the versions that ran.
+    :param layers: that ran.
+    """
+    head = ("Airflow", "version", "Python", "passed", "failed", "skipped", "seconds", "")
+    lines = [
+        (
+            trial.minor.name,
+            trial.minor.airflow,
+            trial.python or "?",
+            str(trial.total("passed")),
+            str(trial.total("failed")),
+            str(trial.total("skipped")),
+            f"{trial.seconds:.0f}",
+            "ok" if trial.passed else "FAILED",
+        )
+        for trial in trials
+    ]
+    told = [f"layers: {' '.join(layers)}", "", aligned([head, *lines])]
+    for trial in trials:
+        told += ["", f"Airflow {trial.minor.airflow}:"]
+        told += [f"  {trial.problem}"] if trial.problem else []
+        told += [f"  failed: {name}" for name in trial.failures]
+        told += [f"  {count} skipped: {reason}" for reason, count in sorted(trial.skips.items())]
+        there = [one for one in trial.features if one.here]
+        told.append(f"  {len(there)} of {len(trial.features)} features available")
+        told += [f"  not here: {one.name}; {one.before}" for one in trial.features if not one.here]
+    return "\n".join(told)
+
+
+def renew(root: Path, trials: Sequence[Trial]) -> None:
+    """
+    Write the tables of a whole run into the pages.
+
+    :param root: the project's.
+    :param trials: of all versions, passed.
+    :raises ValueError: if a page lacks the marks.
+    """
+    readme, versions = root / "README.md", root / "docs" / "versions.md"
+    readme.write_text(with_block(readme.read_text(), SUPPORTED, supported(trials)), encoding="utf-8")
+    text = with_block(versions.read_text(), TESTED, tested(trials))
+    versions.write_text(with_block(text, FEATURES, features(trials)), encoding="utf-8")
+
+
+def supported(trials: Sequence[Trial]) -> str:
+    """Return the README's table."""
+    lines = [("Airflow", "tested with", "tests passed", "without"), ("---",) * 4]
+    for trial in trials:
+        missing = sum(not one.here for one in trial.features)
+        without = f"[{missing} features](docs/versions.md#what-a-version-lacks)" if missing else "nothing"
+        lines.append((trial.minor.name, trial.minor.airflow, f"{trial.total('passed'):,}", without))
+    return _table(lines)
+
+
+def tested(trials: Sequence[Trial]) -> str:
+    """Return the table of what ran, by version and layer."""
+    head = ("Airflow", "Python", "nothing newer than", *LAYERS, "skipped", "seconds")
+    lines = [head, ("---",) * len(head)]
+    for trial in trials:
+        passed = [f"{trial.counts.get(layer, {}).get('passed', 0):,}" for layer in LAYERS]
+        ran = (f"{trial.total('skipped'):,}", f"{trial.seconds:.0f}")
+        lines.append((trial.minor.airflow, trial.python, trial.minor.newest, *passed, *ran))
+    return _table(lines)
+
+
+def features(trials: Sequence[Trial]) -> str:
+    """Return the table of what depends on the version, as each version's own environment tells it."""
+    head = ("", *(trial.minor.name for trial in trials), "where it is missing")
+    lines = [head, ("---",) * len(head)]
+    for number, feature in enumerate(trials[-1].features):
+        marks = ["yes" if trial.features[number].here else "no" for trial in trials]
+        lines.append((feature.name, *marks, feature.before))
+    return _table(lines)
+
+
+def is_whole(layers: Sequence[str]) -> bool:
+    """Tell whether a run of these layers is one that the pages tell of."""
+    return QUICK not in layers and set(LAYERS) <= set(layers or LAYERS)
+
+
+def _table(lines: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(map(markdown, lines))
