@@ -1,7 +1,7 @@
 """The command behind `make matrix`, and what gives `make faults AIRFLOW=…` its interpreter.
 
-Invariant: the exit code is 0 only if every version passed; the pages are renewed only by a run of all
-versions and layers in which all passed.
+Invariant: the exit code is 0 only if every version passed; pages are renewed only by a run of all versions
+that passed, and what was tested only if it was of all layers too.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{page.screen(trials, layers=layers or LAYERS)}")
     if not all(one.passed for one in trials):
         return 1
-    if minors == MINORS and page.is_whole(layers):
-        page.renew(ROOT, trials)
-        print("\nThe tables in README.md and docs/versions.md are renewed.")
+    if minors == MINORS:
+        page.renew_features(ROOT, trials)
+        if page.is_whole(layers):
+            page.renew_tested(ROOT, trials)
+        print("\nThe tables in README.md and docs/versions.md that this run tells of are renewed.")
     return 0
 
 

@@ -49,18 +49,31 @@ def screen(trials: Sequence[Trial], *, layers: Sequence[str]) -> str:
     return "\n".join(told)
 
 
-def renew(root: Path, trials: Sequence[Trial]) -> None:
+def renew_tested(root: Path, trials: Sequence[Trial]) -> None:
     """
     Write the tables of a whole run into the pages.
 
     :param root: the project's.
-    :param trials: of all versions, passed.
+    :param trials: of all versions and layers, passed.
     :raises ValueError: if a page lacks the marks.
     """
-    readme, versions = root / "README.md", root / "docs" / "versions.md"
-    readme.write_text(with_block(readme.read_text(), SUPPORTED, supported(trials)), encoding="utf-8")
-    text = with_block(versions.read_text(), TESTED, tested(trials))
-    versions.write_text(with_block(text, FEATURES, features(trials)), encoding="utf-8")
+    _renew(root / "README.md", SUPPORTED, supported(trials))
+    _renew(root / "docs" / "versions.md", TESTED, tested(trials))
+
+
+def renew_features(root: Path, trials: Sequence[Trial]) -> None:
+    """
+    Write the table of features into its page.
+
+    :param root: the project's.
+    :param trials: of all versions, passed.
+    :raises ValueError: if the page lacks the marks.
+    """
+    _renew(root / "docs" / "versions.md", FEATURES, features(trials))
+
+
+def _renew(path: Path, name: str, table: str) -> None:
+    path.write_text(with_block(path.read_text(encoding="utf-8"), name, table), encoding="utf-8")
 
 
 def supported(trials: Sequence[Trial]) -> str:
