@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from benchmarks.table import aligned, markdown, with_block
 from matrix.selection import LAYERS, QUICK
-from matrix.trial import Trial
+from matrix.trial import Outcome, Trial
 
 SUPPORTED, TESTED, FEATURES = "versions", "tested versions", "features by version"
 """Names of the marks: in the README; in `docs/versions.md`, twice."""
@@ -46,6 +47,8 @@ def screen(trials: Sequence[Trial], *, layers: Sequence[str]) -> str:
         there = [one for one in trial.features if one.here]
         told.append(f"  {len(there)} of {len(trial.features)} features available")
         told += [f"  not here: {one.name}; {one.before}" for one in trial.features if not one.here]
+    sums = [f"{sum(trial.total(word) for trial in trials)} {word}" for word in get_args(Outcome)]
+    told += ["", f"{', '.join(sums)}, over {len(trials)} versions of Airflow"]
     return "\n".join(told)
 
 

@@ -221,6 +221,7 @@ def test_the_screen_names_what_failed_was_skipped_and_is_not_there() -> None:
     assert re.search(r"3\.1 +3\.1\.8 +3\.12\.1 +1 +0 +0 +61 +ok", told)
     assert "  failed: tests/hooks/test_a.py::test_two[x]" in told
     assert "  2 skipped: needs Airflow 9" in told
+    assert told.endswith("\n3 passed, 2 failed, 2 skipped, over 2 versions of Airflow")
     assert "  1 of 2 features available\n  not here: dreams; it counts sheep" in told
 
 
