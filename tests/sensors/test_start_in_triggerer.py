@@ -21,6 +21,7 @@ from support.airflow_versions import (
     AirflowSkipException,
     DagSerialization,
     TaskDeferralError,
+    needs_start_in_triggerer,
 )
 from support.service import LONG, panel_flow
 from support.tasks import Attempt
@@ -34,6 +35,8 @@ from smartflows_provider.sensors import start_in_triggerer
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.triggers.sensor_start import SensorStartTrigger
 from smartflows_provider.waiting.event import WaitEvent, start_on_worker
+
+pytestmark = needs_start_in_triggerer
 
 
 def sensor(**arguments: Any) -> SmartFlowsExecutionSensor:
