@@ -70,3 +70,7 @@ needs_start_in_triggerer = needs(version_compat.START_IN_TRIGGERER)
 needs_trigger_on_kill = needs(version_compat.TRIGGER_ON_KILL)
 needs_retry_policy = needs(version_compat.RETRY_POLICY)
 needs_connection_forms = needs(version_compat.CONNECTION_FORMS)
+needs_lenient_connections = pytest.mark.skipif(
+    not version_compat.AIRFLOW_V_3_2_PLUS,
+    reason="needs Airflow 3.2; before, Airflow itself reads no connection whose extra is no object",
+)
