@@ -54,14 +54,23 @@ __all__ = [
     "deserialize",
     "needs",
     "serialize",
+    "skip_without",
 ]
 
 
 def needs(feature: Feature) -> pytest.MarkDecorator:
     """Return the mark of tests that concern a feature which not every Airflow has."""
-    return pytest.mark.skipif(
-        not feature.available, reason=f"needs Airflow {feature.since}; before, {feature.before}"
-    )
+    return pytest.mark.skipif(not feature.available, reason=_reason(feature))
+
+
+def skip_without(feature: Feature) -> None:
+    """Skip the test that runs where its Airflow lacks a feature."""
+    if not feature.available:
+        pytest.skip(_reason(feature))
+
+
+def _reason(feature: Feature) -> str:
+    return f"needs Airflow {feature.since}; before, {feature.before}"
 
 
 needs_task_state = needs(version_compat.RE_ATTACHING)
