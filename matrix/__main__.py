@@ -1,7 +1,7 @@
 """The command behind `make matrix`, and what gives `make faults AIRFLOW=…` its interpreter.
 
-Invariant: the exit code is 0 only if every version passed; pages are renewed only by a run of all versions
-that passed, and what was tested only if it was of all layers too.
+Invariant: the exit code is 0 only if every version passed; the pages are renewed only by a run of all
+versions in which all passed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.interpreter:
             print(*(ready(version_named(one), python=given.python, say=_say) for one in given.versions))
             return 0
-        minors, layers = chosen(given.versions), given.layers.split()
+        minors, layers = chosen(given.versions), given.layers.split() or list(LAYERS)
         files = selected(ROOT, layers)
     except (UnknownMinorError, UnknownLayerError) as error:
         parser.error(str(error))
@@ -42,14 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return 1
     trials = [_try(minor, python=given.python, files=files, processes=given.processes) for minor in minors]
-    print(f"\n{page.screen(trials, layers=layers or LAYERS)}")
+    print(f"\n{page.screen(trials, layers=layers)}")
     if not all(one.passed for one in trials):
         return 1
     if minors == MINORS:
-        page.renew_features(ROOT, trials)
-        if page.is_whole(layers):
-            page.renew_tested(ROOT, trials)
-        print("\nThe tables in README.md and docs/versions.md that this run tells of are renewed.")
+        page.renew(ROOT, trials, layers=layers)
+        print("\nThe tables in README.md and docs/versions.md are renewed.")
     return 0
 
 

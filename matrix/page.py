@@ -1,4 +1,4 @@
-"""What came of a whole run, as tables: on the screen, in the README, and in `docs/versions.md`.
+"""What came of a run, as tables: on the screen, in the README, and in `docs/versions.md`.
 
 Invariant: a page's table is replaced between its two marks only, and holds every version of the list.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from benchmarks.table import aligned, markdown, with_block
-from matrix.selection import LAYERS, QUICK
+from matrix.selection import LAYERS
 from matrix.trial import Outcome, Trial
 
 SUPPORTED, TESTED, FEATURES = "versions", "tested versions", "features by version"
@@ -52,26 +52,17 @@ def screen(trials: Sequence[Trial], *, layers: Sequence[str]) -> str:
     return "\n".join(told)
 
 
-def renew_tested(root: Path, trials: Sequence[Trial]) -> None:
+def renew(root: Path, trials: Sequence[Trial], *, layers: Sequence[str]) -> None:
     """
-    Write the tables of a whole run into the pages.
-
-    :param root: the project's.
-    :param trials: of all versions and layers, passed.
-    :raises ValueError: if a page lacks the marks.
-    """
-    _renew(root / "README.md", SUPPORTED, supported(trials))
-    _renew(root / "docs" / "versions.md", TESTED, tested(trials))
-
-
-def renew_features(root: Path, trials: Sequence[Trial]) -> None:
-    """
-    Write the table of features into its page.
+    Write the tables of a run into the pages.
 
     :param root: the project's.
     :param trials: of all versions, passed.
-    :raises ValueError: if the page lacks the marks.
+    :param layers: that ran.
+    :raises ValueError: if a page lacks the marks.
     """
+    _renew(root / "README.md", SUPPORTED, supported(trials))
+    _renew(root / "docs" / "versions.md", TESTED, tested(trials, layers=layers))
     _renew(root / "docs" / "versions.md", FEATURES, features(trials))
 
 
@@ -81,23 +72,29 @@ def _renew(path: Path, name: str, table: str) -> None:
 
 def supported(trials: Sequence[Trial]) -> str:
     """Return the README's table."""
-    lines = [("Airflow", "tested with", "tests passed", "without"), ("---",) * 4]
+    lines = [("Airflow", "tested with", "without"), ("---",) * 3]
     for trial in trials:
         missing = sum(not one.here for one in trial.features)
         without = f"[{missing} features](docs/versions.md#what-a-version-lacks)" if missing else "nothing"
-        lines.append((trial.minor.name, trial.minor.airflow, f"{trial.total('passed'):,}", without))
+        lines.append((trial.minor.name, trial.minor.airflow, without))
     return _table(lines)
 
 
-def tested(trials: Sequence[Trial]) -> str:
-    """Return the table of what ran, by version and layer."""
+def tested(trials: Sequence[Trial], *, layers: Sequence[str]) -> str:
+    """
+    Return the table of the tests that passed, by version and layer, under the command that ran them.
+
+    :param layers: that ran.
+    """
+    whole = set(LAYERS) <= set(layers)
+    command = "make matrix" if whole else f'make matrix MATRIX_LAYERS="{" ".join(layers)}"'
     head = ("Airflow", "Python", "nothing newer than", *LAYERS, "skipped", "seconds")
     lines = [head, ("---",) * len(head)]
     for trial in trials:
         passed = [f"{trial.counts.get(layer, {}).get('passed', 0):,}" for layer in LAYERS]
         ran = (f"{trial.total('skipped'):,}", f"{trial.seconds:.0f}")
         lines.append((trial.minor.airflow, trial.python, trial.minor.newest, *passed, *ran))
-    return _table(lines)
+    return f"Tests that passed, by layer, `{command}`:\n\n{_table(lines)}"
 
 
 def features(trials: Sequence[Trial]) -> str:
@@ -108,11 +105,6 @@ def features(trials: Sequence[Trial]) -> str:
         marks = ["yes" if trial.features[number].here else "no" for trial in trials]
         lines.append((feature.name, *marks, feature.before))
     return _table(lines)
-
-
-def is_whole(layers: Sequence[str]) -> bool:
-    """Tell whether a run of these layers is one that the pages tell of."""
-    return QUICK not in layers and set(LAYERS) <= set(layers or LAYERS)
 
 
 def _table(lines: Sequence[tuple[str, ...]]) -> str:

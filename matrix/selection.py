@@ -96,14 +96,14 @@ def selected(root: Path, layers: Collection[str]) -> tuple[str, ...]:
     Return the test files that run, as paths from the project's root.
 
     :param root: the project's.
-    :param layers: of :data:`LAYERS`, or :data:`QUICK` alone; all layers where there is none.
+    :param layers: of :data:`LAYERS`; or :data:`QUICK`.
     :raises UnknownLayerError: for any other word.
     """
     if unknown := sorted(set(layers) - {*LAYERS, QUICK}):
         raise UnknownLayerError(f"{', '.join(unknown)} is no layer: {', '.join(LAYERS)}; or {QUICK}")
     if QUICK in layers:
         return QUICK_FILES
-    return tuple(file for file in _test_files(root) if layer_of(file) in (layers or LAYERS))
+    return tuple(file for file in _test_files(root) if layer_of(file) in layers)
 
 
 def _test_files(root: Path) -> Sequence[str]:

@@ -70,7 +70,7 @@ def test_an_exact_version_is_installed_as_of_its_minors_day() -> None:
 def test_every_test_file_is_in_a_layer_or_left_out_with_a_reason() -> None:
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
     left_out = {file for file in files if layer_of(file) is None}
-    assert set(selected(ROOT, [])) == files - left_out
+    assert set(selected(ROOT, LAYERS)) == files - left_out
     assert {layer_of(file) for file in files} == {*LAYERS, None}
     for place, reason in LEFT_OUT.items():
         assert reason
@@ -80,14 +80,14 @@ def test_every_test_file_is_in_a_layer_or_left_out_with_a_reason() -> None:
 
 def test_layers_part_the_tests_among_them() -> None:
     parts = [set(selected(ROOT, [layer])) for layer in LAYERS]
-    assert sum(map(len, parts)) == len(set.union(*parts)) == len(selected(ROOT, LAYERS))
+    assert sum(map(len, parts)) == len(set.union(*parts))
     assert "tests/dags/test_ocp_example.py" in parts[LAYERS.index("dag")]
     assert all((ROOT / place).exists() for place in WHOLE_DAGS)
 
 
 def test_the_quick_part_is_of_the_layers() -> None:
     assert selected(ROOT, [QUICK]) == QUICK_FILES
-    assert set(QUICK_FILES) < set(selected(ROOT, []))
+    assert set(QUICK_FILES) < set(selected(ROOT, LAYERS))
 
 
 def test_a_word_that_is_no_layer_is_named_beside_those_that_are() -> None:
@@ -239,9 +239,8 @@ def pages(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_whole_run_renews_the_tables_between_their_marks_only(pages: Path) -> None:
-    page.renew_tested(pages, trials())
-    page.renew_features(pages, trials())
+def test_a_run_renews_the_tables_between_their_marks_only(pages: Path) -> None:
+    page.renew(pages, trials(), layers=LAYERS)
     readme, versions = (pages / "README.md").read_text(), (pages / "docs" / "versions.md").read_text()
     assert readme.startswith("before\n<!-- versions -->\n| Airflow |")
     assert readme.endswith("<!-- end of versions -->\nafter\n")
@@ -252,8 +251,7 @@ def test_a_whole_run_renews_the_tables_between_their_marks_only(pages: Path) -> 
 def run(monkeypatch: pytest.MonkeyPatch, pages: Path, *arguments: str, text: str = PASSED) -> int:
     monkeypatch.setattr(command, "ready", lambda minor, **_: Path("python"))
     monkeypatch.setattr(trial, "run", lambda minor, **_: replace(report(text), minor=minor))
-    for name in ("renew_tested", "renew_features"):
-        monkeypatch.setattr(page, name, lambda *_, name=name: (pages / name).touch())
+    monkeypatch.setattr(page, "renew", lambda *_, layers: (pages / "renewed").write_text(" ".join(layers)))
     return command.main(arguments)
 
 
@@ -262,12 +260,16 @@ def test_only_a_run_of_all_versions_that_passed_renews_the_pages(
 ) -> None:
     assert run(monkeypatch, pages, "3.1") == 0
     assert run(monkeypatch, pages, text=REPORT) == 1
-    assert not list(pages.glob("renew*"))
-    assert run(monkeypatch, pages, "--layers", "quick") == 0
-    assert run(monkeypatch, pages, "--layers", "unit dag") == 0
-    assert [path.name for path in pages.glob("renew*")] == ["renew_features"]
+    assert not (pages / "renewed").exists()
     assert run(monkeypatch, pages) == 0
-    assert (pages / "renew_tested").exists()
+    assert (pages / "renewed").read_text() == "unit contract dag"
+
+
+def test_the_table_of_what_was_tested_names_the_command_that_tested_it() -> None:
+    assert page.tested(trials(), layers=LAYERS).startswith(
+        "Tests that passed, by layer, `make matrix`:\n\n| "
+    )
+    assert '`make matrix MATRIX_LAYERS="quick"`' in page.tested(trials(), layers=[QUICK])
 
 
 def test_a_version_that_cannot_be_installed_fails_and_the_others_still_run(
@@ -311,7 +313,8 @@ def test_the_interpreter_of_a_version_is_all_that_is_printed(
 def block(path: str, name: str) -> list[list[str]]:
     text = (ROOT / path).read_text()
     (found,) = re.findall(f"<!-- {name} -->\n(.*?)\n<!-- end of {name} -->", text, re.DOTALL)
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()]
+    table = [line for line in found.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
 @pytest.mark.parametrize(
