@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
 from datetime import timedelta
@@ -123,7 +124,10 @@ def handled(error: Exception, *, try_number: int = 1) -> RetryTask | TaskState:
     )
     instance._ti_context_from_server = SimpleNamespace(max_tries=3, should_retry=True)
     instance._failure_metrics_emitted = True
-    message, _ = task_runner._handle_current_task_failed(instance, error, structlog.get_logger("task"))
+    # From 3.4 on it is handed the context that the policy is given.
+    handle = task_runner._handle_current_task_failed
+    context = [{}] if "context" in inspect.signature(handle).parameters else []
+    message, _ = handle(instance, error, structlog.get_logger("task"), *context)
     return message
 
 

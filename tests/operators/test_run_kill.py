@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from support.airflow_versions import needs_task_state
 from support.interruptions import Stop
 from support.outcomes import acting, operator_for, outcome
 from support.service import LONG, START, cancels, panel_flow, starts, statuses
@@ -90,6 +91,7 @@ def test_a_kill_is_never_a_success_even_if_the_run_finishes_meanwhile(server: De
         run_task(operator)
 
 
+@needs_task_state
 def test_a_kill_that_shall_not_cancel_leaves_the_run_to_the_next_attempt(
     server: DevServer, stop: Stop
 ) -> None:
