@@ -83,3 +83,7 @@ needs_lenient_connections = pytest.mark.skipif(
     not version_compat.AIRFLOW_V_3_2_PLUS,
     reason="needs Airflow 3.2; before, Airflow itself reads no connection whose extra is no object",
 )
+needs_any_thread = pytest.mark.skipif(
+    not version_compat.AIRFLOW_V_3_2_PLUS,
+    reason="needs Airflow 3.2; before, a triggerer can ask Airflow only as long as its event loop runs",
+)
