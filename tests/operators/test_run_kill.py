@@ -115,6 +115,7 @@ def test_a_kill_whose_cancel_fails_says_that_the_run_may_go_on(server: DevServer
     assert len(cancels(server)) == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_kill_while_the_run_is_being_started_cancels_it_once_its_id_is_known(
@@ -129,6 +130,7 @@ def test_a_kill_while_the_run_is_being_started_cancels_it_once_its_id_is_known(
     assert len(cancels(server)) == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("at", ["read", "intent"])
 def test_a_kill_before_anything_was_sent_starts_nothing(server: DevServer, mode: Mode, at: str) -> None:
