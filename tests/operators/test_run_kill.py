@@ -257,6 +257,7 @@ def test_a_kill_after_the_run_has_ended_cancels_nothing_and_lets_the_output_be_t
     assert cancels(server) == []
 
 
+@needs_task_state
 def test_a_kill_while_the_start_is_not_answered_says_that_it_is_open(
     server: DevServer, stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

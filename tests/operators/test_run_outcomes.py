@@ -34,6 +34,7 @@ from smartflows_provider.exceptions import (
     FlowUserInputRequiredError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
+from smartflows_provider.version_compat import RE_ATTACHING
 
 WORK = {"id": "work", "kind": "work", "message": "Working", "duration": 0.1}
 OUTPUT = {"id": "out", "kind": "output", "values": {"total": 7, "customer": {"name": "Ada"}}}
@@ -245,7 +246,7 @@ def test_the_answer_to_a_form_of_airflows_resumes_the_task_which_waits_on_for_it
     run = outcome(server, "deferrable", attempt=attempt, durable=durable)
     assert run.value["status"] == "Success"
     assert [trigger.execution_id for trigger in attempt.deferrals] == [run.execution_id] * 2
-    if durable:
+    if durable and RE_ATTACHING.available:
         assert len({trigger.deadline for trigger in attempt.deferrals}) == 1
     assert len(starts(server)) == 1
 
