@@ -345,7 +345,7 @@ def _unless_error(found: ClientSettings | FlowException) -> ClientSettings:
     return found
 
 
-async def _extra_of(connection: Any) -> dict[str, Any]:
+async def _extra_of(connection: Any) -> Any:
     """
     Return a connection's extra, its secrets masked, without blocking the event loop.
 
@@ -354,5 +354,5 @@ async def _extra_of(connection: Any) -> dict[str, Any]:
     may do that in a triggerer: another one would mix up Airflow's answers.
     """
     if hasattr(connection, "aextra_dejson"):
-        return dict(await connection.aextra_dejson())
-    return dict(await sync_to_async(lambda: connection.extra_dejson)())
+        return await connection.aextra_dejson()
+    return await sync_to_async(lambda: connection.extra_dejson)()
