@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full browser images faults bench fuzz check docs format dist constraints clean
+.PHONY: help setup demo up test test-full browser images matrix faults bench fuzz check docs format dist \
+	constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,13 +51,17 @@ browser: ## install Chromium for the tests of the UI, as root on Debian or Ubunt
 images: $(READY) browser ## renew the pages' pictures of Airflow's UI
 	UI_IMAGES=1 $(BIN)/python -m pytest tests/ui -m full
 
-# AIRFLOW=3.4.0b2 runs the components of that Airflow, from a virtual environment of its own.
+# MATRIX="3.1 3.4" takes some versions, MATRIX_LAYERS="unit dag" or "quick" some tests.
+matrix: $(READY) ## run the tests on every supported Airflow, each in a virtual environment of its own
+	@$(BIN)/python -m matrix $(MATRIX) --layers "$(MATRIX_LAYERS)" \
+		$(if $(filter command line environment,$(origin PYTHON)),--python $(PYTHON))
+
+# AIRFLOW=3.4 runs the components of that Airflow, from the virtual environment that the matrix has for it.
 FAULT_RUNS ?= 20
 FAULT_MAPPED ?= 200
-faults: $(READY) $(if $(AIRFLOW),$(VENV)-$(AIRFLOW)/.ready) ## run each fault row 20 times, print the table (FAULT_RUNS=1, AIRFLOW=3.4.0b2)
-	FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) \
-		$(if $(AIRFLOW),FAULTS_PYTHON=$(CURDIR)/$(VENV)-$(AIRFLOW)/bin/python) \
-		$(BIN)/python -m pytest tests/faults -m faults
+faults: $(READY) ## run each fault row 20 times, print the table (FAULT_RUNS=1, AIRFLOW=3.4)
+	$(if $(AIRFLOW),FAULTS_PYTHON=$$($(BIN)/python -m matrix --interpreter $(AIRFLOW)) && export FAULTS_PYTHON &&) \
+		FAULT_RUNS=$(FAULT_RUNS) FAULT_MAPPED=$(FAULT_MAPPED) $(BIN)/python -m pytest tests/faults -m faults
 
 # The same seed and number give the same cases; what fails names them.
 FUZZ_CASES ?= 100000
@@ -124,13 +129,3 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]' \
 		|| $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
-
-# Another Airflow beside .venv, for `make faults AIRFLOW=…`. Betas and release candidates count.
-$(VENV)-%/.ready: pyproject.toml | $(READY)
-	@echo "installing Airflow $* and the project into $(VENV)-$* (about a minute the first time)"
-	@$(BIN)/python -m venv --clear $(VENV)-$*
-	@$(BIN)/uv pip install -q --python $(VENV)-$*/bin/python --prerelease=allow --compile-bytecode \
-		'apache-airflow==$*' -e '.[dev]' \
-		|| $(VENV)-$*/bin/python -m pip install -q --disable-pip-version-check --pre \
-			'apache-airflow==$*' -e '.[dev]'
-	@touch $@

@@ -28,7 +28,11 @@ def sheet_of(results: Sequence[Result], *, runs: int) -> Sheet:
 
 def plain(sheet: Sheet) -> str:
     """Return a table for the screen."""
-    lines = [sheet.head, *sheet.lines]
+    return aligned([sheet.head, *sheet.lines])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells with their columns one below the other."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -50,14 +54,15 @@ def block(sheet: Sheet, *, command: str, packages: Sequence[str]) -> str:
         f"`{command}`, the median of {sheet.runs} runs with the lowest and the highest; {versions}; "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores."
     )
-    return "\n".join([told, "", *map(_markdown, [sheet.head, ("---",) * len(sheet.head), *sheet.lines])])
+    return "\n".join([told, "", *map(markdown, [sheet.head, ("---",) * len(sheet.head), *sheet.lines])])
 
 
 def with_block(page: str, name: str, content: str) -> str:
     """
-    Return a page with a group's block renewed.
+    Return a page with a block renewed.
 
-    :raises ValueError: if the page has no marks for the group.
+    :param name: of its two marks, a group's for example.
+    :raises ValueError: if the page has no marks of this name.
     """
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
@@ -84,5 +89,6 @@ def _figure(figure: Figure, *, digits: int = 2) -> str:
     return f"{figure.median:.{digits}f} ({figure.lowest:.{digits}f} to {figure.highest:.{digits}f})"
 
 
-def _markdown(cells: Sequence[str]) -> str:
+def markdown(cells: Sequence[str]) -> str:
+    """Return a line of a table in Markdown."""
     return f"| {' | '.join(cells)} |"

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from matrix.selection import WHOLE_DAGS
 from smartflows_provider.demo.database import create_database
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,15 +59,6 @@ LONG = (
     "docs/test_code_blocks_python.py",
 )
 """The files that take longest, the longest first."""
-
-
-WHOLE_DAGS = (
-    "tests/dags/",
-    "tests/decorators/test_smart_flow_dags.py",
-    "tests/notifications/test_notifier_dags.py",
-    "tests/sensors/test_sensor_dags.py",
-)
-"""Where whole DAGs run in the test's own process, which loads much of Airflow's server for the first one."""
 
 
 @pytest.hookimpl(optionalhook=True)

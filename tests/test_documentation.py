@@ -37,7 +37,7 @@ def test_the_page_of_errors_says_of_each_class_what_its_docstring_says(kind: typ
 def test_the_readme_opens_with_the_commands_that_the_makefile_has() -> None:
     commands = re.findall(r"^\$ make ([a-z-]+)", README, re.MULTILINE)
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert commands == ["demo", "up", "test", "test-full", "faults", "bench", "check", "docs"]
+    assert commands == ["demo", "up", "test", "test-full", "matrix", "faults", "bench", "check", "docs"]
     assert set(commands) <= set(targets)
 
 

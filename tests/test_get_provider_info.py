@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers_manager import ProvidersManager
-from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+from support.airflow_versions import ProvidersManagerTaskRuntime
 
 from smartflows_provider import __version__
 from smartflows_provider.get_provider_info import get_provider_info

@@ -32,9 +32,9 @@ from typing import Any, Literal, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
 from airflow.sdk.execution_time.timeout import timeout as airflow_timeout
 from structlog.testing import capture_logs
+from support.airflow_versions import AirflowRescheduleException, AirflowSensorTimeout, needs_task_state
 from support.memory import FLOW, FORM_FIELD, KEY, STABLE, Fate, Memory, event_of, reply
 from support.outcomes import plain
 from support.tasks import Attempt, revive
@@ -723,6 +723,7 @@ EARLIER: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
 }
 
 
+@needs_task_state
 @pytest.mark.parametrize("name", EARLIER)
 def test_what_an_earlier_attempt_has_left_is_met_alike(memory: Memory, name: str) -> None:
     changes, options, status, expected = EARLIER[name]

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from support.airflow_versions import needs_task_state
 from support.service import LONG, panel_flow, server, starts
 from support.tasks import Attempt, first_event, run_task
 
@@ -61,6 +62,7 @@ def test_the_newest_rows_are_what_is_written_today() -> None:
     assert WaitEvent.from_dict(event).as_dict() == {**event, "phase": None}
 
 
+@needs_task_state
 @pytest.mark.parametrize("row", versions("record"))
 def test_a_retry_attaches_to_the_run_of_a_record_that_an_earlier_version_has_written(
     server: DevServer, row: dict[str, Any]

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from support.airflow_versions import needs_success_in_triggerer
 from support.memory import FLOW, Fate, Memory
 from support.tasks import Attempt
 from support.triggerer import Ended, to_the_end
@@ -18,6 +19,8 @@ from test_modes_alike import CASES, FOR_EVER, OPERATOR_CASES, Case, Seen, check,
 
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+
+pytestmark = needs_success_in_triggerer
 
 __all__ = ["memory"]
 

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from airflow.sdk.exceptions import AirflowRuntimeError
+from asgiref.sync import sync_to_async
 
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
@@ -293,7 +294,7 @@ class FlowSystemHook(BaseHook):
         """Return what :meth:`_look_up` does, without blocking the event loop."""
         try:
             connection = await get_async_connection(self.conn_id)
-            return self._read(connection, await get_async_extra_dejson(connection))
+            return self._read(connection, await _extra_of(connection))
         except _LOOK_UP_ERRORS as error:
             return self._look_up_failed(error)
 
@@ -349,3 +350,16 @@ def _unless_error(found: ClientSettings | FlowException) -> ClientSettings:
     if isinstance(found, FlowException):
         raise found
     return found
+
+
+async def _extra_of(connection: Any) -> Any:
+    """
+    Return a connection's extra, its secrets masked, without blocking the event loop.
+
+    What common.compat has for this is younger than the releases that Airflow's own constraints name for
+    Airflow 3.1 and 3.2. Before 3.3.2 masking asks Airflow in a thread, and on 3.1 only a thread of asgiref's
+    may do that in a triggerer: another one would mix up Airflow's answers.
+    """
+    if hasattr(connection, "aextra_dejson"):
+        return await connection.aextra_dejson()
+    return await sync_to_async(lambda: connection.extra_dejson)()

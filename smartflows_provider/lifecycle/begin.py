@@ -372,6 +372,8 @@ class RunBeginning:
                 self._store.discard()
             raise
         self._log.info("Starting flow %r.", request.flow)
+        if self._store.notice is not None and not request.repeatable:
+            self._log.info("%s", self._store.notice)
         snapshot = self._send(submission, request, now, was_sent=was_sent)
         execution_id = snapshot.execution_id
         self._run_known(execution_id)

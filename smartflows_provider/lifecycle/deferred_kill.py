@@ -25,6 +25,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from smartflows_provider.lifecycle.daemon_threads import DaemonThreads
 from smartflows_provider.lifecycle.metrics import CancelCause, Meter
+from smartflows_provider.lifecycle.own_threads import asking, context_of_triggerer
 from smartflows_provider.lifecycle.ownership import Ownership, ownership
 from smartflows_provider.lifecycle.pulse import pulse
 from smartflows_provider.lifecycle.stop import cancel_now, look
@@ -164,13 +165,13 @@ def get_ready() -> None:
     for a kill, and for a triggerer that is about to end.
     """
     pulse()
-    _threads().submit(_ask_about_nothing)
+    _threads().submit(partial(context_of_triggerer().run, _ask_about_nothing))
 
 
 def _ask_about_nothing() -> None:
     """Use Airflow's API once; that there is no such DAG is no matter."""
     with suppress(Exception):
-        RuntimeTaskInstance.get_task_states(dag_id="", run_ids=[""], task_ids=[""])
+        asking(partial(RuntimeTaskInstance.get_task_states, dag_id="", run_ids=[""], task_ids=[""]))
 
 
 def release(run: WaitedRun) -> Future[None]:
@@ -183,7 +184,7 @@ def release(run: WaitedRun) -> Future[None]:
     :returns: done once the first look at the task is over.
     """
     # Airflow tells by a context variable which task's log a line belongs to.
-    return _threads().submit(partial(copy_context().run, _look_first, run, time.monotonic()))
+    return _threads().submit(partial(context_of_triggerer().run, _look_first, run, time.monotonic()))
 
 
 def _look_first(run: WaitedRun, since: float) -> None:
@@ -194,9 +195,7 @@ def _look_first(run: WaitedRun, since: float) -> None:
 def _look(run: WaitedRun, since: float) -> Ownership:
     """Find out who answers for the run, and cancel it if nobody does."""
     try:
-        found = _ownership_of(run, since)
-        if found in _REASONS:
-            _stop(run, found)
+        return asking(partial(_see_to, run, since))
     except Exception as error:
         if run.ending:
             log.info("The wait for %s ends here; it goes on in another triggerer.", run)
@@ -210,6 +209,12 @@ def _look(run: WaitedRun, since: float) -> Ownership:
             )
             log.debug("The wait for %s was ended without a look at its task.", run, exc_info=True)
         return "kept"
+
+
+def _see_to(run: WaitedRun, since: float) -> Ownership:
+    found = _ownership_of(run, since)
+    if found in _REASONS:
+        _stop(run, found)
     return found
 
 

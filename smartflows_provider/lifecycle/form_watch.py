@@ -13,8 +13,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from smartflows_provider.lifecycle.own_threads import asking_aside
 from smartflows_provider.lifecycle.required_action import close_form, given_answer
 from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.waiting.event import FormAnswer
@@ -103,7 +105,7 @@ async def _answer(form: OpenForm, *, log: Any, clock: Callable[[], float]) -> Fo
     while True:
         if form.ti_id is not None:
             try:
-                answer = await asyncio.to_thread(given_answer, form.ti_id)
+                answer = await asking_aside(partial(given_answer, form.ti_id))
             except Exception as error:  # noqa: BLE001 - what keeps Airflow from answering may be anything
                 if not told:
                     log.warning("Airflow's form could not be looked at; looking again: %s", error)
@@ -122,6 +124,6 @@ async def _close(form: OpenForm, *, log: Any) -> None:
     if form.ti_id is None:
         return
     try:
-        await asyncio.to_thread(close_form, form.ti_id)
+        await asking_aside(partial(close_form, form.ti_id))
     except Exception as error:  # noqa: BLE001 - the wait goes on, and an answer that comes is checked
         log.info("Airflow's form could not be closed: %s", error)

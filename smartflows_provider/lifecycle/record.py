@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
+from smartflows_provider.version_compat import AIRFLOW_VERSION, RE_ATTACHING
 
 RECORD_SCHEMA = 3
 """1 had none of the optional fields, 2 no ``ended_badly``; they are read as if these had their defaults."""
@@ -139,6 +139,10 @@ class RunStore(Protocol):
     def remembers(self) -> bool:
         """Whether later attempts can read what is written."""
 
+    @property
+    def notice(self) -> str | None:
+        """What people should know where a run is started that later attempts cannot find again."""
+
     def load(self) -> RunRecord | None:
         """Return the record, or None if there is none."""
 
@@ -158,6 +162,7 @@ class TaskStateStore:
     """
 
     remembers = True
+    notice = None
 
     def __init__(self, accessor: Any, *, retention: Any) -> None:
         self._accessor = accessor
@@ -178,9 +183,16 @@ class TaskStateStore:
 
 
 class NoStore:
-    """Remembers nothing: Airflow before 3.3, or ``durable=False``."""
+    """
+    Remembers nothing: Airflow before 3.3, or ``durable=False``.
+
+    :param notice: what people should know who have not asked for that.
+    """
 
     remembers = False
+
+    def __init__(self, *, notice: str | None = None) -> None:
+        self.notice = notice
 
     def load(self) -> RunRecord | None:
         """Return None."""
@@ -200,8 +212,13 @@ def store_for(context: Mapping[str, Any], *, durable: bool) -> RunStore:
     :param context: the task's context.
     :param durable: False to remember nothing.
     """
+    if durable and not RE_ATTACHING.available:
+        return NoStore(
+            notice=f"Airflow {AIRFLOW_VERSION} keeps no task state, as {RE_ATTACHING.since} and later do: "
+            f"{RE_ATTACHING.before}."
+        )
     accessor = context.get("task_state_store")
-    if not durable or accessor is None or not AIRFLOW_V_3_3_PLUS:
+    if not durable or accessor is None:
         return NoStore()
     from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - only from Airflow 3.3 on
 

@@ -20,8 +20,7 @@ import pytest
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowSensorTimeout
-from airflow.sdk.serde import deserialize, serialize
+from support.airflow_versions import AirflowSensorTimeout, deserialize, serialize
 from support.outcomes import acting, both, operator_for, outcome
 from support.service import CONN_VARIABLE, LONG, START, asked, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, revive, run_task

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from support.airflow_versions import AirflowSensorTimeout
 from support.loopback import Serve, plain_environment, serve
 from support.loopback_server import Connection, answer, answers
 from support.tasks import Mode

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException
+from support.airflow_versions import AirflowRescheduleException
 from support.tasks import Attempt
 
 from conformance.observing import (

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from support.airflow_versions import needs_success_in_triggerer
 from support.tasks import Attempt
 from support.triggerer import to_the_end
 
 from conformance.observing import Seen, names_all, run
 from conformance.systems import Case
 from smartflows_provider.exceptions import FlowExecutionFailedError
+
+pytestmark = needs_success_in_triggerer
 
 
 def concluded(task: Any) -> tuple[Seen, int]:

@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    from airflow.dag_processing.dagbag import DagBag
+    from support.airflow_versions import DagBag
 
     file, dag_id = sys.argv[1:]
     run = DagBag(dag_folder=file).dags[dag_id].test()

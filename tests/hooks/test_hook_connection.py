@@ -13,6 +13,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 from hook_connections import Mode, connect
 from jsonschema import validate
+from support.airflow_versions import needs_lenient_connections
 
 from smartflows_provider.exceptions import FlowConfigurationError
 from smartflows_provider.get_provider_info import get_provider_info
@@ -317,6 +318,7 @@ def test_an_unusable_extra_is_named_with_what_to_change(
     assert mistake(connect(monkeypatch, extra={name: given})) == message.format(WHERE)
 
 
+@needs_lenient_connections
 @pytest.mark.parametrize("extra", ["[1]", "{nope", '"text"', [1]])
 def test_extras_that_are_no_object_are_not_passed_over(
     monkeypatch: pytest.MonkeyPatch, mode: Mode, extra: object

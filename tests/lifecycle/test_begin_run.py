@@ -31,7 +31,14 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle.begin import RunBeginning
 from smartflows_provider.lifecycle.candidates import candidates, executions_since, proven
 from smartflows_provider.lifecycle.options import RunOptions
-from smartflows_provider.lifecycle.record import RECORD_KEY, AttemptIdentity, Epoch, RunRecord, TaskStateStore
+from smartflows_provider.lifecycle.record import (
+    RECORD_KEY,
+    AttemptIdentity,
+    Epoch,
+    NoStore,
+    RunRecord,
+    TaskStateStore,
+)
 from smartflows_provider.lifecycle.run_request import BegunRun, RunRequest, Submission
 from smartflows_provider.wire.run import RunPhase
 from smartflows_provider.wire.smart_flows import start_flow
@@ -135,6 +142,19 @@ def test_the_intent_is_on_record_before_the_request_and_the_id_right_after(task:
     assert (record.execution_id, record.flow, record.fingerprint) == (begun.execution_id, "Letter", "same")
     assert (record.epoch, record.deadline) == (task.epoch, begun.deadline)
     assert record.deadline - record.submitted_at == 60
+
+
+def test_where_no_later_attempt_can_find_the_run_the_start_says_so_once(
+    task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    task.store = NoStore(notice="Airflow 3.1.8 keeps no task state.")
+    begun = task.attempt()
+    assert [line for line in caplog.messages if "flow" in line] == [
+        "Starting flow 'Letter'.",
+        "Airflow 3.1.8 keeps no task state.",
+        f"Started execution {begun.execution_id} of flow 'Letter'.",
+    ]
 
 
 def test_an_intent_that_cannot_be_written_starts_nothing(task: Task) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
+from support.airflow_versions import needs_any_thread
 from support.service import LONG, cancels, panel_flow, statuses
 
 from smartflows_provider.devserver.faults import Fault
@@ -368,6 +369,7 @@ def kill_all(triggers: list[FlowExecutionTrigger]) -> None:
     asyncio.run(kill())
 
 
+@needs_any_thread
 def test_of_200_kills_at_once_none_is_lost_and_airflow_is_asked_a_few_times_only(
     server: DevServer, hook: SmartFlowsHook, airflow: Airflow
 ) -> None:

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from airflow.listeners import hookimpl
-from airflow.sdk.listener import ListenerManager, get_listener_manager
+from support.airflow_versions import needs_success_in_triggerer
 
 from smartflows_provider.lifecycle import listeners
 from smartflows_provider.lifecycle.listeners import listened_to
+from smartflows_provider.version_compat import SUCCESS_IN_TRIGGERER
+
+if SUCCESS_IN_TRIGGERER.available:
+    from airflow.sdk.listener import ListenerManager, get_listener_manager
 
 
 @pytest.fixture
@@ -31,8 +35,9 @@ import airflow
 airflow.__version__ = "3.1.0"
 import airflow.sdk, airflow.providers.common.compat.sdk
 import airflow.exceptions, airflow.sdk.exceptions
-airflow.exceptions.TaskDeferralError = airflow.sdk.exceptions.TaskDeferralError
-del airflow.sdk.exceptions.TaskDeferralError
+if hasattr(airflow.sdk.exceptions, "TaskDeferralError"):
+    airflow.exceptions.TaskDeferralError = airflow.sdk.exceptions.TaskDeferralError
+    del airflow.sdk.exceptions.TaskDeferralError
 sys.modules["airflow.sdk.listener"] = None
 import smartflows_provider.lifecycle.listeners as listeners
 import smartflows_provider.operators.smart_flows
@@ -58,6 +63,7 @@ class FollowsProcesses:
     def on_starting(self, component: Any) -> None: ...
 
 
+@needs_success_in_triggerer
 @pytest.mark.parametrize(
     ("listener", "expected"), [(FollowsSuccesses, True), (FollowsStarts, True), (FollowsProcesses, False)]
 )

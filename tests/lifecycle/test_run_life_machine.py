@@ -34,7 +34,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from airflow.sdk.exceptions import AirflowSensorTimeout
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -45,6 +44,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from structlog.testing import capture_logs
+from support.airflow_versions import AirflowSensorTimeout
 from support.memory import FLOW_ID, KEY, STABLE, Fate, Memory, MemoryRun, event_of, reply
 from support.tasks import Attempt, FakeStateStore, revive
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.airflow_versions import needs_task_state
 from support.tasks import FakeStateStore
 
+from smartflows_provider.lifecycle import record
 from smartflows_provider.lifecycle.record import (
     RECORD_KEY,
     AttemptIdentity,
@@ -21,6 +23,7 @@ from smartflows_provider.lifecycle.record import (
     attempt_of,
     store_for,
 )
+from smartflows_provider.version_compat import AIRFLOW_VERSION, RE_ATTACHING
 
 RECORD = RunRecord(
     execution_id="e1",
@@ -41,6 +44,7 @@ OPTIONAL = {"correlation", "started_try", "ended_try", "retries", "told", "stopp
 """Keys that version 1 did not have."""
 
 
+@needs_task_state
 @pytest.mark.parametrize("execution_id", ["e1", None])
 def test_a_record_survives_the_store_and_never_expires(execution_id: str | None) -> None:
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
@@ -90,6 +94,19 @@ def test_without_a_store_or_durable_nothing_is_remembered(context: dict[str, Any
     assert store.load() is None
     store.discard()
     assert all(not accessor.entries for accessor in context.values())
+
+
+def test_an_airflow_without_task_state_remembers_nothing_and_says_so_to_whoever_wants_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record, "RE_ATTACHING", replace(RE_ATTACHING, since="99.1"))
+    store = store_for({"task_state_store": FakeStateStore()}, durable=True)
+    assert not store.remembers
+    assert store.notice == (
+        f"Airflow {AIRFLOW_VERSION} keeps no task state, as 99.1 and later do: a retry or a clear starts a "
+        "new run, and neither attaches to the earlier one nor stops it."
+    )
+    assert store_for({}, durable=False).notice is None
 
 
 @pytest.mark.parametrize("raw", ["text", 5, ["a"], {}])

@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from support.airflow_versions import needs_success_in_triggerer
 from support.service import panel_flow
 
 from smartflows_provider.devserver.faults import Fault
@@ -23,6 +24,8 @@ from smartflows_provider.lifecycle.shared_connection import SharedConnection
 from smartflows_provider.lifecycle.trigger_end import Ending, ended_here
 from smartflows_provider.waiting.event import WaitEvent
 from smartflows_provider.wire.smart_flows import phase_of
+
+pytestmark = needs_success_in_triggerer
 
 TASK = TaskIdentity(dag_id="d", run_id="r", task_id="t", map_index=2)
 ENDING = Ending(returns="manifest", on_warning="succeed", max_xcom_bytes=48 * 1024)

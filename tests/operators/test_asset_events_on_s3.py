@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Asset, AssetAlias
+from support.airflow_versions import DagBag
 from support.object_store import CONN_ID, CREDENTIALS, s3_endpoint
 from support.tasks import Attempt, run_task
 

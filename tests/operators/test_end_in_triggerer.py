@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Asset
+from support.airflow_versions import needs_success_in_triggerer
 from support.service import LONG, panel_flow
 from support.tasks import Attempt
 
@@ -19,6 +20,8 @@ from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.sensors import execution_watch
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
+
+pytestmark = needs_success_in_triggerer
 
 XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="Order"><xs:complexType>
 <xs:sequence><xs:element name="Name" type="xs:string"/></xs:sequence></xs:complexType></xs:element>

@@ -14,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import DAG
 from structlog.testing import capture_logs
+from support.airflow_versions import needs_task_state
 from support.phixflow import TRIGGER, WAYS, Bench, Way, bench
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, run_task
 
@@ -361,6 +362,7 @@ def test_a_lost_answer_is_never_a_reason_to_call_twice(bench: Bench, way: Way, l
     assert bench.section.started == 2
 
 
+@needs_task_state
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("status", [400, 409, 410, 422])
 def test_a_code_that_the_author_may_have_chosen_leaves_open_whether_the_work_was_done(
@@ -502,6 +504,7 @@ class Died(BaseException):
     """Stands for SIGKILL: nothing runs after it."""
 
 
+@needs_task_state
 @pytest.mark.parametrize("way", WAYS)
 def test_an_attempt_that_died_in_its_call_is_told_and_not_repeated(
     bench: Bench, way: Way, monkeypatch: pytest.MonkeyPatch
@@ -525,6 +528,7 @@ def test_an_attempt_that_died_in_its_call_is_told_and_not_repeated(
     assert bench.section.started == 0
 
 
+@needs_task_state
 @pytest.mark.parametrize("way", WAYS)
 def test_a_record_that_cannot_be_read_says_what_to_look_for_in_phixflows_own_terms(
     bench: Bench, way: Way

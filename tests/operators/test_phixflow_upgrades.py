@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.airflow_versions import needs_task_state
 from support.phixflow import Bench, bench
 from support.tasks import Attempt, FakeStateStore, first_event
 
@@ -45,6 +46,7 @@ def test_a_deferred_trigger_that_knows_fewer_terms_than_today_is_revived(bench: 
     assert first_event(FlowExecutionTrigger(**row))["reason"] == "finished"
 
 
+@needs_task_state
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("record-*.json")), ids=lambda path: path.stem)
 def test_a_retry_attaches_to_the_run_of_a_record_that_an_earlier_version_has_written(
     bench: Bench, path: Path

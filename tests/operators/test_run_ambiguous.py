@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.airflow_versions import needs_task_state
 from support.outcomes import Outcome, operator_for, outcome
 from support.service import LONG, START, asked, cancels, starts
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
@@ -87,6 +88,7 @@ def test_without_a_value_of_our_own_it_fails_at_once_and_lists_the_candidates(
     assert cancels(server) == []
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_with_a_value_of_our_own_the_execution_is_found_and_gone_on_with(
     server: DevServer, mode: Mode, lost: str

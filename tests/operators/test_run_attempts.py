@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.airflow_versions import needs_task_state
 from support.outcomes import acting, operator_for, outcome
 from support.service import LONG, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
@@ -79,6 +80,7 @@ def test_a_clear_after_a_failure_starts_anew(
     assert statuses(server) == ["Success", "Success"]
 
 
+@needs_task_state
 def test_a_task_that_is_resumed_was_not_cleared_and_says_so_in_its_record(server: DevServer) -> None:
     panel_flow(server, WORK)
     attempt = Attempt()
@@ -174,6 +176,7 @@ def test_a_retry_whose_key_is_refused_says_so_for_good_and_keeps_the_run(
 # --- our own cancel ---
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_that_a_stopped_attempt_has_cancelled_is_waited_for_and_not_taken_for_the_flows_end(
     server: DevServer, mode: Mode
@@ -242,6 +245,7 @@ def test_a_clear_whose_old_run_would_not_stop_is_brought_about_by_the_retry(
     assert len(starts(server)) == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_that_succeeded_although_a_stopped_attempt_had_cancelled_it_is_not_run_again(
     server: DevServer, mode: Mode

@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from airflow.sdk import DAG
+from support.airflow_versions import needs_task_state
 from support.outcomes import both, operator_for
 from support.service import LONG, panel_flow
 from support.tasks import Attempt, run_task
@@ -331,6 +332,7 @@ def test_the_record_of_a_run_holds_no_payload(server: DevServer) -> None:
     assert CANARY not in json.dumps(attempt.store.entries)
 
 
+@needs_task_state
 def test_the_same_input_has_the_same_fingerprint_and_another_one_another(server: DevServer) -> None:
     fingerprints = []
     for total in (1, 1, 2):

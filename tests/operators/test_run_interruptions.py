@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 from airflow.triggers.base import BaseTrigger
+from support.airflow_versions import needs_task_state
 from support.interruptions import Stop
 from support.outcomes import acting, operator_for, outcome
 from support.service import CONN_VARIABLE, LONG, START, cancels, panel_flow, starts, statuses
@@ -200,6 +201,7 @@ def test_a_kill_while_a_start_is_looked_up_is_final_where_no_later_attempt_could
 # --- execution_timeout ---
 
 
+@needs_task_state
 def test_an_execution_timeout_while_the_id_is_recorded_stops_the_run_and_names_it(server: DevServer) -> None:
     panel_flow(server, LONG)
     operator = operator_for("sync")
@@ -328,6 +330,7 @@ def test_a_retry_after_our_own_slow_cancel_at_a_timeout_starts_a_new_run(server:
 # --- records ---
 
 
+@needs_task_state
 def test_a_worker_that_died_before_the_record_and_a_siblings_clear_start_no_second_run(
     server: DevServer,
 ) -> None:
@@ -341,6 +344,7 @@ def test_a_worker_that_died_before_the_record_and_a_siblings_clear_start_no_seco
     assert statuses(server) == ["Running"]
 
 
+@needs_task_state
 @pytest.mark.parametrize(
     ("end", "expected"),
     [("cancel", ["Canceled", "Running"]), ("finish", ["Success"]), ("none", ["Running"])],
@@ -377,6 +381,7 @@ def test_a_clear_stays_one_through_attempts_that_could_not_stop_the_old_run(serv
     assert statuses(server) == ["Canceled", "Running"]
 
 
+@needs_task_state
 def test_a_run_that_could_not_be_recorded_is_waited_for_until_it_has_stopped(server: DevServer) -> None:
     server.configure(cancel_seconds=1)
     panel_flow(server, LONG)
@@ -415,6 +420,7 @@ def test_a_run_that_is_over_is_not_said_to_be_left(server: DevServer) -> None:
     assert "execution_left" not in again.attempt.xcoms
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_found_by_look_up_and_cancelled_by_somebody_is_the_same_in_both_modes(
     server: DevServer, hook: SmartFlowsHook, mode: Mode

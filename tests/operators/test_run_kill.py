@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from support.airflow_versions import needs_task_state
 from support.interruptions import Stop
 from support.outcomes import acting, operator_for, outcome
 from support.service import LONG, START, cancels, panel_flow, starts, statuses
@@ -90,6 +91,7 @@ def test_a_kill_is_never_a_success_even_if_the_run_finishes_meanwhile(server: De
         run_task(operator)
 
 
+@needs_task_state
 def test_a_kill_that_shall_not_cancel_leaves_the_run_to_the_next_attempt(
     server: DevServer, stop: Stop
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_kill_whose_cancel_fails_says_that_the_run_may_go_on(server: DevServer
     assert len(cancels(server)) == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_kill_while_the_run_is_being_started_cancels_it_once_its_id_is_known(
@@ -127,6 +130,7 @@ def test_a_kill_while_the_run_is_being_started_cancels_it_once_its_id_is_known(
     assert len(cancels(server)) == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("at", ["read", "intent"])
 def test_a_kill_before_anything_was_sent_starts_nothing(server: DevServer, mode: Mode, at: str) -> None:
@@ -253,6 +257,7 @@ def test_a_kill_after_the_run_has_ended_cancels_nothing_and_lets_the_output_be_t
     assert cancels(server) == []
 
 
+@needs_task_state
 def test_a_kill_while_the_start_is_not_answered_says_that_it_is_open(
     server: DevServer, stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

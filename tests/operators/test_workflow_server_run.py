@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.airflow_versions import needs_task_state
 from support.interruptions import Act, Stop, before_the_reading
 from support.outcomes import logged
 from support.tasks import MODES, Attempt, Mode, run_task
@@ -378,6 +379,7 @@ def test_without_a_store_a_process_that_is_purged_as_soon_as_it_was_found_is_not
     assert workflow.created == []
 
 
+@needs_task_state
 @pytest.mark.usefixtures("soon")
 def test_an_attempt_that_died_while_creating_is_gone_on_with(
     workflow: WorkflowServerSection, server: DevServer, mode: Mode

@@ -19,7 +19,7 @@ import smartflows_provider
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SOURCES = ("smartflows_provider", "example_dags", "benchmarks", "tests", "docs", ".ci")
+SOURCES = ("smartflows_provider", "example_dags", "benchmarks", "matrix", "tests", "docs", ".ci")
 SINGLE_FILES = {
     *("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "constraints.txt", "pyproject.toml"),
     *(".gitignore", "PKG-INFO"),

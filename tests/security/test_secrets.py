@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.airflow_versions import needs_lenient_connections, needs_task_state
 from support.outcomes import acting, operator_for
 from support.service import CONN_VARIABLE, LONG, START, asked, panel_flow
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, run_task
@@ -78,6 +79,8 @@ class Trouble:
     before_resume: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     store: type[FakeStateStore] = FakeStateStore
     modes: tuple[Mode, ...] = MODES
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+    """Of an Airflow that is needed for it."""
 
 
 class UnwritableStore(FakeStateStore):
@@ -103,7 +106,9 @@ TROUBLES = {
     "a key that no header carries": Trouble(
         kind=FlowConfigurationError, connection={"password": f"{CANARY}\r\nX: 1"}
     ),
-    "extras that are no JSON": Trouble(kind=FlowConfigurationError, connection={"extra": "{nope"}),
+    "extras that are no JSON": Trouble(
+        kind=FlowConfigurationError, connection={"extra": "{nope"}, marks=(needs_lenient_connections,)
+    ),
     "a hostile extra": Trouble(
         kind=FlowConfigurationError, connection={"extra": json.dumps({"verify": "perhaps"})}
     ),
@@ -164,7 +169,9 @@ TROUBLES = {
             fault(status=502, body=f"<h1>{CANARY}</h1>", method="POST", path=START, taken=True, count=1),
         ),
     ),
-    "a record that cannot be written": Trouble(kind=FlowRecordError, steps=(LONG,), store=UnwritableStore),
+    "a record that cannot be written": Trouble(
+        kind=FlowRecordError, steps=(LONG,), store=UnwritableStore, marks=(needs_task_state,)
+    ),
     "a run that fails": Trouble(
         kind=FlowExecutionFailedError, steps=(SHORT, {"kind": "fail", "message": "no customer"})
     ),
@@ -228,7 +235,11 @@ TROUBLES = {
     ),
     "a kill": Trouble(kind=FlowKilledError, steps=(LONG,), modes=("sync",)),
 }
-CASES = [(name, mode) for name, trouble in TROUBLES.items() for mode in trouble.modes]
+CASES = [
+    pytest.param((name, mode), id=f"{name}, {mode}", marks=trouble.marks)
+    for name, trouble in TROUBLES.items()
+    for mode in trouble.modes
+]
 
 
 @pytest.fixture(autouse=True)
@@ -312,7 +323,7 @@ def run_to_its_error(
     return raised.value, operator
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}, {case[1]}")
+@pytest.mark.parametrize("case", CASES)
 def test_no_trouble_of_a_task_tells_the_key(
     server: DevServer,
     canary: Callable[..., None],
@@ -345,7 +356,7 @@ def test_no_trouble_of_a_task_tells_the_key(
 
 
 HOOK_TROUBLES = [
-    name
+    pytest.param(name, marks=trouble.marks)
     for name, trouble in TROUBLES.items()
     if trouble.kind
     in {

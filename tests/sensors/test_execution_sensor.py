@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
+from support.airflow_versions import AirflowRescheduleException, AirflowSensorTimeout
 from support.outcomes import acting
 from support.service import CONN_VARIABLE, LONG, cancels, panel_flow, statuses
 from support.tasks import Attempt, run_task

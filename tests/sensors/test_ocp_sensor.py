@@ -11,7 +11,11 @@ from typing import Any, Literal, get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout
+from support.airflow_versions import (
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    needs_start_in_triggerer,
+)
 from support.interruptions import before_the_reading, once
 from support.ocp import PASSWORD, TOKEN, connect, ocp_section
 from support.outcomes import logged
@@ -31,7 +35,6 @@ from smartflows_provider.exceptions import (
 )
 from smartflows_provider.hooks.ocp import OcpHook
 from smartflows_provider.sensors.ocp import STATUSES, OcpFlowStatusSensor, Status
-from smartflows_provider.version_compat import AIRFLOW_V_3_3_PLUS
 from smartflows_provider.wire.ocp_status import STATUS_WORDS, StatusTerms
 
 Way = Literal["poke", "reschedule", "deferrable"]
@@ -360,7 +363,7 @@ def test_soft_fail_skips(section: OcpSection, way: Way) -> None:
         sense(way, flow_id=flow_id, failure_statuses=["stopped"], soft_fail=True)
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="sensors start on a worker")
+@needs_start_in_triggerer
 def test_a_sensor_with_an_id_starts_in_the_triggerer_and_one_with_a_name_on_a_worker() -> None:
     by_id = sensor("deferrable", flow_id="{{ params.flow }}", target_status="stopped")
     assert by_id.start_from_trigger

@@ -15,9 +15,14 @@ import jinja2
 import pytest
 from airflow.sdk import DAG, Param
 from airflow.sdk import task as plain_task
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferralError
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import StartTriggerArgs
+from support.airflow_versions import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    DagSerialization,
+    TaskDeferralError,
+    needs_start_in_triggerer,
+)
 from support.service import LONG, panel_flow
 from support.tasks import Attempt
 
@@ -30,6 +35,8 @@ from smartflows_provider.sensors import start_in_triggerer
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.triggers.sensor_start import SensorStartTrigger
 from smartflows_provider.waiting.event import WaitEvent, start_on_worker
+
+pytestmark = needs_start_in_triggerer
 
 
 def sensor(**arguments: Any) -> SmartFlowsExecutionSensor:

@@ -17,6 +17,9 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from smartflows_provider.version_compat import RE_ATTACHING
+from support.airflow_versions import skip_without
+
 Mode = Literal["sync", "deferrable"]
 MODES: tuple[Mode, ...] = ("sync", "deferrable")
 
@@ -65,6 +68,9 @@ class Attempt:
         return self.xcoms.get(key) if (task_ids, map_indexes) == ("task", -1) else None
 
     def context(self) -> dict[str, Any]:
+        """Return the task's context; a later attempt with a store is of Airflows that have one."""
+        if self.store is not None and (self.try_number > 1 or self.clear_number > 0):
+            skip_without(RE_ATTACHING)
         ti = SimpleNamespace(
             id=self.ti_id,
             max_tries=self.max_tries,

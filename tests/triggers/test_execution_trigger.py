@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import TaskSuccessEvent
+from support.airflow_versions import deserialize, serialize
 from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow, statuses
 from support.tasks import Attempt, first_event, revive
 from support.triggerer import IDENTITY, events_of, triggerer

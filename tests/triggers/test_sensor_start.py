@@ -11,8 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from support.airflow_versions import deserialize, needs_start_in_triggerer, serialize
 from support.service import CONN_VARIABLE, LONG, asked, cancels, panel_flow, statuses
 from support.tasks import Attempt, revive
 from support.triggerer import IDENTITY, events_of, triggerer
@@ -22,6 +22,8 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import deferred_kill
 from smartflows_provider.triggers import sensor_start
 from smartflows_provider.triggers.sensor_start import SensorStartTrigger
+
+pytestmark = needs_start_in_triggerer
 
 DONE = {"kind": "work"}
 
