@@ -75,7 +75,8 @@ def supported(trials: Sequence[Trial]) -> str:
     lines = [("Airflow", "tested with", "without"), ("---",) * 3]
     for trial in trials:
         missing = sum(not one.here for one in trial.features)
-        without = f"[{missing} features](docs/versions.md#what-a-version-lacks)" if missing else "nothing"
+        what = "feature" if missing == 1 else "features"
+        without = f"[{missing} {what}](docs/versions.md#what-a-version-lacks)" if missing else "nothing"
         lines.append((trial.minor.name, trial.minor.airflow, without))
     return _table(lines)
 

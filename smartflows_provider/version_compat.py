@@ -113,7 +113,7 @@ CONNECTION_FORMS = Feature(
 EVENTS_AFTER_RESTARTS = Feature(
     name="an asset watcher tells of executions that ended while no triggerer was there",
     since="3.3",
-    before="it begins anew, with what ends from then on, whenever a triggerer starts it, and says so in its log",
+    before="whenever a triggerer starts it, it begins with what ends from then on, and says so in its log",
 )
 FORMS_IN_A_ROW = Feature(
     name='`on_user_input="ask"` shows several different forms, one after the other',
