@@ -42,6 +42,9 @@ NAMES = {
 PARAMS = {"least": 2, "items": ["pen", "ink"], "day": date(2026, 2, 28), "copies": 2, "remark": "soon"}
 """What the examples of a part read from `params`."""
 
+ENDED = {"execution_id": "e1", "status": "Success"}
+"""What a watcher's event tells, as far as examples read it."""
+
 MAPPED = 3
 """Of a mapped task so many instances are run: the first ones."""
 RUN = {"run_id": "manual__1", "ds": "2026-02-28", "logical_date": datetime(2026, 2, 28, tzinfo=UTC)}
@@ -91,6 +94,8 @@ def run_dag(dag: DAG, events: dict[Asset, list[Any]], conf: Mapping[str, Any]) -
     :param events: of assets, by the DAGs before; those of this one are added.
     """
     dag.check_cycle()
+    for asset in _watched(dag):
+        events.setdefault(asset, [SimpleNamespace(extra={"payload": ENDED})])
     returned: dict[str, dict[str, Any]] = {}
     for each in dag.topological_sort():
         one: Any = each
@@ -108,6 +113,12 @@ def run_dag(dag: DAG, events: dict[Asset, list[Any]], conf: Mapping[str, Any]) -
                 event = SimpleNamespace(extra=attempt.outlet_events[outlet].extra)
                 events.setdefault(outlet, []).append(event)
     return returned
+
+
+def _watched(dag: DAG) -> list[Asset]:
+    """Return the assets with watchers by which a DAG is scheduled."""
+    assets = getattr(getattr(dag.timetable, "asset_condition", None), "objects", ())
+    return [one for one in assets if isinstance(one, Asset) and one.watchers]
 
 
 def _execute(operator: Any, attempt: Attempt) -> Any:
