@@ -158,12 +158,14 @@ class FinishedFeed:
             self._tell(watcher, listing)
 
     def _question(self, watchers: Sequence[Watcher]) -> Exchange[Listing]:
-        reaches = [reach for watcher in watchers if (reach := watcher.watermark.reach) is not None]
+        reaches = [watcher.watermark.reach for watcher in watchers]
         return list_changed(
             statuses=sorted(frozenset().union(*(watcher.statuses for watcher in watchers))),
-            since=min(reaches, default=None),
+            since=min((reach for reach in reaches if reach is not None), default=None),
             overlap=OVERLAP,
             way=self._way,
+            # One that begins does so after the latest change, however old that is.
+            latest_too=None in reaches,
         )
 
     async def _look_names_up(self, client: AsyncClient, watchers: Sequence[Watcher]) -> None:

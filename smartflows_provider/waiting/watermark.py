@@ -11,7 +11,7 @@ it stays small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Self
@@ -58,6 +58,17 @@ class Position:
             return None
         mark = read_moment(str(raw.get("seen_until")))
         return None if mark is None else cls(mark=mark, fired=tuple(map(str, raw["fired"])))
+
+    def after(self, fired: Sequence[Execution], *, until: Position) -> Position:
+        """
+        Return where a watcher stands that has fired for some of what was found, and not yet for the rest.
+
+        :param fired: the first of them, in the order of their ends.
+        :param until: where it stands after the rest.
+        """
+        seen = max((modified(execution) or 0.0 for execution in fired), default=0.0)
+        digests = (*self.fired, *map(_digest, fired))
+        return Position(mark=max(self.mark, min(seen, until.mark)), fired=digests[-KEPT:])
 
 
 class Watermark:
