@@ -26,7 +26,7 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import finished_feed, flow_names
 from smartflows_provider.triggers import finished_watch
 from smartflows_provider.triggers.smart_flows import SmartFlowsFinishedEventTrigger
-from smartflows_provider.waiting.watermark import Watermark
+from smartflows_provider.waiting.watermark import Position, Watermark
 from smartflows_provider.wire.run import Execution, Reference, RunPhase
 from smartflows_provider.wire.smart_flows_finished import Listing, ListingWay, moment_text
 
@@ -396,7 +396,7 @@ async def looks_of(
 
 def brought(numbers: range) -> finished_feed.Found:
     ended = [execution(f"e{number}", number) for number in numbers]
-    return finished_feed.Found(executions=ended, position=finished_watch.Position(mark=float(numbers.stop)))
+    return finished_feed.Found(executions=ended, position=Position(mark=float(numbers.stop)))
 
 
 def execution(name: str, at: float) -> Execution:
@@ -536,6 +536,19 @@ async def test_a_service_that_refuses_the_filter_is_asked_otherwise_and_says_so_
     assert caplog.text.count("does not take the question") == 1
 
 
+async def test_a_service_that_refuses_the_filter_while_it_starts_is_asked_as_before_afterwards(
+    letters: DevServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(finished_feed, "BEST_WAY_AGAIN", 0.5)
+    letters.inject(Fault(action="status", status=500, path=FILTER, count=1))
+    async with triggerer() as running:
+        running.start(trigger(), Store())
+        await until(lambda: "the latest changes of all executions are listed" in caplog.text)
+        await after_a_look(letters, more=3)
+    assert caplog.text.count("the service takes the question about ended executions.") == 1
+
+
 async def test_the_last_event_of_a_look_comes_after_the_scheduler_has_seen_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -547,7 +560,7 @@ async def test_the_last_event_of_a_look_comes_after_the_scheduler_has_seen_the_o
 
     monkeypatch.setattr(finished_watch.asyncio, "sleep", sleep)
     spacing = finished_watch.Spacing()
-    position = finished_watch.Position(mark=0.0)
+    position = Position(mark=0.0)
     for count in (1, 3):
         batch = finished_watch.Batch(events=[{"n": number} for number in range(count)], position=position)
         assert [event["n"] async for event in spacing.events(batch)] == list(range(count))
