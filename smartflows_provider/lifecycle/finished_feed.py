@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -147,9 +147,14 @@ class FinishedFeed:
             async with self._connection.use() as hook:
                 asked = self._clock()
                 client = await hook.aclient()
-                await self._look_names_up(client, watchers)
+                flows = {watcher.flow for watcher in watchers}
+                if self._names.are_due(flows, now=asked):
+                    await self._look_names_up(client, flows)
                 way = ListingWay() if asked >= self._best_way_at + BEST_WAY_AGAIN else self._way
                 listing = await client.run(self._question(watchers, way), repetition=NO_REPETITION)
+                if doubted := self._names.doubted(listing.executions):
+                    await self._look_names_up(client, flows)
+                    self._names.settled(doubted)
         except LOOK_ERRORS as error:
             self._failed(failed_look(error, meter=self._connection.meter), asked=asked)
             return
@@ -174,10 +179,8 @@ class FinishedFeed:
             latest_too=None in reaches,
         )
 
-    async def _look_names_up(self, client: AsyncClient, watchers: Sequence[Watcher]) -> None:
-        flows, now = {watcher.flow for watcher in watchers}, self._clock()
-        if not self._names.are_due(flows, now=now):
-            return
+    async def _look_names_up(self, client: AsyncClient, flows: Collection[str]) -> None:
+        now = self._clock()
         try:
             there_are = await client.run(list_flows(), repetition=NO_REPETITION)
         except (AccessDenied, NotFound, RequestRefused, UnreadableAnswer) as error:

@@ -524,6 +524,26 @@ async def test_a_flow_that_is_yet_to_be_made_and_one_that_is_there_twice_are_tol
     assert caplog.text.count("no flow is named 'New'") == 1
 
 
+async def test_a_flow_that_takes_the_place_of_one_of_its_name_fires_from_its_first_execution(
+    letters: DevServer, hook: SmartFlowsHook
+) -> None:
+    steps = [{"id": "out", "kind": "output", "values": {"a": "b"}}]
+    async with triggerer() as running:
+        running.start(trigger(), Store())
+        before = await finish(hook)
+        await until(lambda: bool(running.fired) or looks(letters) > 3)
+        old = next(row for row in letters.executions() if row["id"] == before)["flow"]["id"]
+        letters.add_flow(id=old, name="Old letter", start_from="panel", steps=steps)
+        new = "9b8f0f0e-1f43-4f0e-8a5f-8d4b8e2c7a10"
+        letters.add_flow(id=new, name="Letter", start_from="panel", steps=steps)
+        made = await finish(hook)
+        await until(lambda: made in running.ids() or looks(letters) > 60)
+        await after_a_look(letters, more=5)
+    assert made in running.ids()
+    # The names of flows are looked up once more, and not at each look.
+    assert len([one for one in letters.requests if one.path.endswith("/flows")]) <= 6
+
+
 async def test_a_service_that_refuses_the_filter_is_asked_otherwise_and_says_so_once(
     letters: DevServer, hook: SmartFlowsHook, caplog: pytest.LogCaptureFixture
 ) -> None:
