@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -193,6 +193,17 @@ def test_executions_without_a_time_fire_once() -> None:
     service.filters = False
     assert look(service, mark) == [name]
     assert look(service, mark) == []
+
+
+def test_executions_without_a_time_fire_once_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watermark, "REMEMBERED", 10)
+    mark = Watermark(None, since=START)
+    many = [replace(execution(str(number), START), modified_at="") for number in range(15)]
+    listing = Listing(executions=many, in_one_piece=True, way=ListingWay())
+    assert len(mark.take(listing, is_wanted)) == 15
+    assert mark.take(listing, is_wanted) == []
 
 
 def test_what_the_service_shows_late_fires_though_later_ends_were_seen() -> None:
