@@ -78,8 +78,10 @@ class Service:
         self.between_pages()
         return Response(status=200, headers={"content-type": "application/json"}, body=body, request=request)
 
-    def ask(self, since: float | None, way: ListingWay | None = None) -> Listing:
-        exchange = list_changed(statuses=WANTED, since=since, overlap=OVERLAP, way=way or ListingWay())
+    def ask(self, since: float | None, *, latest_too: bool = False) -> Listing:
+        exchange = list_changed(
+            statuses=WANTED, since=since, overlap=OVERLAP, way=ListingWay(), latest_too=latest_too
+        )
         request = next(exchange)
         while True:
             try:
@@ -283,6 +285,20 @@ def test_one_request_is_enough_where_little_has_changed() -> None:
     service.requests.clear()
     look(service, mark)
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_the_latest_change_is_asked_for_too_however_far_back_another_watcher_looks(filters: bool) -> None:
+    service = Service(filters=filters)
+    names = []
+    for _ in range(8):
+        service.now += 10 * OVERLAP
+        names.append(finished(service))
+    latest, oldest = service.now, START
+    brought = {one.id for one in service.ask(latest + 5, latest_too=True).executions}
+    assert names[-1] in brought
+    assert names[0] not in brought
+    assert {one.id for one in service.ask(oldest, latest_too=True).executions} == set(names)
 
 
 @pytest.mark.parametrize("refusal", [400, 404, 405, 422, 500])
