@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -21,7 +21,6 @@ from weakref import WeakKeyDictionary
 
 from smartflows_provider.lifecycle.flow_names import FlowNames
 from smartflows_provider.lifecycle.looking import LOOK_ERRORS, failed_look
-from smartflows_provider.lifecycle.metrics import Meter
 from smartflows_provider.lifecycle.poller import shared_poller
 from smartflows_provider.systems import SMART_FLOWS
 from smartflows_provider.transport.repetition import NO_REPETITION
@@ -43,6 +42,9 @@ log = logging.getLogger(__name__)
 GATHERING = 0.5
 """Seconds for which a watcher that has just come waits for others, so that one question is for all of
 them."""
+BEST_WAY_AGAIN = 3600.0
+"""Seconds after which a service that did not take the best question is asked it again: it may only have been
+starting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,8 @@ class FinishedFeed:
         """When the first of those came for whom nothing was asked yet."""
         self._came = asyncio.Event()
         self._way = ListingWay()
+        self._best_way_at = -math.inf
+        """When the best way was asked in last."""
         self._asked_at = self._quiet_until = -math.inf
         self._failing_since: float | None = None
         self._failure: PollFailure | None = None
@@ -143,33 +147,40 @@ class FinishedFeed:
             async with self._connection.use() as hook:
                 asked = self._clock()
                 client = await hook.aclient()
-                await self._look_names_up(client, watchers)
-                listing = await client.run(self._question(watchers), repetition=NO_REPETITION)
+                flows = {watcher.flow for watcher in watchers}
+                if self._names.are_due(flows, now=asked):
+                    await self._look_names_up(client, flows)
+                way = ListingWay() if asked >= self._best_way_at + BEST_WAY_AGAIN else self._way
+                listing = await client.run(self._question(watchers, way), repetition=NO_REPETITION)
+                if doubted := self._names.doubted(listing.executions):
+                    await self._look_names_up(client, flows)
+                    self._names.settled(doubted)
         except LOOK_ERRORS as error:
-            meter = Meter(system=SMART_FLOWS, conn_id=self._conn_id)
-            self._failed(failed_look(error, meter=meter), asked=asked)
+            self._failed(failed_look(error, meter=self._connection.meter), asked=asked)
             return
         except Exception as error:
             self._failed(PollFailure(kind="passing", text=f"unforeseen: {type(error).__name__}"), asked=asked)
             log.debug("Unforeseen:", exc_info=True)
             return
+        if way == ListingWay():
+            self._best_way_at = asked
         self._answered(listing)
         for watcher in watchers:
             self._tell(watcher, listing)
 
-    def _question(self, watchers: Sequence[Watcher]) -> Exchange[Listing]:
-        reaches = [reach for watcher in watchers if (reach := watcher.watermark.reach) is not None]
+    def _question(self, watchers: Sequence[Watcher], way: ListingWay) -> Exchange[Listing]:
+        reaches = [watcher.watermark.reach for watcher in watchers]
         return list_changed(
             statuses=sorted(frozenset().union(*(watcher.statuses for watcher in watchers))),
-            since=min(reaches, default=None),
+            since=min((reach for reach in reaches if reach is not None), default=None),
             overlap=OVERLAP,
-            way=self._way,
+            way=way,
+            # One that begins does so after the latest change, however old that is.
+            latest_too=None in reaches,
         )
 
-    async def _look_names_up(self, client: AsyncClient, watchers: Sequence[Watcher]) -> None:
-        flows, now = {watcher.flow for watcher in watchers}, self._clock()
-        if not self._names.are_due(flows, now=now):
-            return
+    async def _look_names_up(self, client: AsyncClient, flows: Collection[str]) -> None:
+        now = self._clock()
         try:
             there_are = await client.run(list_flows(), repetition=NO_REPETITION)
         except (AccessDenied, NotFound, RequestRefused, UnreadableAnswer) as error:
@@ -187,7 +198,10 @@ class FinishedFeed:
             watcher.found.put_nowait(Found(executions=executions, position=position))
 
     def _answered(self, listing: Listing) -> None:
-        if listing.way != self._way:
+        if listing.way == ListingWay() != self._way:
+            log.info("Connection %s: the service takes the question about ended executions.", self._conn_id)
+            self._way = listing.way
+        elif listing.way != self._way:
             log.warning(
                 "Connection %s: the service does not take the question about ended executions as it was "
                 "asked; from now on %s.",

@@ -36,6 +36,8 @@ class FlowNames:
         self._flows: dict[str, Reference] = {}
         self._problems: dict[str, str] = {}
         self._ambiguous: set[str] = set()
+        self._others: set[str] = set()
+        """Flows of a watched name for which names were looked up."""
         self._cannot_tell = False
         self._looked_up_at = -math.inf
 
@@ -52,6 +54,25 @@ class FlowNames:
         is_new = any(name not in self._flows and name not in self._problems for name in names)
         pause = TRY_AGAIN if self._problems else LOOK_UP_AGAIN
         return (is_new and not self._cannot_tell) or now >= self._looked_up_at + pause
+
+    def doubted(self, executions: Sequence[Execution]) -> frozenset[str]:
+        """
+        Return flows for which names are to be looked up before executions are judged by them.
+
+        A flow may have taken the place of the one of its name.
+
+        :param executions: as they were listed.
+        """
+        others = {
+            execution.flow.id
+            for execution in executions
+            if (found := self._flows.get(execution.flow.name)) is not None and found.id != execution.flow.id
+        }
+        return frozenset(others - self._others)
+
+    def settled(self, doubted: Collection[str]) -> None:
+        """Doubt for such flows no more: names were looked up."""
+        self._others.update(doubted)
 
     def learn(self, there_are: Sequence[Reference], flows: Collection[str], *, now: float) -> None:
         """

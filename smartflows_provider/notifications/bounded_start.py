@@ -31,6 +31,7 @@ from smartflows_provider.hooks.payload import aprepare_payload, read_options
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.hooks.translation import may_be_taken, translate, without_words
 from smartflows_provider.operators.arguments import flag_argument, mapping_argument, text_argument
+from smartflows_provider.payload.arguments import InputArguments
 from smartflows_provider.transport.errors import TransportError
 from smartflows_provider.wire.errors import WireError
 from smartflows_provider.wire.smart_flows import find_flow, start_flow_by_id
@@ -100,6 +101,7 @@ class BoundedStart:
 
     def _serve(self, told: Future[Outcome], until: float) -> None:
         try:
+            self._checked()
             # Not in the event loop: an answer of Airflow that nobody waits for any more would be taken for
             # the answer to the process's next question.
             self._hook.settings  # noqa: B018 - looked up once and kept
@@ -128,22 +130,38 @@ class BoundedStart:
             # Once the execution is there, only its address can be missing.
             return self.failed(error) if self._execution_id is None else self._told_started(None)
 
+    def _checked(self) -> tuple[str, bool, InputArguments]:
+        """
+        Return flow, ``unattended`` and input, as templates have filled them in.
+
+        :raises FlowConfigurationError: if they cannot be meant.
+        """
+        order, where = self._order, self._where
+        inputs: Any = dict(order.inputs)
+        try:
+            text_argument(order.conn_id, "smart_flows_conn_id", where=where)
+            flow = text_argument(order.flow, "flow", where=where)
+            unattended = flag_argument(order.unattended, "unattended", where=where)
+            if "namespaces" in inputs:
+                inputs["namespaces"] = mapping_argument(inputs["namespaces"], "namespaces", where=where)
+            arguments, _ = read_options(inputs, body=None, where=where)
+        except FlowConfigurationError as error:
+            raise self._unusable(error.what) from None
+        for name in order.without_value:
+            raise self._unusable(f"{name} is None now that the notification is due.")
+        return flow, unattended, arguments
+
+    def _unusable(self, what: str) -> FlowConfigurationError:
+        return FlowConfigurationError(
+            what,
+            where=self._where,
+            fate=NOTHING_STARTED,
+            advice="Look at the template or the function that it comes from.",
+        )
+
     async def _started(self) -> Outcome:
         order, hook, where = self._order, self._hook, self._where
-        text_argument(order.conn_id, "smart_flows_conn_id", where=where)
-        flow = text_argument(order.flow, "flow", where=where)
-        unattended = flag_argument(order.unattended, "unattended", where=where)
-        for name in order.without_value:
-            raise FlowConfigurationError(
-                f"{name} is None now that the notification is due.",
-                where=where,
-                fate=NOTHING_STARTED,
-                advice="Look at the template or the function that it comes from.",
-            )
-        inputs: Any = dict(order.inputs)
-        if "namespaces" in inputs:
-            inputs["namespaces"] = mapping_argument(inputs["namespaces"], "namespaces", where=where)
-        arguments, _ = read_options(inputs, body=None, where=where)
+        flow, unattended, arguments = self._checked()
         # For the same reason as in _serve, the look-up is let finish.
         await asyncio.shield(hook.asettings())
         async with hook:

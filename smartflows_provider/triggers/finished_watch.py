@@ -39,6 +39,13 @@ An event that comes in the moment in which the scheduler makes a DAG run for the
 itself (apache/airflow#62501 and #70972): it waits for the next one. So the last one comes a little later, and
 takes along what was left.
 """
+AT_ONCE = 200
+"""
+Events of one batch, at most.
+
+A triggerer stores the events of a batch one by one, and neither tells that it is alive nor runs triggers
+meanwhile; and it fails a trigger whose batch takes it longer than 300 seconds.
+"""
 KEEP_EVERY = 60.0
 """Seconds after which a position is stored although nothing has fired."""
 READ_AGAIN = 10.0
@@ -77,7 +84,7 @@ class FinishedEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """The events of one look."""
+    """Events that are fired together."""
 
     events: Sequence[dict[str, Any]]
     position: Position
@@ -139,18 +146,30 @@ class FinishedWatch:
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Watch for ever, and return what is to be fired for or to be stored."""
+        watermark = await self._watermark()
         watcher = Watcher(
             flow=self._flow,
             statuses=self._statuses,
             poll_interval=self._poll_interval,
-            watermark=await self._watermark(),
+            watermark=watermark,
         )
+        stands = watermark.position or Position(mark=0.0)
         async with shared_feed(self._conn_id) as feed:
             with feed.joined(watcher):
                 while True:
-                    found = await watcher.found.get()
-                    if found.executions or self._is_to_be_kept(found):
-                        yield self._batch(found)
+                    found = await _gathered(watcher)
+                    left = list(found.executions)
+                    while len(left) > AT_ONCE:
+                        part, left = left[:AT_ONCE], left[AT_ONCE:]
+                        stands = stands.after(part, until=found.position)
+                        yield self._batch(part, stands)
+                        await asyncio.sleep(2 * SETTLING)
+                    stands = found.position
+                    if left or self._is_to_be_kept(found):
+                        yield self._batch(left, stands)
+                    if left:
+                        # Batches that come quicker than they are fired would pile up.
+                        await asyncio.sleep(2 * SETTLING)
 
     async def keep(self, position: Position) -> None:
         """Store a position; where that fails the next one will be."""
@@ -176,9 +195,9 @@ class FinishedWatch:
         is_due = time.monotonic() >= self._kept_at + KEEP_EVERY
         return bool(self._stores) and is_due and found.position != self._kept
 
-    def _batch(self, found: Found) -> Batch:
-        events = [asdict(FinishedEvent.of(one, conn_id=self._conn_id)) for one in found.executions]
-        return Batch(events=events, position=found.position)
+    def _batch(self, executions: Sequence[Execution], position: Position) -> Batch:
+        events = [asdict(FinishedEvent.of(one, conn_id=self._conn_id)) for one in executions]
+        return Batch(events=events, position=position)
 
     async def _watermark(self) -> Watermark:
         if not self._stores:
@@ -229,6 +248,15 @@ class FinishedWatch:
                     self._key,
                 )
             return max(positions, key=lambda one: one.mark, default=None)
+
+
+async def _gathered(watcher: Watcher) -> Found:
+    """Return what all looks have brought that were not taken up yet."""
+    found = await watcher.found.get()
+    while not watcher.found.empty():
+        later = watcher.found.get_nowait()
+        found = Found(executions=[*found.executions, *later.executions], position=later.position)
+    return found
 
 
 def _stores_of(store: Any) -> list[Any]:

@@ -11,7 +11,7 @@ it stays small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Self
@@ -59,6 +59,17 @@ class Position:
         mark = read_moment(str(raw.get("seen_until")))
         return None if mark is None else cls(mark=mark, fired=tuple(map(str, raw["fired"])))
 
+    def after(self, fired: Sequence[Execution], *, until: Position) -> Position:
+        """
+        Return where a watcher stands that has fired for some of what was found, and not yet for the rest.
+
+        :param fired: the first of them, in the order of their ends.
+        :param until: where it stands after the rest.
+        """
+        seen = max((modified(execution) or 0.0 for execution in fired), default=0.0)
+        digests = (*self.fired, *map(_digest, fired))
+        return Position(mark=max(self.mark, min(seen, until.mark)), fired=digests[-KEPT:])
+
 
 class Watermark:
     """
@@ -103,6 +114,7 @@ class Watermark:
         """
         begins, oldest = self._mark is None, self.reach
         fresh: list[Execution] = []
+        shown = 0
         for execution in sorted(listing.executions, key=lambda one: modified(one) or 0.0):
             changed, digest = modified(execution), _digest(execution)
             if not wanted(execution) or self._is_past(changed, oldest):
@@ -110,8 +122,9 @@ class Watermark:
             if self._fired.pop(digest, None) is None:
                 fresh.append(execution)
             self._fired[digest] = changed or 0.0
+            shown += 1
         self._move(listing, fresh)
-        self._forget()
+        self._forget(but=shown)
         return [] if begins else fresh
 
     def _is_past(self, changed: float | None, oldest: float | None) -> bool:
@@ -132,10 +145,14 @@ class Watermark:
         elif was_seen is not None and not any((modified(one) or 0.0) <= was_seen for one in fresh):
             self._mark = max(self._mark, was_seen)
 
-    def _forget(self) -> None:
-        """Forget the oldest, but nothing that a listing may show again."""
+    def _forget(self, *, but: int) -> None:
+        """
+        Forget the oldest, but nothing that a listing may show again.
+
+        :param but: how many the last listing has shown; they are the latest.
+        """
         reach = self.reach
-        for digest in list(self._fired)[: max(len(self._fired) - REMEMBERED, 0)]:
+        for digest in list(self._fired)[: max(len(self._fired) - max(REMEMBERED, but), 0)]:
             if reach is not None and self._fired[digest] < reach:
                 del self._fired[digest]
 

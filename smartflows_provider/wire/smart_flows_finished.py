@@ -9,6 +9,7 @@ are compared with each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -65,7 +66,12 @@ def moment_text(seconds: float) -> str:
 
 
 def list_changed(
-    *, statuses: Sequence[str], since: float | None, overlap: float, way: ListingWay
+    *,
+    statuses: Sequence[str],
+    since: float | None,
+    overlap: float,
+    way: ListingWay,
+    latest_too: bool = False,
 ) -> Exchange[Listing]:
     """
     List the executions that are in certain statuses and have changed lately; it may bring others too.
@@ -74,11 +80,12 @@ def list_changed(
     :param since: epoch seconds of the service from which on; None for ``overlap`` before the latest change.
     :param overlap: seconds.
     :param way: how to ask first.
+    :param latest_too: reach back as far as for None, too, where nothing has changed for so long.
     :raises WireError: if no way of asking brings an answer.
     """
     while True:
         try:
-            listing = yield from _list(statuses, since, overlap, way)
+            listing = yield from _list(statuses, since, overlap, way, latest_too=latest_too or since is None)
         except (RequestRefused, NotFound, UnreadableAnswer, ServiceFault) as error:
             lesser = way.lesser()
             if lesser is None or (isinstance(error, ServiceFault) and error.status not in _NOT_UNDERSTOOD):
@@ -91,19 +98,21 @@ def list_changed(
         way = replace(way, orders=False)
 
 
-def _list(statuses: Sequence[str], since: float | None, overlap: float, way: ListingWay) -> Exchange[Listing]:
+def _list(
+    statuses: Sequence[str], since: float | None, overlap: float, way: ListingWay, *, latest_too: bool
+) -> Exchange[Listing]:
     conditions = [Condition(key="status", operator="in", values=statuses)]
-    if since is not None:
+    if since is not None and not latest_too:
         conditions.append(
             Condition(key="modifiedAt", operator="greaterThanOrEqualTo", values=(moment_text(since),))
         )
-    reach = since
+    reach = None if latest_too else since
 
     def is_older(execution: Execution) -> bool:
         nonlocal reach
         changed = modified(execution)
         if changed is not None and reach is None:
-            reach = changed - overlap
+            reach = min(changed - overlap, math.inf if since is None else since)
         return changed is not None and reach is not None and changed < reach
 
     exchange = find_executions(

@@ -272,6 +272,34 @@ def test_an_error_is_told_and_starts_nothing(  # noqa: PLR0917 - fixtures
     assert server.executions() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("smart_flows_conn_id", None, "The argument smart_flows_conn_id is None; it takes an id or a name"),
+        ("smart_flows_conn_id", 5, "The argument smart_flows_conn_id is 5; it takes an id or a name"),
+        ("flow", None, "The argument flow is None; it takes an id or a name"),
+        ("namespaces", 7, "The argument namespaces is of type int; it takes a mapping"),
+    ],
+)
+def test_what_templates_have_made_of_an_argument_is_told_with_where_to_look(  # noqa: PLR0917 - fixtures
+    server: DevServer, mode: Mode, log: list[Line], name: str, value: Any, message: str
+) -> None:
+    one = notifier()
+    # As a DAG with render_template_as_native_obj may.
+    setattr(one, name, value)
+    if mode == "sync":
+        one.notify(CONTEXT)
+    else:
+        asyncio.run(one.async_notify(CONTEXT))
+    text = told(log)["event"]
+    assert f"FlowConfigurationError: {message}" in text
+    # There is no page of rendered templates for a notifier.
+    assert text.endswith(
+        "\nNo execution was started.\nLook at the template or the function that it comes from."
+    )
+    assert server.requests == []
+
+
 def test_a_start_without_an_answer_is_told_as_open_and_not_repeated(
     server: DevServer, mode: Mode, log: list[Line]
 ) -> None:

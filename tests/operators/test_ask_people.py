@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from support.metering import Sent, sent
 from support.outcomes import Outcome, logged, operator_for, outcome
 from support.required_actions import Detail, RequiredActions, actions
 from support.service import asked, cancels, panel_flow, starts, statuses
@@ -24,7 +25,7 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import airflow_form, asking
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 
-__all__ = ["actions"]
+__all__ = ["actions", "sent"]
 
 WORK = {"kind": "work", "message": "Working", "duration": 0.1}
 FORM = {
@@ -423,6 +424,43 @@ def test_a_flow_that_is_selected_in_the_panel_is_gone_on_with(
     run = choice(server, mode, actions)
     assert run.value["values"] == {"a": 1}
     assert len(starts(server)) == 1
+
+
+# --- what is counted ---
+
+
+def test_a_run_that_asks_twice_in_one_attempt_counts_as_one(
+    server: DevServer, mode: Mode, actions: RequiredActions, sent: Sent
+) -> None:
+    panel_flow(server, WORK, FORM, WORK, ANSWERED)
+    actions.person = lambda detail: actions.answer(detail, f1="" if len(actions.asked) == 1 else "mail")
+    ask(server, mode, actions)
+    assert len(actions.asked) == 2
+    assert sent.counts() == {"runs.started": 1, "runs.ended.succeeded": 1}
+    assert sent.named("smartflows.waits.open")[-1] == 0
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_a_run_that_nobody_answers_is_counted_once_for_what_becomes_of_it(
+    server: DevServer, mode: Mode, actions: RequiredActions, sent: Sent, *, cancel: bool
+) -> None:
+    panel_flow(server, FORM)
+    ask(server, mode, actions, answer_timeout=0.2, cancel_on_timeout=cancel)
+    became = {"runs.cancelled.person_needed": 1} if cancel else {"runs.left.failed": 1}
+    assert sent.counts() == {"runs.started": 1, **became}
+
+
+def test_the_run_that_asks_which_flow_to_run_counts_as_cancelled_and_the_selected_one_as_another(
+    server: DevServer, mode: Mode, actions: RequiredActions, sent: Sent
+) -> None:
+    wanted = panel_flow(server, WORK, {"kind": "output", "values": {"a": 1}})
+    actions.person = lambda detail: actions.answer(detail, flow=wanted.id)
+    choice(server, mode, actions)
+    assert sent.counts() == {
+        "runs.started": 2,
+        "runs.cancelled.flow_selected": 1,
+        "runs.ended.succeeded": 1,
+    }
 
 
 # --- the arguments ---

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,9 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import finished_feed, flow_names
 from smartflows_provider.triggers import finished_watch
 from smartflows_provider.triggers.smart_flows import SmartFlowsFinishedEventTrigger
+from smartflows_provider.waiting.watermark import Position, Watermark
+from smartflows_provider.wire.run import Execution, Reference, RunPhase
+from smartflows_provider.wire.smart_flows_finished import Listing, ListingWay, moment_text
 
 FILTER = r"/flows/executions/filter$"
 EVERYTHING: dict[str, Any] = {
@@ -347,6 +350,101 @@ async def test_twenty_watchers_of_a_connection_cost_what_one_costs(
     assert asked.count("filter") == len(asked) - 1 <= 6
 
 
+async def test_a_watcher_that_begins_beside_one_of_a_later_time_leaves_the_past_out(
+    letters: DevServer, hook: SmartFlowsHook
+) -> None:
+    await finish(hook)
+    async with triggerer() as running:
+        running.start(trigger(flow="Report", since="2100-01-01"), Store())
+        running.start(trigger(), Store())
+        await after_a_look(letters, more=3)
+        new = await finish(hook)
+        await until(lambda: bool(running.fired))
+        await after_a_look(letters)
+    assert running.ids() == [new]
+
+
+# --- many events ---
+
+
+@asynccontextmanager
+async def looks_of(
+    monkeypatch: pytest.MonkeyPatch, one: SmartFlowsFinishedEventTrigger
+) -> AsyncIterator[tuple[finished_feed.Watcher, AsyncIterator[finished_watch.Batch]]]:
+    """Let a test say what each look brings."""
+    joined: list[finished_feed.Watcher] = []
+
+    class Feed:
+        @contextmanager
+        def joined(self, watcher: finished_feed.Watcher) -> Iterator[None]:
+            joined.append(watcher)
+            yield
+
+    @asynccontextmanager
+    async def shared_feed(conn_id: str) -> AsyncIterator[Feed]:
+        yield Feed()
+
+    monkeypatch.setattr(finished_watch, "shared_feed", shared_feed)
+    one.asset_state_store = Store()  # type: ignore[assignment]
+    batches = finished_watch.FinishedWatch(one).batches()
+    first = asyncio.ensure_future(anext(batches))
+    await until(lambda: bool(joined))
+    joined[0].found.put_nowait(brought(range(1)))
+    assert len((await first).events) == 1
+    yield joined[0], batches
+
+
+def brought(numbers: range) -> finished_feed.Found:
+    ended = [execution(f"e{number}", number) for number in numbers]
+    return finished_feed.Found(executions=ended, position=Position(mark=float(numbers.stop)))
+
+
+def execution(name: str, at: float) -> Execution:
+    return Execution(
+        id=name,
+        status="Success",
+        phase=RunPhase.SUCCEEDED,
+        flow=Reference(id="f"),
+        modified_at=moment_text(at),
+        raw={},
+    )
+
+
+async def test_looks_that_come_quicker_than_events_are_fired_for_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Else ever more of them wait, until Airflow takes the watcher for stuck and has it begin anew.
+    monkeypatch.setattr(finished_watch, "SETTLING", 0.5)
+    async with looks_of(monkeypatch, trigger()) as (watcher, batches):
+        following = asyncio.ensure_future(anext(batches))
+        for number in range(1, 4):
+            watcher.found.put_nowait(brought(range(number, number + 1)))
+            await asyncio.sleep(0.02)
+        batch = await following
+    assert [event["execution_id"] for event in batch.events] == ["e1", "e2", "e3"]
+    assert batch.position.mark == 4.0
+
+
+async def test_a_look_that_brings_much_is_fired_for_in_parts_that_are_kept_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(finished_watch, "AT_ONCE", 2)
+    async with looks_of(monkeypatch, trigger()) as (watcher, batches):
+        watcher.found.put_nowait(brought(range(1, 6)))
+        parts = [await anext(batches) for _ in range(3)]
+    fired = [[event["execution_id"] for event in part.events] for part in parts]
+    assert fired == [["e1", "e2"], ["e3", "e4"], ["e5"]]
+    assert [part.position.mark for part in parts] == [2.0, 4.0, 6.0]
+    # After a restart there, only what was not fired for yet comes.
+    everything = Listing(
+        executions=[execution(f"e{number}", number) for number in range(1, 6)],
+        in_one_piece=True,
+        way=ListingWay(),
+    )
+    revived = Watermark(parts[1].position)
+    assert [one.id for one in revived.take(everything, lambda _: True)] == ["e5"]
+
+
 # --- trouble ---
 
 
@@ -426,6 +524,26 @@ async def test_a_flow_that_is_yet_to_be_made_and_one_that_is_there_twice_are_tol
     assert caplog.text.count("no flow is named 'New'") == 1
 
 
+async def test_a_flow_that_takes_the_place_of_one_of_its_name_fires_from_its_first_execution(
+    letters: DevServer, hook: SmartFlowsHook
+) -> None:
+    steps = [{"id": "out", "kind": "output", "values": {"a": "b"}}]
+    async with triggerer() as running:
+        running.start(trigger(), Store())
+        before = await finish(hook)
+        await until(lambda: bool(running.fired) or looks(letters) > 3)
+        old = next(row for row in letters.executions() if row["id"] == before)["flow"]["id"]
+        letters.add_flow(id=old, name="Old letter", start_from="panel", steps=steps)
+        new = "9b8f0f0e-1f43-4f0e-8a5f-8d4b8e2c7a10"
+        letters.add_flow(id=new, name="Letter", start_from="panel", steps=steps)
+        made = await finish(hook)
+        await until(lambda: made in running.ids() or looks(letters) > 60)
+        await after_a_look(letters, more=5)
+    assert made in running.ids()
+    # The names of flows are looked up once more, and not at each look.
+    assert len([one for one in letters.requests if one.path.endswith("/flows")]) <= 6
+
+
 async def test_a_service_that_refuses_the_filter_is_asked_otherwise_and_says_so_once(
     letters: DevServer, hook: SmartFlowsHook, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -436,6 +554,19 @@ async def test_a_service_that_refuses_the_filter_is_asked_otherwise_and_says_so_
         names = [await finish(hook) for _ in range(3)]
         await until(lambda: running.ids() == names)
     assert caplog.text.count("does not take the question") == 1
+
+
+async def test_a_service_that_refuses_the_filter_while_it_starts_is_asked_as_before_afterwards(
+    letters: DevServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(finished_feed, "BEST_WAY_AGAIN", 0.5)
+    letters.inject(Fault(action="status", status=500, path=FILTER, count=1))
+    async with triggerer() as running:
+        running.start(trigger(), Store())
+        await until(lambda: "the latest changes of all executions are listed" in caplog.text)
+        await after_a_look(letters, more=3)
+    assert caplog.text.count("the service takes the question about ended executions.") == 1
 
 
 async def test_the_last_event_of_a_look_comes_after_the_scheduler_has_seen_the_others(
@@ -449,7 +580,7 @@ async def test_the_last_event_of_a_look_comes_after_the_scheduler_has_seen_the_o
 
     monkeypatch.setattr(finished_watch.asyncio, "sleep", sleep)
     spacing = finished_watch.Spacing()
-    position = finished_watch.Position(mark=0.0)
+    position = Position(mark=0.0)
     for count in (1, 3):
         batch = finished_watch.Batch(events=[{"n": number} for number in range(count)], position=position)
         assert [event["n"] async for event in spacing.events(batch)] == list(range(count))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -78,8 +78,10 @@ class Service:
         self.between_pages()
         return Response(status=200, headers={"content-type": "application/json"}, body=body, request=request)
 
-    def ask(self, since: float | None, way: ListingWay | None = None) -> Listing:
-        exchange = list_changed(statuses=WANTED, since=since, overlap=OVERLAP, way=way or ListingWay())
+    def ask(self, since: float | None, *, latest_too: bool = False) -> Listing:
+        exchange = list_changed(
+            statuses=WANTED, since=since, overlap=OVERLAP, way=ListingWay(), latest_too=latest_too
+        )
         request = next(exchange)
         while True:
             try:
@@ -195,6 +197,17 @@ def test_executions_without_a_time_fire_once() -> None:
     assert look(service, mark) == []
 
 
+def test_executions_without_a_time_fire_once_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watermark, "REMEMBERED", 10)
+    mark = Watermark(None, since=START)
+    many = [replace(execution(str(number), START), modified_at="") for number in range(15)]
+    listing = Listing(executions=many, in_one_piece=True, way=ListingWay())
+    assert len(mark.take(listing, is_wanted)) == 15
+    assert mark.take(listing, is_wanted) == []
+
+
 def test_what_the_service_shows_late_fires_though_later_ends_were_seen() -> None:
     service, mark = Service(), Watermark(None)
     look(service, mark)
@@ -272,6 +285,20 @@ def test_one_request_is_enough_where_little_has_changed() -> None:
     service.requests.clear()
     look(service, mark)
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_the_latest_change_is_asked_for_too_however_far_back_another_watcher_looks(filters: bool) -> None:
+    service = Service(filters=filters)
+    names = []
+    for _ in range(8):
+        service.now += 10 * OVERLAP
+        names.append(finished(service))
+    latest, oldest = service.now, START
+    brought = {one.id for one in service.ask(latest + 5, latest_too=True).executions}
+    assert names[-1] in brought
+    assert names[0] not in brought
+    assert {one.id for one in service.ask(oldest, latest_too=True).executions} == set(names)
 
 
 @pytest.mark.parametrize("refusal", [400, 404, 405, 422, 500])
