@@ -133,13 +133,13 @@ class Asker:
         Give an answer to the execution.
 
         :param answer: what a person has filled in.
-        :param question: the one that was shown for it.
+        :param question: the one that was shown for it, empty where this attempt has shown none.
         :returns: what the execution shows after that, the flow that was selected, or why the answer was not
             taken.
         :raises FlowServiceError: if it is open whether the answer has arrived; a retry asks anew.
         """
         snapshot = self.look()
-        if snapshot.question != question:
+        if not question or snapshot.question != question:
             self.log.warning(
                 "The answer that %s has given in Airflow was not sent: %s.",
                 answer.by or "somebody",

@@ -23,6 +23,8 @@ from smartflows_provider.exceptions import (
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import airflow_form, asking
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.wire.smart_flows_answers import read_answers
+from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form
 
 __all__ = ["actions"]
 
@@ -367,6 +369,61 @@ def test_an_answer_to_the_form_of_an_earlier_attempt_is_not_sent_and_the_task_as
         "attempt, and the task asks for itself."
     ) in log
     assert answers_posted(server) == 0
+
+
+def test_a_stale_forms_answer_is_not_sent_while_the_flow_asks_nobody(
+    server: DevServer, actions: RequiredActions
+) -> None:
+    panel_flow(server, {**WORK, "duration": 60}, FORM, ANSWERED)
+    stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
+    attempt = Attempt(ti_id=actions.ti_id)
+    operator = operator_for("deferrable", on_user_input="ask")
+    with pytest.raises(TaskDeferred):
+        operator.execute(attempt.context())
+    with logged() as log, pytest.raises(TaskDeferred):
+        operator.execute_complete(attempt.context(), stale)
+    assert any("was not sent: its form was that of an earlier attempt" in line for line in log)
+    assert answers_posted(server) == 0
+
+
+def test_the_answer_to_an_earlier_form_is_not_sent_to_one_that_airflow_cannot_show(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    attempt = Attempt(ti_id=actions.ti_id)
+    with pytest.raises(TaskDeferred):
+        operator_for("deferrable", on_user_input="ask").execute(attempt.context())
+    asks = {"schema_version": 1, "reason": "needs_person", "execution_id": attempt.xcoms["execution_id"]}
+    monkeypatch.setattr(airflow_form, "MAX_FORM_BYTES", 100)
+    with pytest.raises(TaskDeferred):
+        operator_for("deferrable", on_user_input="ask").execute_complete(attempt.context(), asks)
+    stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
+    with logged() as log, pytest.raises(TaskDeferred):
+        operator_for("deferrable", on_user_input="ask").execute_complete(attempt.context(), stale)
+    assert any("The answer that somebody has given in Airflow was not sent" in line for line in log)
+    assert answers_posted(server) == 0
+
+
+def test_the_reason_for_asking_again_is_not_shown_above_another_form(
+    server: DevServer,
+    actions: RequiredActions,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel_flow(server, FORM, SECOND, {"kind": "output", "values": {"greeting": "{{ answers.g1 }}"}})
+
+    def answered_in_the_panel_meanwhile(form: Form, values: Any) -> Any:
+        if form.title != "Approval":
+            return read_answers(form, values)
+        hook.answer_form(server.executions()[-1]["id"], {"f1": "fax"})
+        raise AnswersDoNotFit("no such way")
+
+    monkeypatch.setattr(asking, "read_answers", answered_in_the_panel_meanwhile)
+    actions.person = lambda detail: actions.answer(detail, **{next(iter(detail.params)): "x"})
+    run = ask(server, "deferrable", actions)
+    assert run.value["values"] == {"greeting": "x"}
+    assert [shown.subject.partition(": ")[2] for shown in actions.asked] == ["Approval", "Greeting"]
+    assert all("not taken" not in (shown.body or "") for shown in actions.asked)
 
 
 # --- which flow ---
