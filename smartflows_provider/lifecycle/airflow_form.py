@@ -43,19 +43,20 @@ class AirflowForm:
     params: Mapping[str, Mapping[str, Any]]
     """``{field: {"value", "description", "schema"}}``."""
 
-    def is_shown_as(self, subject: object, params: object) -> bool:
+    def is_shown_as(self, *, subject: object, body: object, params: object) -> bool:
         """
-        Tell whether what Airflow shows asks the same.
+        Tell whether what Airflow shows asks the same, of the same things.
 
-        Airflow before 3.4 shows the first form of a task instance, whichever it is given later.
+        Airflow before 3.4 shows the first form of a task instance, whichever it is given later. What a person
+        decides on are also the values that the form begins with, and those that are only shown; where else it
+        can be answered, and why it is asked again, do not matter.
 
         :param subject: of the form that Airflow has on record.
+        :param body: of that form.
         :param params: of that form.
         """
-        return isinstance(params, Mapping) and (subject, _asked(params)) == (
-            self.subject,
-            _asked(self.params),
-        )
+        shown = _only_shown(body) if isinstance(body, str) else []
+        return (subject, shown, params) == (self.subject, _only_shown(self.body), self.params)
 
 
 def form_for_airflow(
@@ -185,12 +186,9 @@ def _kind_of(field: FormField) -> str:
     return "integer" if is_whole else "string"
 
 
-def _asked(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a form asks, without the values that it begins with."""
-    return {
-        key: (param.get("description"), param.get("schema")) if isinstance(param, Mapping) else param
-        for key, param in params.items()
-    }
+def _only_shown(body: str) -> list[str]:
+    """Return the lines of a body that show values of the flow."""
+    return [line for line in body.split("\n") if line.startswith("- ")]
 
 
 def _text(text: str) -> str:

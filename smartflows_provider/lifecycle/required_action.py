@@ -33,19 +33,21 @@ def ask_person(ti_id: UUID | str, form: AirflowForm, *, assignees: Sequence[Mapp
     :param ti_id: the task instance; called on its worker only.
     :param form: what is asked.
     :param assignees: ``{"id", "name"}`` of those who may answer; empty for all who may see the task.
-    :returns: whether that is what Airflow shows now; if not it still shows an earlier form.
+    :returns: whether that is what Airflow shows now, and to whom; if not it still shows an earlier form.
     """
-    shown = task_runner.SUPERVISOR_COMMS.send(
+    assigned = [HITLUser(id=user["id"], name=user["name"]) for user in assignees]
+    shown: Any = task_runner.SUPERVISOR_COMMS.send(
         msg=CreateHITLDetailPayload(
             ti_id=UUID(str(ti_id)),
             options=[SEND],
             subject=form.subject,
             body=form.body,
             params={key: dict(param) for key, param in form.params.items()},
-            assigned_users=[HITLUser(id=user["id"], name=user["name"]) for user in assignees],
+            assigned_users=assigned,
         )
     )
-    return form.is_shown_as(getattr(shown, "subject", None), getattr(shown, "params", None) or {})
+    same = form.is_shown_as(subject=shown.subject, body=shown.body, params=shown.params or {})
+    return same and {user.id for user in shown.assigned_users or ()} == {user.id for user in assigned}
 
 
 def given_answer(ti_id: UUID | str) -> FormAnswer | None:

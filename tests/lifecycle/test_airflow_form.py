@@ -111,7 +111,7 @@ def test_what_is_only_shown_stands_above_the_form_as_text_without_markup() -> No
     ("subject", "changes", "same"),
     [
         (None, {}, True),
-        (None, {"value": 7}, True),
+        (None, {"value": 7}, False),
         (None, {"description": "other"}, False),
         (None, {"schema": {"type": "integer"}}, False),
         ("Flow 'Letter' asks for: Other", {}, False),
@@ -122,9 +122,25 @@ def test_a_form_is_told_from_an_earlier_one_by_what_it_asks(
 ) -> None:
     form = shown(type="string")
     params = {"a": {**form.params["a"], **changes}}
-    assert form.is_shown_as(subject or form.subject, params) is same
-    assert not form.is_shown_as(form.subject, None)
-    assert not form.is_shown_as(form.subject, {"a": 1})
+    assert form.is_shown_as(subject=subject or form.subject, body=form.body, params=params) is same
+    assert not form.is_shown_as(subject=form.subject, body=form.body, params=None)
+    assert not form.is_shown_as(subject=form.subject, body=form.body, params={"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"default": "500 EUR"}, True),
+        ({"default": "500 EUR", "problem": "it was too late"}, True),
+        ({"default": "500 EUR", "url": "https://flows.example.com/e2"}, True),
+        ({"default": "9 EUR"}, False),
+    ],
+)
+def test_a_form_is_told_from_an_earlier_one_by_what_it_only_shows(changes: Any, *, same: bool) -> None:
+    readonly = {"readonly": True, "title": "Amount"}
+    first, later = shown(default="500 EUR", item=readonly), shown(**changes, item=readonly)
+    assert later.is_shown_as(subject=first.subject, body=first.body, params=first.params) is same
+    assert not later.is_shown_as(subject=first.subject, body=None, params=first.params)
 
 
 @pytest.mark.parametrize(

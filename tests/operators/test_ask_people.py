@@ -71,6 +71,16 @@ def ask(server: DevServer, mode: Mode, actions: RequiredActions, **arguments: An
     return outcome(server, mode, **given)
 
 
+def ask_and_leave(attempt: Attempt, **arguments: Any) -> None:
+    """Run the task until it is deferred with what the flow asks at once, and leave it there."""
+    operator = operator_for("deferrable", on_user_input="ask", **arguments)
+    with pytest.raises(TaskDeferred):
+        operator.execute(attempt.context())
+    asks = {"schema_version": 1, "reason": "needs_person", "execution_id": attempt.xcoms["execution_id"]}
+    with pytest.raises(TaskDeferred):
+        operator.execute_complete(attempt.context(), asks)
+
+
 def answers_posted(server: DevServer) -> int:
     return len(asked(server, "POST", "/progress"))
 
@@ -246,6 +256,22 @@ def test_the_same_form_is_shown_again_also_where_airflow_keeps_the_first_one(
     assert run.value["values"]["way"] == "mail"
 
 
+@pytest.mark.parametrize("change", [{"answers": {"f1": "fax"}}, {"assignees": ["ada"]}])
+def test_a_form_of_an_earlier_attempt_does_not_stand_for_one_that_shows_something_else(
+    server: DevServer, actions: RequiredActions, change: dict[str, Any]
+) -> None:
+    panel_flow(server, FORM, ANSWERED)
+    actions.keeps_first = True
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt)
+    actions.person = lambda detail: actions.answer(detail, f1="x")
+    later = Attempt(ti_id=actions.ti_id, store=attempt.store, try_number=2)
+    run = ask(server, "deferrable", actions, attempt=later, **change)
+    assert type(run.error) is FlowUserInputRequiredError
+    assert "Airflow before 3.4 shows only the first form of a task instance" in run.message
+    assert answers_posted(server) == 0
+
+
 @pytest.mark.parametrize("cancel", [True, False])
 def test_a_form_that_nobody_answers_in_time_is_given_up(
     server: DevServer, mode: Mode, actions: RequiredActions, *, cancel: bool
@@ -391,12 +417,9 @@ def test_the_answer_to_an_earlier_form_is_not_sent_to_one_that_airflow_cannot_sh
 ) -> None:
     panel_flow(server, FORM, WORK, ANSWERED)
     attempt = Attempt(ti_id=actions.ti_id)
-    with pytest.raises(TaskDeferred):
-        operator_for("deferrable", on_user_input="ask").execute(attempt.context())
-    asks = {"schema_version": 1, "reason": "needs_person", "execution_id": attempt.xcoms["execution_id"]}
+    ask_and_leave(attempt)
     monkeypatch.setattr(airflow_form, "MAX_FORM_BYTES", 100)
-    with pytest.raises(TaskDeferred):
-        operator_for("deferrable", on_user_input="ask").execute_complete(attempt.context(), asks)
+    ask_and_leave(attempt)
     stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
     with logged() as log, pytest.raises(TaskDeferred):
         operator_for("deferrable", on_user_input="ask").execute_complete(attempt.context(), stale)
