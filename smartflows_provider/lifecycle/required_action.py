@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from smartflows_provider.lifecycle.airflow_form import AirflowForm
 
 ELSEWHERE = "Answered in the flow's own panel"
-"""Stands on record as the chosen option of a form that is not to be answered any more."""
+TOO_LATE = "Not answered in time"
+CLOSED = frozenset({ELSEWHERE, TOO_LATE})
+"""What stands on record as the chosen option of a form that is not to be answered any more."""
 
 
 def ask_person(ti_id: UUID | str, form: AirflowForm, *, assignees: Sequence[Mapping[str, str]]) -> bool:
@@ -52,7 +54,7 @@ def ask_person(ti_id: UUID | str, form: AirflowForm, *, assignees: Sequence[Mapp
 
 def given_answer(ti_id: UUID | str) -> FormAnswer | None:
     """
-    Return what a person has answered so far, None for nothing.
+    Return what a person has answered so far, None for nothing; one of :data:`CLOSED` is nobody's choice.
 
     :param ti_id: the task instance; asks Airflow.
     """
@@ -67,10 +69,11 @@ def given_answer(ti_id: UUID | str) -> FormAnswer | None:
     )
 
 
-def close_form(ti_id: UUID | str) -> None:
+def close_form(ti_id: UUID | str, why: str) -> None:
     """
-    Note that a form is not to be answered any more, because the flow no longer asks.
+    Note that a form is not to be answered any more; fails for one that was answered.
 
     :param ti_id: the task instance; asks Airflow.
+    :param why: one of :data:`CLOSED`.
     """
-    update_hitl_detail_response(UUID(str(ti_id)), chosen_options=[ELSEWHERE], params_input={})
+    update_hitl_detail_response(UUID(str(ti_id)), chosen_options=[why], params_input={})

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.triggers.base import BaseTrigger
 from support.outcomes import Outcome, logged, operator_for, outcome
 from support.required_actions import Detail, RequiredActions, actions
 from support.service import asked, cancels, panel_flow, starts, statuses
-from support.tasks import MODES, Attempt, Mode
+from support.tasks import MODES, Attempt, Mode, first_event, revive
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
@@ -21,7 +22,8 @@ from smartflows_provider.exceptions import (
     FlowUserInputRequiredError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle import airflow_form, asking
+from smartflows_provider.lifecycle import airflow_form, asking, form_watch
+from smartflows_provider.lifecycle.required_action import ELSEWHERE, close_form
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.wire.smart_flows_answers import read_answers
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form
@@ -71,14 +73,15 @@ def ask(server: DevServer, mode: Mode, actions: RequiredActions, **arguments: An
     return outcome(server, mode, **given)
 
 
-def ask_and_leave(attempt: Attempt, **arguments: Any) -> None:
-    """Run the task until it is deferred with what the flow asks at once, and leave it there."""
+def ask_and_leave(attempt: Attempt, **arguments: Any) -> BaseTrigger:
+    """Run the task until it is deferred with what the flow asks at once, and return its trigger."""
     operator = operator_for("deferrable", on_user_input="ask", **arguments)
     with pytest.raises(TaskDeferred):
         operator.execute(attempt.context())
     asks = {"schema_version": 1, "reason": "needs_person", "execution_id": attempt.xcoms["execution_id"]}
-    with pytest.raises(TaskDeferred):
+    with pytest.raises(TaskDeferred) as deferred:
         operator.execute_complete(attempt.context(), asks)
+    return revive(deferred.value.trigger)
 
 
 def answers_posted(server: DevServer) -> int:
@@ -281,7 +284,34 @@ def test_a_form_that_nobody_answers_in_time_is_given_up(
     assert type(run.error) is FlowUserInputRequiredError
     assert "Nobody has answered what the execution asks within answer_timeout, 0.2 seconds." in run.message
     assert "Clear the task to have it ask again" in run.message
+    assert actions.asked[0].chosen_options == ["Not answered in time"]
     assert statuses(server) == ["Canceled" if cancel else "UserInput"]
+
+
+def test_a_form_that_a_triggerer_has_closed_before_it_died_is_nobodys_answer(
+    server: DevServer, actions: RequiredActions
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    trigger = ask_and_leave(Attempt(ti_id=actions.ti_id))
+    # The flow has gone on, and asks the same once more.
+    close_form(actions.ti_id, ELSEWHERE)
+    event = first_event(trigger)
+    assert event.get("reason") == "needs_person"
+
+
+def test_who_answers_right_before_the_form_is_given_up_is_heard_and_the_run_is_not_cancelled(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    trigger = ask_and_leave(Attempt(ti_id=actions.ti_id), answer_timeout=0.3)
+
+    def answer_first(ti_id: str, why: str) -> None:
+        actions.answer(actions.details[actions.ti_id], f1="mail")
+        close_form(ti_id, why)
+
+    monkeypatch.setattr(form_watch, "close_form", answer_first)
+    assert first_event(trigger)["params_input"]["f1"] == "mail"
+    assert cancels(server) == []
 
 
 def test_an_answer_in_the_panel_right_before_the_end_of_the_time_counts(
