@@ -145,7 +145,8 @@ def _where_else(url: str) -> str:
 
 def _within_limits(form: AirflowForm) -> AirflowForm:
     try:
-        size = len(json.dumps([form.subject, form.body, form.params], allow_nan=False))
+        text = json.dumps([form.subject, form.body, form.params], allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
     except (RecursionError, TypeError, ValueError) as error:
         raise FormNotForAirflow(f"it is no plain JSON ({type(error).__name__})") from None
     if size > MAX_FORM_BYTES:
@@ -162,12 +163,13 @@ def _param(field: FormField, value: Any) -> dict[str, Any]:
     """Return the entry of Airflow's form for a field."""
     schema: dict[str, Any] = {"type": _kind_of(field), **field.schema, "title": field.title}
     kind = schema["type"]
-    if kind == "boolean" and value is None:
-        # Airflow's switch knows no third position.
-        value = False
+    kinds = [one for one in ([kind] if isinstance(kind, str) else kind) if one != "null"] or ["string"]
+    if kinds[0] == "boolean" and value is None:
+        # Airflow's switch knows no third position, and shows none as no.
+        value, kinds = False, ["boolean"]
     elif not field.required:
-        kinds = [kind] if isinstance(kind, str) else list(kind)
-        schema["type"] = [*kinds, "null"] if "null" not in kinds else kinds
+        kinds = [*kinds, "null"]
+    schema["type"] = kinds[0] if len(kinds) == 1 else kinds
     choices = schema.get("items", {}).get("enum")
     if choices is not None:
         # Only so Airflow shows the choices of a list.

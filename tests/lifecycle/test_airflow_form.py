@@ -48,6 +48,8 @@ def shown(
         ({"type": "string"}, {"type": ["string", "null"]}),
         ({"type": "string", "required": True}, {"type": "string"}),
         ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
+        ({"type": ["string", "null"], "required": True}, {"type": "string"}),
+        ({"type": "null"}, {"type": ["string", "null"]}),
         ({}, {"type": ["string", "null"]}),
         ({"type": "integer", "minimum": 1}, {"type": ["integer", "null"], "minimum": 1}),
         ({"type": "string", "format": "date"}, {"type": ["string", "null"], "format": "date"}),
@@ -73,6 +75,7 @@ def test_a_switch_begins_with_no_because_it_has_no_third_position() -> None:
         "description": None,
         "schema": {"type": "boolean", "title": "a"},
     }
+    assert shown(type=["boolean", "null"], required=True).params == shown(type="boolean").params
     assert shown(type="boolean", default=True).params["a"]["value"] is True
 
 
@@ -147,6 +150,7 @@ def test_a_form_is_told_from_an_earlier_one_by_what_it_only_shows(changes: Any, 
     ("described", "why"),
     [
         ({"enum": [float("nan")]}, "it is no plain JSON (ValueError)"),
+        ({"enum": ["\ud800"]}, "it is no plain JSON (UnicodeEncodeError)"),
         ({"enum": ["x" * 300_000]}, "it has 300,235 bytes, and 262,144 is the limit"),
     ],
 )
