@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import sync_to_async
 
 from smartflows_provider.lifecycle.required_action import (
     CLOSED,
@@ -29,6 +31,8 @@ from smartflows_provider.waiting.wait import End, WaitPolicy
 
 if TYPE_CHECKING:
     from smartflows_provider.lifecycle.poller import StatusPoller
+
+T = TypeVar("T")
 
 LOOK_INTERVAL = 60.0 if AIRFLOW_V_3_3_PLUS else 5.0
 """Seconds between two looks at Airflow's form."""
@@ -118,7 +122,7 @@ async def _answer(form: OpenForm, *, log: Any, clock: Callable[[], float]) -> Fo
     while True:
         if form.ti_id is not None:
             try:
-                answer = await asyncio.to_thread(given_answer, form.ti_id)
+                answer = await _from_airflow(given_answer, form.ti_id)
             except Exception as error:  # noqa: BLE001 - what keeps Airflow from answering may be anything
                 if not told:
                     log.warning("Airflow's form could not be looked at; looking again: %s", error)
@@ -137,13 +141,25 @@ async def _close(form: OpenForm, why: str, *, log: Any) -> FormAnswer | None:
     if form.ti_id is None:
         return None
     try:
-        await asyncio.to_thread(close_form, form.ti_id, why)
+        await _from_airflow(close_form, form.ti_id, why)
     except Exception as error:  # noqa: BLE001 - the wait goes on, and an answer that comes is checked
         log.info("Airflow's form could not be closed: %s", error)
         with suppress(Exception):
-            answer = await asyncio.to_thread(given_answer, form.ti_id)
+            answer = await _from_airflow(given_answer, form.ti_id)
             return None if answer is None or _is_closed(answer) else answer
     return None
+
+
+async def _from_airflow(ask: Callable[..., T], *arguments: str) -> T:
+    """
+    Ask Airflow in a thread.
+
+    On Airflow 3.1 all triggers share a channel on which answers come in order: a thread that asgiref does not
+    know, and a question that is broken off, have the next trigger read this one's answer, and the triggerer
+    ends with all of them.
+    """
+    asking = asyncio.ensure_future(sync_to_async(ask, thread_sensitive=False)(*arguments))
+    return await asyncio.shield(asking)
 
 
 def _is_closed(answer: FormAnswer) -> bool:

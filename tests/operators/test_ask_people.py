@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time import task_runner
 from airflow.triggers.base import BaseTrigger
+from asgiref.sync import async_to_sync
 from support.outcomes import Outcome, logged, operator_for, outcome
 from support.required_actions import Detail, RequiredActions, actions
 from support.service import asked, cancels, panel_flow, starts, statuses
@@ -297,6 +300,46 @@ def test_a_form_that_a_triggerer_has_closed_before_it_died_is_nobodys_answer(
     close_form(actions.ti_id, ELSEWHERE)
     event = first_event(trigger)
     assert event.get("reason") == "needs_person"
+
+
+class OneChannel:
+    """The way to Airflow that all triggers of a triggerer share, as it is on Airflow 3.1."""
+
+    def __init__(self, actions: RequiredActions) -> None:
+        self.actions = actions
+        self.begun = self.answered = 0
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+
+    def send(self, msg: Any) -> Any:
+        return async_to_sync(self._asend)(msg)
+
+    async def _asend(self, msg: Any) -> Any:
+        self.loops.add(asyncio.get_running_loop())
+        self.begun += 1
+        await asyncio.sleep(0.05)
+        self.answered += 1
+        return self.actions.send(msg)
+
+
+def test_a_trigger_asks_airflow_on_its_own_event_loop_and_breaks_no_question_off(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM)
+    trigger = ask_and_leave(Attempt(ti_id=actions.ti_id))
+    channel = OneChannel(actions)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", channel)
+
+    async def run() -> None:
+        waiting = asyncio.ensure_future(anext(aiter(trigger.run())))
+        while channel.begun < 2 or channel.begun == channel.answered:
+            await asyncio.sleep(0.005)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await asyncio.sleep(0.2)
+        assert channel.loops == {asyncio.get_running_loop()}
+
+    asyncio.run(run())
+    assert channel.answered == channel.begun
 
 
 def test_who_answers_right_before_the_form_is_given_up_is_heard_and_the_run_is_not_cancelled(
