@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import (
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowServiceError,
     FlowUserInputRequiredError,
@@ -86,6 +87,7 @@ class Asker:
         :returns: what is asked, for the wait.
         :raises FlowUserInputRequiredError: if this Airflow shows an earlier form of the task instance and
             cannot show another; the execution waits on.
+        :raises FlowRecordError: if Airflow does not take the form; a retry asks again.
         """
         until = None if seconds is None else time.time() + seconds
         try:
@@ -99,7 +101,17 @@ class Asker:
                 self.where.url,
             )
             return OpenForm(question=snapshot.question, until=until)
-        if not ask_person(ti_id, form, assignees=assignees):
+        try:
+            is_shown = ask_person(ti_id, form, assignees=assignees)
+        except Exception as error:
+            raise FlowRecordError(
+                f"Airflow has not taken the form to show: {type(error).__name__}: {error}",
+                where=self.where,
+                fate="The execution waits on for a person.",
+                advice="A retry asks again where Airflow keeps task state (3.3 and later); or answer in the "
+                "flow's own panel.",
+            ) from error
+        if not is_shown:
             raise FlowUserInputRequiredError(
                 f"The execution asks once more, for {snapshot.asks or 'input'}, and Airflow before 3.4 shows "
                 "only the first form of a task instance.",

@@ -21,12 +21,15 @@ from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
+    FlowKilledError,
+    FlowRecordError,
     FlowServiceError,
     FlowUserInputRequiredError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import airflow_form, asking, form_watch
 from smartflows_provider.lifecycle.required_action import ELSEWHERE, close_form
+from smartflows_provider.operators import run_flow
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
 from smartflows_provider.wire.smart_flows_answers import read_answers
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form
@@ -387,6 +390,22 @@ def test_a_form_that_cannot_be_looked_at_for_a_while_is_looked_at_again(
     assert "Airflow's form could not be looked at; looking again: the API server is away" in run.log
 
 
+def test_a_form_that_airflow_does_not_take_fails_the_attempt_with_an_error_that_names_the_run(
+    server: DevServer, mode: Mode, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, ANSWERED)
+
+    def away(*_: Any, **__: Any) -> bool:
+        raise RuntimeError("the API server is away")
+
+    monkeypatch.setattr(asking, "ask_person", away)
+    run = ask(server, mode, actions)
+    assert type(run.error) is FlowRecordError
+    assert "Airflow has not taken the form to show: RuntimeError: the API server is away" in run.message
+    assert run.execution_id in run.message
+    assert statuses(server) == ["UserInput"]
+
+
 def test_answers_are_what_the_form_begins_with_and_those_that_do_not_fit_are_left_out(
     server: DevServer, mode: Mode, actions: RequiredActions
 ) -> None:
@@ -576,6 +595,33 @@ def test_a_flow_that_is_selected_in_the_panel_is_gone_on_with(
     run = choice(server, mode, actions)
     assert run.value["values"] == {"a": 1}
     assert len(starts(server)) == 1
+
+
+def test_a_task_that_is_killed_between_the_cancel_and_the_start_of_the_selected_flow_starts_nothing(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = panel_flow(server, {"kind": "output", "values": {"a": 1}})
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt, flow=None)
+    answer = {"chosen_options": ["Send"], "params_input": {"flow": wanted.id}, "timedout": False}
+    operator = operator_for("deferrable", on_user_input="ask", flow=None)
+    settle = run_flow.cancel_and_settle
+
+    def killed_after(*arguments: Any, **named: Any) -> Any:
+        stopped = settle(*arguments, **named)
+        operator.on_kill()
+        return stopped
+
+    monkeypatch.setattr(run_flow, "cancel_and_settle", killed_after)
+    with pytest.raises(FlowKilledError):
+        operator.execute_complete(attempt.context(), answer)
+    assert statuses(server) == ["Canceled"]
+    actions.person = lambda detail: actions.answer(detail, flow=wanted.id)
+    monkeypatch.setattr(run_flow, "cancel_and_settle", settle)
+    again = Attempt(ti_id=actions.ti_id, store=attempt.store, try_number=2)
+    run = choice(server, "deferrable", actions, attempt=again)
+    assert run.value["values"] == {"a": 1}
+    assert statuses(server) == ["Canceled", "Canceled", "Success"]
 
 
 # --- the arguments ---
