@@ -147,11 +147,20 @@ def _within_limits(form: AirflowForm) -> AirflowForm:
     try:
         text = json.dumps([form.subject, form.body, form.params], allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
+        json.loads(text, parse_int=_checked_whole)
     except (RecursionError, TypeError, ValueError) as error:
         raise FormNotForAirflow(f"it is no plain JSON ({type(error).__name__})") from None
     if size > MAX_FORM_BYTES:
         raise FormNotForAirflow(f"it has {size:,} bytes, and {MAX_FORM_BYTES:,} is the limit")
     return form
+
+
+def _checked_whole(digits: str) -> int:
+    """Return a whole number that finds its way to Airflow, which is one of 64 bits."""
+    number = int(digits)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
+    return number
 
 
 def _first_value(field: FormField, answers: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:

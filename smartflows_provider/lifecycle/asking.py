@@ -167,9 +167,9 @@ class Asker:
             values = read_answers(form, answer.values)
             posted = self.hook.answer_form(self.execution_id, values)
         except AnswersDoNotFit as error:
-            return self._refused(f"{error}.")
+            return Refused(why=f"{error}.")
         except FlowRequestRefusedError as error:
-            return self._refused(error.what)
+            return Refused(why=error.what)
         except FlowServiceError:
             # The answer may have arrived, although nobody has said so.
             posted = self._settled(self.look(), question)
@@ -187,13 +187,9 @@ class Asker:
         flow = answer.values.get(FLOW_KEY)
         found = [one for one in self.hook.list_flows() if one.id == flow]
         if not found:
-            return self._refused("no flow was selected.")
+            return Refused(why="no flow was selected.")
         self.log.info("%s has selected the flow %r.", answer.by or "Somebody", found[0].name or found[0].id)
         return FlowChoice(flow_id=found[0].id)
-
-    def _refused(self, why: str) -> Refused:
-        self.log.warning("The answer was not taken, and is asked for again: %s", why)
-        return Refused(why=why)
 
     def _settled(self, snapshot: RunSnapshot, question: str) -> RunSnapshot:
         """Return what the execution shows once it no longer shows a question that was answered."""

@@ -106,7 +106,10 @@ class FlowRun(RemoteRun):
             return
         where = self._where(url=self._hook.execution_url(self._execution_id))
         taken = self._asker(where).take(given, question=self._attempt.asked())
+        # What our own cancel has brought about is neither the person's fault nor the flow's end.
+        self._kill.check()
         if isinstance(taken, Refused):
+            self._log.warning("The answer was not taken, and is asked for again: %s", taken.why)
             self._ask(where, problem=taken.why)
         elif isinstance(taken, FlowChoice):
             self._start_selected(taken, where)

@@ -150,6 +150,7 @@ def test_a_form_is_told_from_an_earlier_one_by_what_it_only_shows(changes: Any, 
     ("described", "why"),
     [
         ({"enum": [float("nan")]}, "it is no plain JSON (ValueError)"),
+        ({"default": 2**64}, "it is no plain JSON (ValueError)"),
         ({"enum": ["\ud800"]}, "it is no plain JSON (UnicodeEncodeError)"),
         ({"enum": ["x" * 300_000]}, "it has 300,235 bytes, and 262,144 is the limit"),
     ],

@@ -541,6 +541,28 @@ def test_the_reason_for_asking_again_is_not_shown_above_another_form(
     assert all("not taken" not in (shown.body or "") for shown in actions.asked)
 
 
+def test_a_task_that_is_killed_while_it_gives_an_answer_on_cancels_its_run_and_asks_nobody_again(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt)
+    answer = {"chosen_options": ["Send"], "params_input": {"f1": "mail"}, "timedout": False}
+    operator = operator_for("deferrable", on_user_input="ask")
+
+    def killed_before(form: Form, values: Any) -> Any:
+        operator.on_kill()
+        return read_answers(form, values)
+
+    monkeypatch.setattr(asking, "read_answers", killed_before)
+    with logged() as log, pytest.raises(FlowKilledError) as caught:
+        operator.execute_complete(attempt.context(), answer)
+    assert "The task was stopped before the execution was finished." in str(caught.value)
+    assert not any("asked for again" in line for line in log)
+    assert statuses(server) == ["Canceled"]
+    assert len(actions.asked) == 1
+
+
 # --- which flow ---
 
 
