@@ -462,6 +462,7 @@ def test_64609_a_triggers_arguments_come_back_from_the_database_as_they_were(ser
     assert deserialize(json.loads(json.dumps(serialize(kwargs)))) == kwargs
     ending = kwargs.pop("ending")
     assert kwargs.pop("terms") is None
+    assert kwargs.pop("open_form") is None
     assert {type(value) for value in kwargs.values()} <= {str, int, float, bool}
     assert {type(value) for value in ending.values()} <= {str, int, bool, dict}
 
