@@ -43,19 +43,20 @@ class AirflowForm:
     params: Mapping[str, Mapping[str, Any]]
     """``{field: {"value", "description", "schema"}}``."""
 
-    def is_shown_as(self, subject: object, params: object) -> bool:
+    def is_shown_as(self, *, subject: object, body: object, params: object) -> bool:
         """
-        Tell whether what Airflow shows asks the same.
+        Tell whether what Airflow shows asks the same, of the same things.
 
-        Airflow before 3.4 shows the first form of a task instance, whichever it is given later.
+        Airflow before 3.4 shows the first form of a task instance, whichever it is given later. What a person
+        decides on are also the values that the form begins with, and those that are only shown; where else it
+        can be answered, and why it is asked again, do not matter.
 
         :param subject: of the form that Airflow has on record.
+        :param body: of that form.
         :param params: of that form.
         """
-        return isinstance(params, Mapping) and (subject, _asked(params)) == (
-            self.subject,
-            _asked(self.params),
-        )
+        shown = _only_shown(body) if isinstance(body, str) else []
+        return (subject, shown, params) == (self.subject, _only_shown(self.body), self.params)
 
 
 def form_for_airflow(
@@ -144,12 +145,22 @@ def _where_else(url: str) -> str:
 
 def _within_limits(form: AirflowForm) -> AirflowForm:
     try:
-        size = len(json.dumps([form.subject, form.body, form.params], allow_nan=False))
+        text = json.dumps([form.subject, form.body, form.params], allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+        json.loads(text, parse_int=_checked_whole)
     except (RecursionError, TypeError, ValueError) as error:
         raise FormNotForAirflow(f"it is no plain JSON ({type(error).__name__})") from None
     if size > MAX_FORM_BYTES:
         raise FormNotForAirflow(f"it has {size:,} bytes, and {MAX_FORM_BYTES:,} is the limit")
     return form
+
+
+def _checked_whole(digits: str) -> int:
+    """Return a whole number that finds its way to Airflow, which is one of 64 bits."""
+    number = int(digits)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
+    return number
 
 
 def _first_value(field: FormField, answers: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
@@ -161,12 +172,13 @@ def _param(field: FormField, value: Any) -> dict[str, Any]:
     """Return the entry of Airflow's form for a field."""
     schema: dict[str, Any] = {"type": _kind_of(field), **field.schema, "title": field.title}
     kind = schema["type"]
-    if kind == "boolean" and value is None:
-        # Airflow's switch knows no third position.
+    kinds = [one for one in ([kind] if isinstance(kind, str) else kind) if one != "null"] or ["string"]
+    if kinds[0] == "boolean" and value is None:
+        # Airflow's switch knows no third position, and shows none as no.
         value = False
     if not field.required:
-        kinds = [kind] if isinstance(kind, str) else list(kind)
-        schema["type"] = [*kinds, "null"] if "null" not in kinds else kinds
+        kinds = [*kinds, "null"]
+    schema["type"] = kinds[0] if len(kinds) == 1 else kinds
     choices = schema.get("items", {}).get("enum")
     if choices is not None:
         # Only so Airflow shows the choices of a list.
@@ -185,12 +197,9 @@ def _kind_of(field: FormField) -> str:
     return "integer" if is_whole else "string"
 
 
-def _asked(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a form asks, without the values that it begins with."""
-    return {
-        key: (param.get("description"), param.get("schema")) if isinstance(param, Mapping) else param
-        for key, param in params.items()
-    }
+def _only_shown(body: str) -> list[str]:
+    """Return the lines of a body that show values of the flow."""
+    return [line for line in body.split("\n") if line.startswith("- ")]
 
 
 def _text(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartflows_provider.exceptions import (
+    FlowRecordError,
     FlowRequestRefusedError,
     FlowServiceError,
     FlowUserInputRequiredError,
@@ -86,6 +87,7 @@ class Asker:
         :returns: what is asked, for the wait.
         :raises FlowUserInputRequiredError: if this Airflow shows an earlier form of the task instance and
             cannot show another; the execution waits on.
+        :raises FlowRecordError: if Airflow does not take the form; a retry asks again.
         """
         until = None if seconds is None else time.time() + seconds
         try:
@@ -99,7 +101,17 @@ class Asker:
                 self.where.url,
             )
             return OpenForm(question=snapshot.question, until=until)
-        if not ask_person(ti_id, form, assignees=assignees):
+        try:
+            is_shown = ask_person(ti_id, form, assignees=assignees)
+        except Exception as error:
+            raise FlowRecordError(
+                f"Airflow has not taken the form to show: {type(error).__name__}: {error}",
+                where=self.where,
+                fate="The execution waits on for a person.",
+                advice="A retry asks again where Airflow keeps task state (3.3 and later); or answer in the "
+                "flow's own panel.",
+            ) from error
+        if not is_shown:
             raise FlowUserInputRequiredError(
                 f"The execution asks once more, for {snapshot.asks or 'input'}, and Airflow before 3.4 shows "
                 "only the first form of a task instance.",
@@ -133,13 +145,13 @@ class Asker:
         Give an answer to the execution.
 
         :param answer: what a person has filled in.
-        :param question: the one that was shown for it.
+        :param question: the one that was shown for it, empty where this attempt has shown none.
         :returns: what the execution shows after that, the flow that was selected, or why the answer was not
             taken.
         :raises FlowServiceError: if it is open whether the answer has arrived; a retry asks anew.
         """
         snapshot = self.look()
-        if snapshot.question != question:
+        if not question or snapshot.question != question:
             self.log.warning(
                 "The answer that %s has given in Airflow was not sent: %s.",
                 answer.by or "somebody",
@@ -155,9 +167,9 @@ class Asker:
             values = read_answers(form, answer.values)
             posted = self.hook.answer_form(self.execution_id, values)
         except AnswersDoNotFit as error:
-            return self._refused(f"{error}.")
+            return Refused(why=f"{error}.")
         except FlowRequestRefusedError as error:
-            return self._refused(error.what)
+            return Refused(why=error.what)
         except FlowServiceError:
             # The answer may have arrived, although nobody has said so.
             posted = self._settled(self.look(), question)
@@ -175,13 +187,9 @@ class Asker:
         flow = answer.values.get(FLOW_KEY)
         found = [one for one in self.hook.list_flows() if one.id == flow]
         if not found:
-            return self._refused("no flow was selected.")
+            return Refused(why="no flow was selected.")
         self.log.info("%s has selected the flow %r.", answer.by or "Somebody", found[0].name or found[0].id)
         return FlowChoice(flow_id=found[0].id)
-
-    def _refused(self, why: str) -> Refused:
-        self.log.warning("The answer was not taken, and is asked for again: %s", why)
-        return Refused(why=why)
 
     def _settled(self, snapshot: RunSnapshot, question: str) -> RunSnapshot:
         """Return what the execution shows once it no longer shows a question that was answered."""

@@ -53,6 +53,9 @@ async def asking_aside(work: Callable[[], T]) -> T:
     """
     Do work that asks Airflow, beside the triggerer's event loop, for the trigger that runs.
 
+    It is brought to its end also where the trigger is cancelled: on 3.1 a question that is broken off has the
+    next one read its answer.
+
     :param work: blocks until Airflow has answered.
     """
-    return await sync_to_async(work, thread_sensitive=False)()
+    return await asyncio.shield(asyncio.ensure_future(sync_to_async(work, thread_sensitive=False)()))

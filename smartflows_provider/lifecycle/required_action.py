@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from smartflows_provider.lifecycle.airflow_form import AirflowForm
 
 ELSEWHERE = "Answered in the flow's own panel"
-"""Stands on record as the chosen option of a form that is not to be answered any more."""
+TOO_LATE = "Not answered in time"
+CLOSED = frozenset({ELSEWHERE, TOO_LATE})
+"""What stands on record as the chosen option of a form that is not to be answered any more."""
 
 
 def ask_person(ti_id: UUID | str, form: AirflowForm, *, assignees: Sequence[Mapping[str, str]]) -> bool:
@@ -33,24 +35,26 @@ def ask_person(ti_id: UUID | str, form: AirflowForm, *, assignees: Sequence[Mapp
     :param ti_id: the task instance; called on its worker only.
     :param form: what is asked.
     :param assignees: ``{"id", "name"}`` of those who may answer; empty for all who may see the task.
-    :returns: whether that is what Airflow shows now; if not it still shows an earlier form.
+    :returns: whether that is what Airflow shows now, and to whom; if not it still shows an earlier form.
     """
-    shown = task_runner.SUPERVISOR_COMMS.send(
+    assigned = [HITLUser(id=user["id"], name=user["name"]) for user in assignees]
+    shown: Any = task_runner.SUPERVISOR_COMMS.send(
         msg=CreateHITLDetailPayload(
             ti_id=UUID(str(ti_id)),
             options=[SEND],
             subject=form.subject,
             body=form.body,
             params={key: dict(param) for key, param in form.params.items()},
-            assigned_users=[HITLUser(id=user["id"], name=user["name"]) for user in assignees],
+            assigned_users=assigned,
         )
     )
-    return form.is_shown_as(getattr(shown, "subject", None), getattr(shown, "params", None) or {})
+    same = form.is_shown_as(subject=shown.subject, body=shown.body, params=shown.params or {})
+    return same and {user.id for user in shown.assigned_users or ()} == {user.id for user in assigned}
 
 
 def given_answer(ti_id: UUID | str) -> FormAnswer | None:
     """
-    Return what a person has answered so far, None for nothing.
+    Return what a person has answered so far, None for nothing; one of :data:`CLOSED` is nobody's choice.
 
     :param ti_id: the task instance; asks Airflow.
     """
@@ -65,10 +69,11 @@ def given_answer(ti_id: UUID | str) -> FormAnswer | None:
     )
 
 
-def close_form(ti_id: UUID | str) -> None:
+def close_form(ti_id: UUID | str, why: str) -> None:
     """
-    Note that a form is not to be answered any more, because the flow no longer asks.
+    Note that a form is not to be answered any more; fails for one that was answered.
 
     :param ti_id: the task instance; asks Airflow.
+    :param why: one of :data:`CLOSED`.
     """
-    update_hitl_detail_response(UUID(str(ti_id)), chosen_options=[ELSEWHERE], params_input={})
+    update_hitl_detail_response(UUID(str(ti_id)), chosen_options=[why], params_input={})

@@ -84,8 +84,10 @@ class FlowRun(RemoteRun):
         if snapshot.phase is not RunPhase.NEEDS_PERSON:
             self._kill.over = snapshot.phase.is_stable
             return
-        self._attempt.asks(snapshot.question)
-        self._open_form = asker.ask(
+        if problem and snapshot.question != self._attempt.asked():
+            # It was about a form that the flow no longer shows.
+            problem = ""
+        open_form = asker.ask(
             snapshot,
             ti_id=self._context["ti"].id,
             assignees=users_argument(self._operator.assignees, "assignees", where=where),
@@ -93,6 +95,9 @@ class FlowRun(RemoteRun):
             seconds=self._options.answer_timeout,
             problem=problem,
         )
+        # Airflow may still show an earlier form, whose answer is none to what it does not show.
+        self._attempt.asks("" if open_form.ti_id is None else open_form.question)
+        self._open_form = open_form
 
     def _take_answer(self, given: FormAnswer) -> None:
         """Give what a person has answered in Airflow to the execution."""
@@ -101,7 +106,10 @@ class FlowRun(RemoteRun):
             return
         where = self._where(url=self._hook.execution_url(self._execution_id))
         taken = self._asker(where).take(given, question=self._attempt.asked())
+        # What our own cancel has brought about is neither the person's fault nor the flow's end.
+        self._kill.check()
         if isinstance(taken, Refused):
+            self._log.warning("The answer was not taken, and is asked for again: %s", taken.why)
             self._ask(where, problem=taken.why)
         elif isinstance(taken, FlowChoice):
             self._start_selected(taken, where)

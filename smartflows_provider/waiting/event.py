@@ -95,6 +95,7 @@ class FormAnswer:
     by: str = ""
     """Who has answered; empty where that is not told."""
     timed_out: bool = False
+    """Whether nobody answered, so that these are the form's defaults."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what Airflow itself resumes a task with."""
@@ -104,8 +105,6 @@ class FormAnswer:
             "responded_by_user": {"id": self.by, "name": self.by} if self.by else None,
             "timedout": self.timed_out,
         }
-
-    """Whether nobody answered, so that these are the form's defaults."""
 
 
 def start_on_worker(why: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
+from smartflows_provider.wire.json_forms import NoForm, strict_json
 from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form, FormField, find_answers
 
 _KINDS: Final[Mapping[str, str]] = {
@@ -56,7 +57,7 @@ def match_answers(form: Form, answers: Mapping[str, Any]) -> dict[str, Any]:
     :raises AnswersDoNotFit: if none belongs to this form, a title is not unique, a required field without a
         default has no answer, or an answer is not what its field takes.
     """
-    found = find_answers(form, answers)
+    found = _plain(find_answers(form, answers))
     if form.fields and not found:
         raise AnswersDoNotFit(
             f"none of the answers {sorted(answers)} belongs to the form. The form asks: {form}"
@@ -75,18 +76,40 @@ def read_answers(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = {one.key: one for one in form.fields if not one.readonly}
     filled = {key: _as_shown(value, form.defaults.get(key)) for key, value in values.items() if key in known}
-    merged = {**form.defaults, **filled}
+    merged = {**form.defaults, **_plain(filled)}
     return _checked(form, {key: value for key, value in merged.items() if value not in (None, "", [])})
 
 
 def fitting(field: FormField, value: Any) -> Any:
     """Return a value as a field takes it, None for one that it does not take."""
-    asked = _as_asked(value, field.schema, field.choice_names)
+    try:
+        plain = _plain({field.key: value})[field.key]
+    except AnswersDoNotFit:
+        return None
+    asked = _as_asked(plain, field.schema, field.choice_names)
     return asked if _problem(field, asked) is None else None
 
 
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return answers in the form that JSON has for them, so that what is checked is what is sent.
+
+    :raises AnswersDoNotFit: if JSON has none.
+    """
+    try:
+        plain: dict[str, Any] = json.loads(strict_json(dict(values)))
+    except NoForm as error:
+        raise AnswersDoNotFit(str(error)) from None
+    return plain
+
+
 def _checked(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
-    missing = [one.key for one in form.fields if one.required and values.get(one.key) is None]
+    missing = [
+        one.key
+        for one in form.fields
+        # What is only shown nobody can fill in.
+        if one.required and not one.readonly and values.get(one.key) is None
+    ]
     if missing:
         raise AnswersDoNotFit(f"the form requires {', '.join(map(repr, missing))}. The form asks: {form}")
     asked = {
@@ -153,7 +176,10 @@ def _from_text(text: str, kinds: set[str]) -> Any:
 def _problem(field: FormField, value: Any) -> str | None:
     """Return what a field takes, if a value is not that; None where it is."""
     validator = Draft202012Validator(dict(field.schema), format_checker=_FORMATS)
-    errors = {str(error.validator): error for error in reversed(list(validator.iter_errors(value)))}
+    try:
+        errors = {str(error.validator): error for error in reversed(list(validator.iter_errors(value)))}
+    except OverflowError:
+        return "a smaller number"
     # A list of the choices says more than their type.
     error = errors.get("enum") or next(iter(errors.values()), None)
     return None if error is None else _said(error, field)

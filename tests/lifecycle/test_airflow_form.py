@@ -48,6 +48,8 @@ def shown(
         ({"type": "string"}, {"type": ["string", "null"]}),
         ({"type": "string", "required": True}, {"type": "string"}),
         ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
+        ({"type": ["string", "null"], "required": True}, {"type": "string"}),
+        ({"type": "null"}, {"type": ["string", "null"]}),
         ({}, {"type": ["string", "null"]}),
         ({"type": "integer", "minimum": 1}, {"type": ["integer", "null"], "minimum": 1}),
         ({"type": "string", "format": "date"}, {"type": ["string", "null"], "format": "date"}),
@@ -73,6 +75,8 @@ def test_a_switch_begins_with_no_because_it_has_no_third_position() -> None:
         "description": None,
         "schema": {"type": ["boolean", "null"], "title": "a"},
     }
+    required = shown(type=["boolean", "null"], required=True).params["a"]
+    assert (required["value"], required["schema"]["type"]) == (False, "boolean")
     assert shown(type="boolean", default=True).params["a"]["value"] is True
 
 
@@ -111,7 +115,7 @@ def test_what_is_only_shown_stands_above_the_form_as_text_without_markup() -> No
     ("subject", "changes", "same"),
     [
         (None, {}, True),
-        (None, {"value": 7}, True),
+        (None, {"value": 7}, False),
         (None, {"description": "other"}, False),
         (None, {"schema": {"type": "integer"}}, False),
         ("Flow 'Letter' asks for: Other", {}, False),
@@ -122,15 +126,33 @@ def test_a_form_is_told_from_an_earlier_one_by_what_it_asks(
 ) -> None:
     form = shown(type="string")
     params = {"a": {**form.params["a"], **changes}}
-    assert form.is_shown_as(subject or form.subject, params) is same
-    assert not form.is_shown_as(form.subject, None)
-    assert not form.is_shown_as(form.subject, {"a": 1})
+    assert form.is_shown_as(subject=subject or form.subject, body=form.body, params=params) is same
+    assert not form.is_shown_as(subject=form.subject, body=form.body, params=None)
+    assert not form.is_shown_as(subject=form.subject, body=form.body, params={"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"default": "500 EUR"}, True),
+        ({"default": "500 EUR", "problem": "it was too late"}, True),
+        ({"default": "500 EUR", "url": "https://flows.example.com/e2"}, True),
+        ({"default": "9 EUR"}, False),
+    ],
+)
+def test_a_form_is_told_from_an_earlier_one_by_what_it_only_shows(changes: Any, *, same: bool) -> None:
+    readonly = {"readonly": True, "title": "Amount"}
+    first, later = shown(default="500 EUR", item=readonly), shown(**changes, item=readonly)
+    assert later.is_shown_as(subject=first.subject, body=first.body, params=first.params) is same
+    assert not later.is_shown_as(subject=first.subject, body=None, params=first.params)
 
 
 @pytest.mark.parametrize(
     ("described", "why"),
     [
         ({"enum": [float("nan")]}, "it is no plain JSON (ValueError)"),
+        ({"default": 2**64}, "it is no plain JSON (ValueError)"),
+        ({"enum": ["\ud800"]}, "it is no plain JSON (UnicodeEncodeError)"),
         ({"enum": ["x" * 300_000]}, "it has 300,235 bytes, and 262,144 is the limit"),
     ],
 )

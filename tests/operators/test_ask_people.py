@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time import task_runner
+from airflow.triggers.base import BaseTrigger
+from asgiref.sync import async_to_sync
 from support.metering import Sent, sent
 from support.outcomes import Outcome, logged, operator_for, outcome
 from support.required_actions import Detail, RequiredActions, actions
 from support.service import asked, cancels, panel_flow, starts, statuses
-from support.tasks import MODES, Attempt, Mode
+from support.tasks import MODES, Attempt, Mode, first_event, revive
 
 from smartflows_provider.devserver.faults import Fault
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.exceptions import (
     FlowConfigurationError,
+    FlowKilledError,
+    FlowRecordError,
     FlowServiceError,
     FlowUserInputRequiredError,
 )
 from smartflows_provider.hooks.smart_flows import SmartFlowsHook
-from smartflows_provider.lifecycle import airflow_form, asking
+from smartflows_provider.lifecycle import airflow_form, asking, form_watch
+from smartflows_provider.lifecycle.required_action import ELSEWHERE, close_form
+from smartflows_provider.operators import run_flow
 from smartflows_provider.operators.smart_flows import SmartFlowsRunFlowOperator
+from smartflows_provider.wire.smart_flows_answers import read_answers
+from smartflows_provider.wire.smart_flows_forms import AnswersDoNotFit, Form
 
 __all__ = ["actions", "sent"]
 
@@ -68,6 +78,17 @@ def ask(server: DevServer, mode: Mode, actions: RequiredActions, **arguments: An
     """Run the task in Airflow's stead, with the forms of the fixture."""
     given = {"attempt": Attempt(ti_id=actions.ti_id), "on_user_input": "ask", **arguments}
     return outcome(server, mode, **given)
+
+
+def ask_and_leave(attempt: Attempt, **arguments: Any) -> BaseTrigger:
+    """Run the task until it is deferred with what the flow asks at once, and return its trigger."""
+    operator = operator_for("deferrable", on_user_input="ask", **arguments)
+    with pytest.raises(TaskDeferred):
+        operator.execute(attempt.context())
+    asks = {"schema_version": 1, "reason": "needs_person", "execution_id": attempt.xcoms["execution_id"]}
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_complete(attempt.context(), asks)
+    return revive(deferred.value.trigger)
 
 
 def answers_posted(server: DevServer) -> int:
@@ -245,6 +266,22 @@ def test_the_same_form_is_shown_again_also_where_airflow_keeps_the_first_one(
     assert run.value["values"]["way"] == "mail"
 
 
+@pytest.mark.parametrize("change", [{"answers": {"f1": "fax"}}, {"assignees": ["ada"]}])
+def test_a_form_of_an_earlier_attempt_does_not_stand_for_one_that_shows_something_else(
+    server: DevServer, actions: RequiredActions, change: dict[str, Any]
+) -> None:
+    panel_flow(server, FORM, ANSWERED)
+    actions.keeps_first = True
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt)
+    actions.person = lambda detail: actions.answer(detail, f1="x")
+    later = Attempt(ti_id=actions.ti_id, store=attempt.store, try_number=2)
+    run = ask(server, "deferrable", actions, attempt=later, **change)
+    assert type(run.error) is FlowUserInputRequiredError
+    assert "Airflow before 3.4 shows only the first form of a task instance" in run.message
+    assert answers_posted(server) == 0
+
+
 @pytest.mark.parametrize("cancel", [True, False])
 def test_a_form_that_nobody_answers_in_time_is_given_up(
     server: DevServer, mode: Mode, actions: RequiredActions, *, cancel: bool
@@ -254,7 +291,74 @@ def test_a_form_that_nobody_answers_in_time_is_given_up(
     assert type(run.error) is FlowUserInputRequiredError
     assert "Nobody has answered what the execution asks within answer_timeout, 0.2 seconds." in run.message
     assert "Clear the task to have it ask again" in run.message
+    assert actions.asked[0].chosen_options == ["Not answered in time"]
     assert statuses(server) == ["Canceled" if cancel else "UserInput"]
+
+
+def test_a_form_that_a_triggerer_has_closed_before_it_died_is_nobodys_answer(
+    server: DevServer, actions: RequiredActions
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    trigger = ask_and_leave(Attempt(ti_id=actions.ti_id))
+    # The flow has gone on, and asks the same once more.
+    close_form(actions.ti_id, ELSEWHERE)
+    event = first_event(trigger)
+    assert event.get("reason") == "needs_person"
+
+
+class OneChannel:
+    """The way to Airflow that all triggers of a triggerer share, as it is on Airflow 3.1."""
+
+    def __init__(self, actions: RequiredActions) -> None:
+        self.actions = actions
+        self.begun = self.answered = 0
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+
+    def send(self, msg: Any) -> Any:
+        return async_to_sync(self._asend)(msg)
+
+    async def _asend(self, msg: Any) -> Any:
+        self.loops.add(asyncio.get_running_loop())
+        self.begun += 1
+        await asyncio.sleep(0.05)
+        self.answered += 1
+        return self.actions.send(msg)
+
+
+def test_a_trigger_asks_airflow_on_its_own_event_loop_and_breaks_no_question_off(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM)
+    trigger = ask_and_leave(Attempt(ti_id=actions.ti_id))
+    channel = OneChannel(actions)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", channel)
+
+    async def run() -> None:
+        waiting = asyncio.ensure_future(anext(aiter(trigger.run())))
+        while channel.begun < 2 or channel.begun == channel.answered:
+            await asyncio.sleep(0.005)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await asyncio.sleep(0.2)
+        assert channel.loops == {asyncio.get_running_loop()}
+
+    asyncio.run(run())
+    assert channel.answered == channel.begun
+
+
+def test_who_answers_right_before_the_form_is_given_up_is_heard_and_the_run_is_not_cancelled(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    trigger = ask_and_leave(Attempt(ti_id=actions.ti_id), answer_timeout=0.3)
+
+    def answer_first(ti_id: str, why: str) -> None:
+        actions.answer(actions.details[actions.ti_id], f1="mail")
+        close_form(ti_id, why)
+
+    monkeypatch.setattr(form_watch, "close_form", answer_first)
+    assert first_event(trigger)["params_input"]["f1"] == "mail"
+    assert cancels(server) == []
 
 
 def test_an_answer_in_the_panel_right_before_the_end_of_the_time_counts(
@@ -285,6 +389,22 @@ def test_a_form_that_cannot_be_looked_at_for_a_while_is_looked_at_again(
     run = ask(server, mode, actions)
     assert run.value["values"]["way"] == "mail"
     assert "Airflow's form could not be looked at; looking again: the API server is away" in run.log
+
+
+def test_a_form_that_airflow_does_not_take_fails_the_attempt_with_an_error_that_names_the_run(
+    server: DevServer, mode: Mode, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, ANSWERED)
+
+    def away(*_: Any, **__: Any) -> bool:
+        raise RuntimeError("the API server is away")
+
+    monkeypatch.setattr(asking, "ask_person", away)
+    run = ask(server, mode, actions)
+    assert type(run.error) is FlowRecordError
+    assert "Airflow has not taken the form to show: RuntimeError: the API server is away" in run.message
+    assert run.execution_id in run.message
+    assert statuses(server) == ["UserInput"]
 
 
 def test_answers_are_what_the_form_begins_with_and_those_that_do_not_fit_are_left_out(
@@ -370,6 +490,80 @@ def test_an_answer_to_the_form_of_an_earlier_attempt_is_not_sent_and_the_task_as
     assert answers_posted(server) == 0
 
 
+def test_a_stale_forms_answer_is_not_sent_while_the_flow_asks_nobody(
+    server: DevServer, actions: RequiredActions
+) -> None:
+    panel_flow(server, {**WORK, "duration": 60}, FORM, ANSWERED)
+    stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
+    attempt = Attempt(ti_id=actions.ti_id)
+    operator = operator_for("deferrable", on_user_input="ask")
+    with pytest.raises(TaskDeferred):
+        operator.execute(attempt.context())
+    with logged() as log, pytest.raises(TaskDeferred):
+        operator.execute_complete(attempt.context(), stale)
+    assert any("was not sent: its form was that of an earlier attempt" in line for line in log)
+    assert answers_posted(server) == 0
+
+
+def test_the_answer_to_an_earlier_form_is_not_sent_to_one_that_airflow_cannot_show(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt)
+    monkeypatch.setattr(airflow_form, "MAX_FORM_BYTES", 100)
+    ask_and_leave(attempt)
+    stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
+    with logged() as log, pytest.raises(TaskDeferred):
+        operator_for("deferrable", on_user_input="ask").execute_complete(attempt.context(), stale)
+    assert any("The answer that somebody has given in Airflow was not sent" in line for line in log)
+    assert answers_posted(server) == 0
+
+
+def test_the_reason_for_asking_again_is_not_shown_above_another_form(
+    server: DevServer,
+    actions: RequiredActions,
+    hook: SmartFlowsHook,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel_flow(server, FORM, SECOND, {"kind": "output", "values": {"greeting": "{{ answers.g1 }}"}})
+
+    def answered_in_the_panel_meanwhile(form: Form, values: Any) -> Any:
+        if form.title != "Approval":
+            return read_answers(form, values)
+        hook.answer_form(server.executions()[-1]["id"], {"f1": "fax"})
+        raise AnswersDoNotFit("no such way")
+
+    monkeypatch.setattr(asking, "read_answers", answered_in_the_panel_meanwhile)
+    actions.person = lambda detail: actions.answer(detail, **{next(iter(detail.params)): "x"})
+    run = ask(server, "deferrable", actions)
+    assert run.value["values"] == {"greeting": "x"}
+    assert [shown.subject.partition(": ")[2] for shown in actions.asked] == ["Approval", "Greeting"]
+    assert all("not taken" not in (shown.body or "") for shown in actions.asked)
+
+
+def test_a_task_that_is_killed_while_it_gives_an_answer_on_cancels_its_run_and_asks_nobody_again(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt)
+    answer = {"chosen_options": ["Send"], "params_input": {"f1": "mail"}, "timedout": False}
+    operator = operator_for("deferrable", on_user_input="ask")
+
+    def killed_before(form: Form, values: Any) -> Any:
+        operator.on_kill()
+        return read_answers(form, values)
+
+    monkeypatch.setattr(asking, "read_answers", killed_before)
+    with logged() as log, pytest.raises(FlowKilledError) as caught:
+        operator.execute_complete(attempt.context(), answer)
+    assert "The task was stopped before the execution was finished." in str(caught.value)
+    assert not any("asked for again" in line for line in log)
+    assert statuses(server) == ["Canceled"]
+    assert len(actions.asked) == 1
+
+
 # --- which flow ---
 
 
@@ -424,6 +618,33 @@ def test_a_flow_that_is_selected_in_the_panel_is_gone_on_with(
     run = choice(server, mode, actions)
     assert run.value["values"] == {"a": 1}
     assert len(starts(server)) == 1
+
+
+def test_a_task_that_is_killed_between_the_cancel_and_the_start_of_the_selected_flow_starts_nothing(
+    server: DevServer, actions: RequiredActions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = panel_flow(server, {"kind": "output", "values": {"a": 1}})
+    attempt = Attempt(ti_id=actions.ti_id)
+    ask_and_leave(attempt, flow=None)
+    answer = {"chosen_options": ["Send"], "params_input": {"flow": wanted.id}, "timedout": False}
+    operator = operator_for("deferrable", on_user_input="ask", flow=None)
+    settle = run_flow.cancel_and_settle
+
+    def killed_after(*arguments: Any, **named: Any) -> Any:
+        stopped = settle(*arguments, **named)
+        operator.on_kill()
+        return stopped
+
+    monkeypatch.setattr(run_flow, "cancel_and_settle", killed_after)
+    with pytest.raises(FlowKilledError):
+        operator.execute_complete(attempt.context(), answer)
+    assert statuses(server) == ["Canceled"]
+    actions.person = lambda detail: actions.answer(detail, flow=wanted.id)
+    monkeypatch.setattr(run_flow, "cancel_and_settle", settle)
+    again = Attempt(ti_id=actions.ti_id, store=attempt.store, try_number=2)
+    run = choice(server, "deferrable", actions, attempt=again)
+    assert run.value["values"] == {"a": 1}
+    assert statuses(server) == ["Canceled", "Canceled", "Success"]
 
 
 # --- what is counted ---

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -172,6 +175,40 @@ def test_zero_and_no_are_answers() -> None:
 def test_what_is_only_shown_and_what_is_unknown_cannot_be_answered() -> None:
     form = form_of({"type": "string"}, default="shown", readonly=True)
     assert read_answers(form, {"a": "changed", "z": 1}) == {"a": "shown"}
+
+
+def test_what_is_only_shown_need_not_be_filled_in_although_the_form_requires_it() -> None:
+    assert read_answers(form_of({"type": "string"}, required=True, readonly=True), {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("described", "given", "posted"),
+    [
+        ({"type": "string", "format": "date"}, date(2026, 1, 31), "2026-01-31"),
+        ({"type": "number", "multipleOf": 0.5}, Decimal("1.5"), 1.5),
+        ({"type": "array"}, (1, 2), [1, 2]),
+    ],
+)
+def test_a_value_of_python_is_checked_in_the_form_in_which_it_is_sent(
+    described: Any, given: Any, posted: Any
+) -> None:
+    form = form_of(described)
+    assert match_answers(form, {"a": given}) == {"a": posted}
+    assert fitting(form.fields[0], given) == posted
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (math.nan, "'a': Out of range float values are not JSON compliant"),
+        (math.inf, "'a': Out of range float values are not JSON compliant"),
+        pytest.param(10**400, "'a' (A) takes a smaller number", id="huge"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_as_an_answer_and_breaks_nothing(given: Any, said: str) -> None:
+    form = form_of({"type": "number", "multipleOf": 0.5})
+    assert refusal(read_answers, form, {"a": given}) == said
+    assert fitting(form.fields[0], given) is None
 
 
 def test_a_value_is_given_as_the_field_takes_it_or_not_at_all() -> None:
