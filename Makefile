@@ -32,7 +32,8 @@ test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 test-full: $(READY) browser ## run the tests that take longer: each fault of the fault suite once, small benchmarks
-	$(BIN)/python -m pytest -m full
+	$(BIN)/python -m pytest -m "full and e2e" --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest -m "full and not e2e"
 	FUZZ_CASES=1000 $(BIN)/python -m pytest tests/fuzz
 
 # The tests of the UI drive a browser that is installed; where CI runs, they fail without one.
