@@ -75,6 +75,7 @@ QUICK_FILES: Final = (
     "tests/sensors/test_execution_sensor.py",
     "tests/triggers/test_execution_trigger.py",
     "tests/triggers/test_finished_trigger.py",
+    "tests/triggers/test_finished_trigger_without_state.py",
     "tests/triggers/test_kill_log.py",
     "tests/dags/test_ocp_example.py",
 )

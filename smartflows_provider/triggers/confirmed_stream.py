@@ -1,17 +1,27 @@
 """Keeps a watcher's position once Airflow has the events before it.
 
 Airflow 3.3 and later tell the producer of a shared stream which of its batches have led to events that are in
-the database; that is the moment from which a restart need not bring them again. Imported there only.
+the database; that is the moment from which a restart need not bring them again.
 Invariant: a position is stored only if all batches up to it were taken in.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-
-from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+from typing import TYPE_CHECKING
 
 from smartflows_provider.triggers.finished_watch import Batch, FinishedWatch
+
+try:
+    from airflow.triggers.shared_stream import SharedStreamProducer
+except ImportError:
+
+    class SharedStreamProducer:  # type: ignore[no-redef]
+        """Stands in where Airflow has no shared streams, and asks for none."""
+
+
+if TYPE_CHECKING:
+    from airflow.triggers.shared_stream import AdvanceItem
 
 
 class ConfirmedFinishes(SharedStreamProducer):

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time import task_runner
 from airflow.triggers.base import BaseTrigger
 from asgiref.sync import async_to_sync
+from support.airflow_versions import needs_task_state
 from support.metering import Sent, sent
 from support.outcomes import Outcome, logged, operator_for, outcome
 from support.required_actions import Detail, RequiredActions, actions
@@ -131,6 +132,15 @@ def test_a_worker_is_held_for_work_alone_and_not_while_a_person_thinks(
     run = ask(server, mode, actions)
     forms = [trigger.open_form is not None for trigger in run.attempt.deferrals]
     assert forms == ([True] if mode == "sync" else [False, True, False])
+
+
+@needs_task_state
+def test_the_runs_deadline_stays_what_it_was_over_forms(
+    server: DevServer, mode: Mode, actions: RequiredActions
+) -> None:
+    panel_flow(server, WORK, FORM, WORK, ANSWERED)
+    actions.person = lambda detail: actions.answer(detail, f1="mail")
+    run = ask(server, mode, actions)
     assert len({trigger.deadline for trigger in run.attempt.deferrals}) == 1
 
 

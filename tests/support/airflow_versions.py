@@ -54,6 +54,7 @@ __all__ = [
     "deserialize",
     "needs",
     "serialize",
+    "skip_module_without",
     "skip_without",
 ]
 
@@ -67,6 +68,12 @@ def skip_without(feature: Feature) -> None:
     """Skip the test that runs where its Airflow lacks a feature."""
     if not feature.available:
         pytest.skip(_reason(feature))
+
+
+def skip_module_without(feature: Feature) -> None:
+    """Skip the rest of a module that imports what an Airflow which lacks a feature has not."""
+    if not feature.available:
+        pytest.skip(_reason(feature), allow_module_level=True)
 
 
 def _reason(feature: Feature) -> str:

@@ -12,11 +12,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.execution_time.context import AssetStateStoreAccessor, AssetStateStoreAccessors
-from airflow.sdk.serde import deserialize, serialize
-from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from airflow.triggers.shared_stream import SharedStreamManager
+from support.airflow_versions import deserialize, serialize, skip_module_without
 from support.service import CONN_VARIABLE, LONG, panel_flow
 from support.tasks import revive
 
@@ -26,9 +23,19 @@ from smartflows_provider.hooks.smart_flows import SmartFlowsHook
 from smartflows_provider.lifecycle import finished_feed, flow_names
 from smartflows_provider.triggers import finished_watch
 from smartflows_provider.triggers.smart_flows import SmartFlowsFinishedEventTrigger
+from smartflows_provider.version_compat import EVENTS_AFTER_RESTARTS
 from smartflows_provider.waiting.watermark import Position, Watermark
 from smartflows_provider.wire.run import Execution, Reference, RunPhase
 from smartflows_provider.wire.smart_flows_finished import Listing, ListingWay, moment_text
+
+skip_module_without(EVENTS_AFTER_RESTARTS)
+
+from airflow.sdk.execution_time.context import (  # noqa: E402
+    AssetStateStoreAccessor,
+    AssetStateStoreAccessors,
+)
+from airflow.serialization.encoders import encode_trigger  # noqa: E402
+from airflow.triggers.shared_stream import SharedStreamManager  # noqa: E402
 
 FILTER = r"/flows/executions/filter$"
 EVERYTHING: dict[str, Any] = {
