@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.import_times import DAG_FILE
 
+pytestmark = pytest.mark.full
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "example_dags"
 FILES = sorted(EXAMPLES.glob("*.py"))
 MOST_SECONDS = 1.0
