@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -86,15 +87,7 @@ def form_for_airflow(
     return _within_limits(
         AirflowForm(
             subject=f"Flow {flow} asks for: {title}",
-            body="\n\n".join(
-                part
-                for part in (
-                    f"**The answer was not taken:** {_text(problem)}" if problem else "",
-                    "\n".join(shown),
-                    _where_else(url),
-                )
-                if part
-            ),
+            body=_body(problem, "\n".join(shown), url=url),
             params=params,
         )
     )
@@ -112,9 +105,9 @@ def flow_choice_for_airflow(flows: Sequence[Reference], *, url: str, problem: st
     if not flows:
         raise FormNotForAirflow("the key sees no flow to select")
     ordered = sorted(flows, key=lambda one: (one.name.casefold(), one.id))
-    names = [one.name for one in ordered]
+    times = Counter(one.name for one in ordered)
     shown = {
-        one.id: (one.name or one.id) if names.count(one.name) == 1 else f"{one.name} ({one.id})".strip()
+        one.id: (one.name or one.id) if times[one.name] == 1 else f"{one.name} ({one.id})".strip()
         for one in ordered
     }
     schema = {
@@ -123,18 +116,22 @@ def flow_choice_for_airflow(flows: Sequence[Reference], *, url: str, problem: st
         "enum": list(shown),
         "values_display": shown,
     }
-    parts = [
-        f"**The answer was not taken:** {_text(problem)}" if problem else "",
-        "The execution was started without a flow. It is cancelled and started again with the selected one.",
-        _where_else(url),
-    ]
+    what = (
+        "The execution was started without a flow. It is cancelled and started again with the selected one."
+    )
     return _within_limits(
         AirflowForm(
             subject="Which flow is to be run?",
-            body="\n\n".join(part for part in parts if part),
+            body=_body(problem, what, url=url),
             params={FLOW_KEY: {"value": None, "description": "The flow to run", "schema": schema}},
         )
     )
+
+
+def _body(problem: str, text: str, *, url: str) -> str:
+    """Return what stands above a form: why it is asked again, a text, and where else it can be answered."""
+    again = f"**The answer was not taken:** {_text(problem)}" if problem else ""
+    return "\n\n".join(part for part in (again, text, _where_else(url)) if part)
 
 
 def _where_else(url: str) -> str:

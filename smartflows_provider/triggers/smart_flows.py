@@ -81,7 +81,7 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch where Airflow keeps no state for it: from now on."""
-        from smartflows_provider.triggers.finished_watch import FinishedWatch  # noqa: PLC0415
+        from smartflows_provider.triggers.finished_watch import FinishedWatch
 
         async for event in self.filter_shared_stream(FinishedWatch(self).batches()):
             yield event
@@ -94,7 +94,7 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
         """
         if self.asset_state_store is None:
             return None
-        from smartflows_provider.triggers.finished_watch import announce  # noqa: PLC0415
+        from smartflows_provider.triggers.finished_watch import announce
 
         key = json.dumps(self.serialize(), sort_keys=True)
         announce(key, self)
@@ -102,7 +102,7 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Batch]) -> AsyncIterator[TriggerEvent]:
         """Return the events of what was found; Airflow tells when it has those of a batch."""
-        from smartflows_provider.triggers.finished_watch import Spacing  # noqa: PLC0415
+        from smartflows_provider.triggers.finished_watch import Spacing
 
         spacing = Spacing()
         async for batch in shared_stream:
@@ -112,7 +112,7 @@ class SmartFlowsFinishedEventTrigger(BaseEventTrigger):
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
         """Return what watches, and keeps the position of a batch once Airflow has its events."""
-        from smartflows_provider.triggers.confirmed_stream import ConfirmedFinishes  # noqa: PLC0415
+        from smartflows_provider.triggers.confirmed_stream import ConfirmedFinishes
 
         return ConfirmedFinishes(json.dumps(cls(**kwargs).serialize(), sort_keys=True))
 

@@ -482,10 +482,8 @@ def test_a_form_that_airflow_cannot_show_is_left_to_the_panel(
     assert any("Airflow cannot show the form of execution" in line for line in run.log)
 
 
-def test_an_answer_to_the_form_of_an_earlier_attempt_is_not_sent_and_the_task_asks_for_itself(
-    server: DevServer, actions: RequiredActions
-) -> None:
-    panel_flow(server, FORM, WORK, ANSWERED)
+def log_of_a_stale_answer(actions: RequiredActions) -> list[str]:
+    """Resume a deferred task by the answer to a form that it has not shown, and return what it logs."""
     stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
     attempt = Attempt(ti_id=actions.ti_id)
     operator = operator_for("deferrable", on_user_input="ask")
@@ -493,6 +491,14 @@ def test_an_answer_to_the_form_of_an_earlier_attempt_is_not_sent_and_the_task_as
         operator.execute(attempt.context())
     with logged() as log, pytest.raises(TaskDeferred):
         operator.execute_complete(attempt.context(), stale)
+    return log
+
+
+def test_an_answer_to_the_form_of_an_earlier_attempt_is_not_sent_and_the_task_asks_for_itself(
+    server: DevServer, actions: RequiredActions
+) -> None:
+    panel_flow(server, FORM, WORK, ANSWERED)
+    log = log_of_a_stale_answer(actions)
     assert (
         "The answer that somebody has given in Airflow was not sent: its form was that of an earlier "
         "attempt, and the task asks for itself."
@@ -504,13 +510,7 @@ def test_a_stale_forms_answer_is_not_sent_while_the_flow_asks_nobody(
     server: DevServer, actions: RequiredActions
 ) -> None:
     panel_flow(server, {**WORK, "duration": 60}, FORM, ANSWERED)
-    stale = {"chosen_options": ["Send"], "params_input": {"f1": "old"}, "timedout": False}
-    attempt = Attempt(ti_id=actions.ti_id)
-    operator = operator_for("deferrable", on_user_input="ask")
-    with pytest.raises(TaskDeferred):
-        operator.execute(attempt.context())
-    with logged() as log, pytest.raises(TaskDeferred):
-        operator.execute_complete(attempt.context(), stale)
+    log = log_of_a_stale_answer(actions)
     assert any("was not sent: its form was that of an earlier attempt" in line for line in log)
     assert answers_posted(server) == 0
 
