@@ -158,14 +158,13 @@ def test_a_triggerer_that_is_killed_changes_neither_results_nor_time_limits(airf
     rest, stack = airflow.rest, airflow.stack
     run_id = rest.trigger("slow")
     waiting = ("slow", "ended_by_a_person", "watching", "timed_out", "limited")
-    for task_id in waiting:
-        stack.wait_for(
-            lambda task_id=task_id: (
-                airflow.states("slow", run_id)[task_id] == "deferred"
-                and "Running, 0 %" in rest.log("slow", run_id, task_id)
-            ),
-            what=f"the task {task_id} to wait in the triggerer",
-        )
+    stack.wait_for(
+        lambda: (
+            all(airflow.states("slow", run_id)[task_id] == "deferred" for task_id in waiting)
+            and all("Running, 0 %" in rest.log("slow", run_id, task_id) for task_id in waiting)
+        ),
+        what=f"the tasks {', '.join(waiting)} to wait in the triggerer",
+    )
     rest.mark("slow", run_id, "ended_by_a_person", state="failed")
     ended = rest.xcom("slow", run_id, "ended_by_a_person", key="execution_id")
     stack.wait_for(
