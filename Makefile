@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full browser images matrix faults bench fuzz check docs format dist \
+.PHONY: help setup demo up test test-full full-faults full-others browser images matrix faults bench fuzz check docs format dist \
 	constraints clean
 
 help: ## show this list
@@ -31,10 +31,18 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 test: $(READY) ## run every test that needs nothing else
 	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
+# The fault suite mostly waits, beside it the other long tests run; figures are measured where nothing else does.
 test-full: $(READY) browser ## run the tests that take longer: each fault of the fault suite once, small benchmarks
 	$(BIN)/python -m pytest -m "full and e2e" --numprocesses 3 --dist loadfile
-	$(BIN)/python -m pytest -m "full and not e2e"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target full-faults full-others
+	$(BIN)/python -m pytest -m benchmark
 	FUZZ_CASES=1000 $(BIN)/python -m pytest tests/fuzz
+
+full-faults:
+	$(BIN)/python -m pytest -m faults
+
+full-others:
+	$(BIN)/python -m pytest -m "full and not (e2e or faults or benchmark)"
 
 # The tests of the UI drive a browser that is installed; where CI runs, they fail without one.
 BROWSERS := chromium chromium-browser google-chrome-stable google-chrome

@@ -41,7 +41,6 @@ os.environ.update(
 
 
 LONG = (
-    "e2e/test_scheduled_report_e2e.py",
     "lifecycle/test_poller.py",
     "cli/test_cli_process.py",
     "lifecycle/test_run_life_machine.py",

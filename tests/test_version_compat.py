@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
-from airflow.api_fastapi.execution_api.routes.hitl import upsert_hitl_detail
 from airflow.jobs.triggerer_job_runner import TriggerCommsDecoder
 from airflow.sdk import BaseOperator
 from airflow.triggers.base import BaseTrigger
@@ -60,6 +58,8 @@ def takes_a_retry_policy() -> bool:
 
 
 def reads_forms_from_the_provider_info() -> bool:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
     found = {one.connection_type: one for one in HookMetaService.hook_meta_data()}
     return bool(found["smartflows"].extra_fields)
 
@@ -69,6 +69,8 @@ def keeps_states_of_assets() -> bool:
 
 
 def shows_the_form_that_it_is_given_last() -> bool:
+    from airflow.api_fastapi.execution_api.routes.hitl import upsert_hitl_detail
+
     # Only the server's code tells: it takes the new form over, or keeps the one that it has.
     return "setattr(hitl_detail_model" in inspect.getsource(upsert_hitl_detail)
 

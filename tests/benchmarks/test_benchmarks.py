@@ -21,8 +21,6 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 ON_AIRFLOW = {"triggerer", "kill", "workers"}
 """Groups that start Airflow; they have tests of their own."""
 TAKE = "tests.benchmarks.bench_samples:take"
-SLOW = {"waiting", "growth"}
-"""Groups whose figures take time to come about, and average over many waits in one run."""
 ROW = Row(
     name="rows",
     ours=Work("ours:do"),
@@ -151,12 +149,13 @@ def test_group_that_does_not_exist_is_named(monkeypatch, capsys):
 
 
 @pytest.mark.full
+@pytest.mark.benchmark
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("name", sorted(GROUPS.keys() - ON_AIRFLOW))
 def test_goals_are_reached_in_a_smaller_size_with_a_margin_for_busy_machines(name):
     # What else runs on the machine can spoil a measurement, but not three of them.
     for _ in range(3):
-        missed = measure_group(name, runs=1 if name in SLOW else 3, scale=0.3).missed(margin=0.75)
+        missed = measure_group(name, runs=1, scale=0.3).missed(margin=0.75)
         if not missed:
             break
     assert missed == []

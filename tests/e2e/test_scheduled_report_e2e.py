@@ -20,7 +20,7 @@ from smartflows_provider.demo.measures import measure
 from smartflows_provider.demo.rest import DAG_RUN_ENDED
 from smartflows_provider.demo.scenario import DAG_ID, FLOW_TASK, Scenario, scenario
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(900)]
 
 YEAR, MONTH = 2013, 2
 

@@ -82,9 +82,9 @@ SEED = int(os.environ.get("LIFE_SEED", "3"))
 CASES = (
     [(int(os.environ["LIFE_SEQUENCES"]), SEED)]
     if "LIFE_SEQUENCES" in os.environ
-    else [(200, SEED), pytest.param(1800, SEED + 1, marks=pytest.mark.full)]
+    else [(100, SEED), pytest.param(1900, SEED + 1, marks=pytest.mark.full)]
 )
-"""How many sequences with which seed: a tenth every day, the others with the tests that take longer."""
+"""How many sequences with which seed: a few every day, the others with the tests that take longer."""
 STEPS = 10
 """Steps of a sequence at most; then the task is brought to its end without further faults."""
 TIME_LIMIT = 300.0
