@@ -29,7 +29,7 @@ up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 	@exec $(BIN)/python -m smartflows_provider.demo up
 
 test: $(READY) ## run every test that needs nothing else
-	$(BIN)/python -m pytest -m "not full" --numprocesses 6 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not full" --numprocesses 5 --dist loadfile --no-loadscope-reorder
 
 # The fault suite mostly waits, beside it the other long tests run; figures are measured where nothing else does.
 test-full: $(READY) browser ## run the tests that take longer: each fault of the fault suite once, small benchmarks

@@ -42,11 +42,9 @@ os.environ.update(
 
 LONG = (
     "lifecycle/test_poller.py",
-    "cli/test_cli_process.py",
     "lifecycle/test_run_life_machine.py",
     "dags/test_example_dags.py",
     "fuzz/test_fuzz_extractor.py",
-    "hostile/test_hostile_sizes.py",
     "operators/test_run_ambiguous.py",
     "transport/test_transport_hostile.py",
     "fuzz/test_fuzz_builder.py",

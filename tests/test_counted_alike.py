@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.airflow_versions import needs_task_state
 from support.memory import FLOW, KEY, Fate, Memory, reply
 from support.metering import Sent, sent
 from support.tasks import Attempt, FakeStateStore
@@ -127,6 +128,7 @@ class Forgetful(FakeStateStore):
         super().set(key, value, **options)
 
 
+@needs_task_state
 def test_a_run_that_cannot_be_recorded_counts_as_started_and_cancelled(memory: Memory, sent: Sent) -> None:
     found = run_operator(memory, "sync", CASES["status Success"], attempt=Attempt(store=Forgetful()))
     assert type(found.error) is FlowRecordError

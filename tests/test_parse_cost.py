@@ -101,6 +101,7 @@ def test_importing_loads_nothing_that_only_running_tasks_need(part: str, base: s
     assert not not_allowed(added), f"importing {part} loads\n{not_allowed(added)}"
 
 
+@pytest.mark.full
 def test_importing_everything_takes_a_small_part_of_what_airflow_takes() -> None:
     runs = [import_times(PARTS, base=DAG_FILE) for _ in range(3)]
     part = median(run.added_milliseconds / run.base_milliseconds for run in runs)

@@ -200,11 +200,18 @@ class SmartFlowsNotifier(BaseNotifier):
         """
         Return a copy with its templates filled in; None, and a line of the log, where they cannot be.
 
-        Airflow would fill in the notifier itself, which then tells the next run of the first one.
+        Airflow would fill in the notifier itself, which then tells the next run of the first one; before 3.2
+        it also calls no functions, and keeps a template that renders to nothing.
         """
         ready = copy(self)
         try:
-            ready.render_template_fields(context)
+            environment = ready.get_template_env(dag=context.get("dag"))
+            for name in self.template_fields:
+                value = getattr(ready, name)
+                if callable(value):
+                    setattr(ready, name, value(context=context, jinja_env=environment))
+                else:
+                    setattr(ready, name, ready.render_template(value, context, environment, set()))
         except Exception as error:  # noqa: BLE001 - templates hold code of the author's
             self._write(self._start(context).failed(error))
             return None

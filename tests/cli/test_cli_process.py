@@ -22,6 +22,8 @@ from support.service import CONN_VARIABLE, LONG, cancels, panel_flow, statuses
 from smartflows_provider.demo.database import create_database
 from smartflows_provider.devserver.server import DevServer
 
+pytestmark = pytest.mark.full
+
 FERNET_KEY = Fernet.generate_key().decode()
 PATIENCE = 120
 """Seconds that no command takes."""

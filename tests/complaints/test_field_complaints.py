@@ -20,7 +20,13 @@ import pytest
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Connection
-from support.airflow_versions import AirflowSensorTimeout, deserialize, serialize
+from support.airflow_versions import (
+    AirflowSensorTimeout,
+    deserialize,
+    needs_connection_forms,
+    needs_task_state,
+    serialize,
+)
 from support.outcomes import acting, both, operator_for, outcome
 from support.service import CONN_VARIABLE, LONG, START, asked, cancels, panel_flow, starts, statuses
 from support.tasks import MODES, Attempt, FakeStateStore, Mode, first_event, revive, run_task
@@ -43,6 +49,7 @@ from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
+from smartflows_provider.version_compat import SUCCESS_IN_TRIGGERER
 from smartflows_provider.waiting.clock import Moment, read_clocks
 
 SHORT = {"kind": "work", "duration": 0.2}
@@ -172,6 +179,7 @@ def lose_worker_while_waiting(server: DevServer, mode: Mode, attempt: Attempt) -
     return server.executions()[-1]["id"]
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_18999_a_retry_after_a_lost_worker_attaches_to_the_run_that_is_under_way(
     server: DevServer, mode: Mode
@@ -186,6 +194,7 @@ def test_18999_a_retry_after_a_lost_worker_attaches_to_the_run_that_is_under_way
     assert statuses(server) == ["Success"]
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_67118_a_worker_lost_between_submission_and_record_leads_to_no_second_run(
     server: DevServer, mode: Mode
@@ -207,6 +216,7 @@ def test_67118_a_worker_lost_between_submission_and_record_leads_to_no_second_ru
     assert len(starts(server)) == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_71485_a_deferrable_task_reconnects_by_its_record_as_one_on_a_worker_does(
     server: DevServer, mode: Mode
@@ -460,9 +470,10 @@ def test_64609_a_triggers_arguments_come_back_from_the_database_as_they_were(ser
     assert json.loads(json.dumps(kwargs)) == kwargs
     assert deserialize(json.loads(json.dumps(serialize(kwargs)))) == kwargs
     ending = kwargs.pop("ending")
+    assert (ending is not None) is SUCCESS_IN_TRIGGERER.available
     assert kwargs.pop("terms") is kwargs.pop("open_form") is None
     assert {type(value) for value in kwargs.values()} <= {str, int, float, bool}
-    assert {type(value) for value in ending.values()} <= {str, int, bool, dict}
+    assert {type(value) for value in (ending or {}).values()} <= {str, int, bool, dict}
 
 
 @pytest.mark.parametrize("option", ["poll_interval", "max_outage", "timeout"])
@@ -490,6 +501,7 @@ def test_36492_a_triggers_arguments_and_event_hold_no_secret(
 # --- the connection's form ---
 
 
+@needs_connection_forms
 def test_55841_the_form_of_airflow_3_shows_every_field_of_the_connection() -> None:
     declared = get_provider_info()["connection-types"][0]
     (shown,) = [one for one in HookMetaService.hook_meta_data() if one.connection_type == "smartflows"]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 from lxml import etree
+from support.airflow_versions import needs_task_state
 from support.outcomes import plain
 from support.service import LONG, panel_flow
 from support.tasks import MODES, Attempt, Mode, run_task
@@ -208,6 +209,7 @@ def test_the_function_is_called_once_and_not_after_a_deferral(server: DevServer)
     assert calls == [1]
 
 
+@needs_task_state
 def test_a_retry_attaches_without_calling_the_function(server: DevServer, mode: Mode) -> None:
     server.configure(hold="ignored")
     server.add_flow(name="Letter", start_from="program", xsd=XSD, steps=[LONG])

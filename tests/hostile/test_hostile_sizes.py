@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.full
+
 MEGABYTE = 1024 * 1024
 ADDRESSES = 2048 * MEGABYTE
 """Room that the process may ask for at most, against the machine's being taken along."""

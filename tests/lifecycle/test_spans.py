@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from support.airflow_versions import needs_success_in_triggerer
 from support.memory import KEY, Memory
 from test_modes_alike import CASES, Mode, memory, run_operator
 from test_worker_processes_alike import run_operator as run_with_triggerer
@@ -63,6 +64,7 @@ def test_a_run_has_the_same_spans_on_a_worker_and_deferred(
     assert {one.status.status_code for one in (start, wait, taken)} == {StatusCode.UNSET}
 
 
+@needs_success_in_triggerer
 def test_a_run_that_ends_in_the_triggerer_has_the_span_of_its_output_within_that_of_its_wait(
     memory: Memory, traces: Traces
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from support.airflow_versions import needs_public_async_callback
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.notifications.smart_flows import SmartFlowsNotifier
@@ -46,6 +47,7 @@ def test_the_notifier_of_a_dag_and_its_task(received: Any) -> None:
     assert received().startswith("<Dag>load</Dag><Run>r</Run><Task></Task><Reason>task_failure</Reason>")
 
 
+@needs_public_async_callback
 def test_the_deadline(received: Any) -> None:
     dag: Any = dag_of(DEADLINE)
     (alert,) = dag.deadline

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import DAG, ObjectStoragePath
 from structlog.testing import capture_logs
 from support.service import CONN_VARIABLE, START, panel_flow, starts
 
@@ -157,17 +157,10 @@ def test_relative_paths_and_the_xsd_are_taken_from_the_dag_files_folder(
     server: DevServer, mode: Mode, tmp_path: Path
 ) -> None:
     (tmp_path / "event.xsd").write_text(XSD)
-    dag = SimpleNamespace(
-        fileloc=str(tmp_path / "dag.py"), render_template_as_native_obj=False, get_template_env=environment
-    )
+    dag = DAG("bulk", schedule=None)
+    dag.fileloc = str(tmp_path / "dag.py")
     notify(mode, {**CONTEXT, "dag": dag}, xsd="event.xsd", root=None)
     assert received(server) == "<Event><Dag>bulk</Dag><What>the shop is closed</What></Event>"
-
-
-def environment(**_: Any) -> Any:
-    from airflow.sdk.definitions._internal.templater import create_template_env
-
-    return create_template_env()
 
 
 def test_an_address_is_read_and_no_template_file(server: DevServer, mode: Mode, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from airflow.sdk import DAG, Asset, AssetAlias
-from support.airflow_versions import DagBag
+from support.airflow_versions import DagBag, EventsByAsset
 from support.object_store import CONN_ID, CREDENTIALS, s3_endpoint
 from support.tasks import Attempt, run_task
 
@@ -61,7 +61,7 @@ def test_the_dags_of_the_page_work_and_assets_have_no_connection_in_them(
 
     extra = attempt.outlet_events[Asset("flight_report")].extra
     sizes = dags["check_report"].get_task("sizes").python_callable
-    assert sizes({Asset("flight_report"): [SimpleNamespace(extra=extra)]}) == {"May.html": 11}
+    assert sizes(EventsByAsset(Asset("flight_report"), [SimpleNamespace(extra=extra)])) == {"May.html": 11}
 
     (output,) = lineage_of(dags["make_report"].get_task("report")).outputs
     assert (output.namespace, output.name) == ("s3://reports", f"flights/{manifest['execution_id']}/May.html")

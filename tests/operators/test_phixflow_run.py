@@ -716,6 +716,7 @@ def test_a_failure_that_comes_while_the_task_is_being_stopped_is_told(bench: Ben
     stopping.join()
 
 
+@needs_task_state
 def test_a_task_that_is_stopped_before_its_call_makes_none(bench: Bench) -> None:
     bench.add()
     operator = bench.task()
@@ -805,6 +806,7 @@ def test_an_answer_is_not_lost_where_airflow_does_not_take_its_name(bench: Bench
     assert bench.section.started == 1
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_whose_name_airflow_does_not_take_is_kept(bench: Bench, mode: Mode) -> None:
     bench.add(mode, seconds=600)

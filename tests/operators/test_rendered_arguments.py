@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
+from support.airflow_versions import needs_task_state
 from support.outcomes import operator_for
 from support.service import LONG, asked, panel_flow
 from support.tasks import Attempt, run_task
@@ -159,6 +160,7 @@ def test_a_path_of_rows_is_taken_from_the_folder_of_the_dag_file_as_text_and_as_
             run_task(operator)
 
 
+@needs_task_state
 def test_a_retry_attaches_to_its_run_although_its_input_can_no_longer_be_read(
     server: DevServer, tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_a_retry_attaches_to_its_run_although_its_input_can_no_longer_be_read(
     assert len(server.executions()) == 1
 
 
+@needs_task_state
 def test_a_retry_that_needs_its_input_and_cannot_read_it_names_the_run_of_the_earlier_attempt(
     server: DevServer, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.airflow_versions import needs_task_state
 from support.outcomes import both, outcome
 from support.service import LONG, START, panel_flow
 from support.tasks import Attempt
@@ -29,6 +30,7 @@ def test_a_start_that_is_put_off_carries_the_services_time_to_the_task(server: D
     assert run.error.fate == "Nothing was started."
 
 
+@needs_task_state
 def test_a_retry_that_cannot_ask_about_its_run_carries_the_services_time(server: DevServer) -> None:
     panel_flow(server, LONG)
     attempt = Attempt()

@@ -150,6 +150,7 @@ def test_a_value_that_two_executions_echo_proves_nothing(
     assert len(server.executions()) == 2
 
 
+@needs_task_state
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("cleared", "on_clear"), [(False, "restart"), (True, "restart"), (True, "resume")])
 def test_a_worker_that_dies_between_start_and_record_leaves_its_run_to_be_found_by_the_next_attempt(
@@ -180,6 +181,7 @@ def test_a_worker_that_dies_between_start_and_record_leaves_its_run_to_be_found_
         assert len(server.executions()) == 1
 
 
+@needs_task_state
 def test_the_value_changes_nothing_about_whether_the_input_is_the_same(server: DevServer) -> None:
     attempt = Attempt()
     assert outcome(server, "sync", attempt=attempt, **MARKED).error is None

@@ -393,7 +393,7 @@ def test_a_run_that_could_not_be_recorded_is_waited_for_until_it_has_stopped(ser
     assert statuses(server) == ["Canceled", "Running"]
 
 
-@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("durable", [pytest.param(True, marks=needs_task_state), False])
 def test_a_run_that_could_not_be_announced_is_named_and_kept_only_where_a_retry_finds_it(
     server: DevServer, durable: bool
 ) -> None:

@@ -7,7 +7,11 @@ says what happens there instead. No test asks for a version by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
+from airflow.sdk import Asset
 
 from smartflows_provider import version_compat
 from smartflows_provider.version_compat import Feature
@@ -49,6 +53,7 @@ __all__ = [
     "AirflowSkipException",
     "DagBag",
     "DagSerialization",
+    "EventsByAsset",
     "ProvidersManagerTaskRuntime",
     "TaskDeferralError",
     "deserialize",
@@ -76,6 +81,20 @@ def skip_module_without(feature: Feature) -> None:
         pytest.skip(_reason(feature), allow_module_level=True)
 
 
+class EventsByAsset:
+    """The events that started a DAG run, by asset, as its tasks have them.
+
+    Unlike a mapping it looks assets up by their names: before Airflow 3.2 they cannot be hashed.
+    """
+
+    def __init__(self, asset: Asset, events: Sequence[Any]) -> None:
+        self._events = {asset.name: events}
+
+    def __getitem__(self, asset: Asset) -> Sequence[Any]:
+        """Return the events of an asset."""
+        return self._events[asset.name]
+
+
 def _reason(feature: Feature) -> str:
     return f"needs Airflow {feature.since}; before, {feature.before}"
 
@@ -89,6 +108,10 @@ needs_connection_forms = needs(version_compat.CONNECTION_FORMS)
 needs_lenient_connections = pytest.mark.skipif(
     not version_compat.AIRFLOW_V_3_2_PLUS,
     reason="needs Airflow 3.2; before, Airflow itself reads no connection whose extra is no object",
+)
+needs_public_async_callback = pytest.mark.skipif(
+    not version_compat.AIRFLOW_V_3_2_PLUS,
+    reason="needs Airflow 3.2; before, AsyncCallback is imported from airflow.sdk.definitions.deadline",
 )
 needs_any_thread = pytest.mark.skipif(
     not version_compat.AIRFLOW_V_3_2_PLUS,

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from support.airflow_versions import EventsByAsset
 from support.service import panel_flow
 
 from smartflows_provider.devserver.server import DevServer
@@ -32,7 +33,9 @@ def test_the_example_reads_each_execution_that_has_ended_once(
     }
     events = [SimpleNamespace(extra={"payload": dict(payload)}) for _ in range(2)]
     ended = module["ended"].function
-    ended.__globals__["get_current_context"] = lambda: {"triggering_asset_events": {asset: events}}
+    ended.__globals__["get_current_context"] = lambda: {
+        "triggering_asset_events": EventsByAsset(asset, events)
+    }
     assert ended() == [payload]
     told = module["tell"].function(payload)
     assert told == f"Letter {started.execution_id} ended in Error at 2026-11-24T08:00:00.000Z"
