@@ -89,6 +89,7 @@ class World:
     _ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     _scheduler_log_read: int = 0
     _scheduler_log_lock: threading.Lock = field(default_factory=threading.Lock)
+    _triggerers_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def rest(self) -> FaultRest:
         """Return a client of Airflow's own, for one thread."""
@@ -155,13 +156,14 @@ class World:
         self.triggerers |= dict.fromkeys(new(), name)
 
     def need_triggerers(self, *names: str) -> None:
-        """Have these triggerers running, and no other."""
-        for name in (TRIGGERER, SPARE):
-            runs = bool(self.processes.processes_of(name))
-            if runs and name not in names:
-                self.processes.end(name, signal.SIGTERM)
-            elif not runs and name in names:
-                self.start(name)
+        """Have these triggerers running, and no other; the rows of a group ask for them at the same time."""
+        with self._triggerers_lock:
+            for name in (TRIGGERER, SPARE):
+                runs = bool(self.processes.processes_of(name))
+                if runs and name not in names:
+                    self.processes.end(name, signal.SIGTERM)
+                elif not runs and name in names:
+                    self.start(name)
 
 
 def wait_for(
