@@ -205,7 +205,9 @@ class SmartFlowsNotifier(BaseNotifier):
         """
         ready = copy(self)
         try:
-            environment = ready.get_template_env(dag=context.get("dag"))
+            # `dag.test()` gives the callbacks of a DAG what is stored of it, which makes no environment.
+            dag = context.get("dag")
+            environment = ready.get_template_env(dag=dag if hasattr(dag, "get_template_env") else None)
             for name in self.template_fields:
                 value = getattr(ready, name)
                 if callable(value):

@@ -49,7 +49,7 @@ from smartflows_provider.operators.run_flow import FlowRun
 from smartflows_provider.sensors.smart_flows import SmartFlowsExecutionSensor
 from smartflows_provider.transport.blocking import BlockingClient
 from smartflows_provider.triggers.execution import FlowExecutionTrigger
-from smartflows_provider.version_compat import SUCCESS_IN_TRIGGERER
+from smartflows_provider.version_compat import SUCCESS_IN_TRIGGERER, TRIGGER_ON_KILL
 from smartflows_provider.waiting.clock import Moment, read_clocks
 
 SHORT = {"kind": "work", "duration": 0.2}
@@ -98,6 +98,11 @@ async def nothing() -> None:
     """What a triggerer does for its triggers when it dies."""
 
 
+def killing(trigger: FlowExecutionTrigger) -> Callable[[], Awaitable[object]]:
+    """Return what a triggerer does for a trigger whose task may be gone: nothing, before Airflow 3.3."""
+    return trigger.on_kill if TRIGGER_ON_KILL.available else nothing
+
+
 Says = Callable[[str | None, Attempt], None]
 
 
@@ -126,7 +131,7 @@ def test_36090_a_deferred_task_that_is_marked_failed_or_cleared_stops_its_remote
     attempt = Attempt()
     trigger = deferred(operator_for("deferrable"), attempt)
     airflow_says(state, attempt)
-    in_triggerer(trigger, server, end=trigger.on_kill)
+    in_triggerer(trigger, server, end=killing(trigger))
     assert statuses(server) == ["Canceled"]
     assert len(cancels(server)) == 1
 
@@ -140,7 +145,7 @@ def test_36090_a_triggerer_that_restarts_or_hands_over_stops_nothing(
     airflow_says("deferred", attempt)
     in_triggerer(trigger, server, end=nothing)
     in_triggerer(revive(trigger), server, end=nothing)
-    in_triggerer(trigger, server, end=trigger.on_kill)
+    in_triggerer(trigger, server, end=killing(trigger))
     assert statuses(server) == ["Running"]
     assert cancels(server) == []
 
@@ -153,7 +158,7 @@ def test_19929_a_deferred_task_that_is_killed_says_so_in_its_log_and_its_next_ru
     trigger = deferred(operator_for("deferrable"), attempt)
     airflow_says(None, attempt)
     with caplog.at_level(logging.INFO):
-        in_triggerer(trigger, server, end=trigger.on_kill)
+        in_triggerer(trigger, server, end=killing(trigger))
     assert f"The task was ended: cancelled execution {trigger.execution_id}" in caplog.text
     cleared = Attempt(store=attempt.store, clear_number=1)
     run = outcome(server, "deferrable", attempt=cleared, meanwhile=lambda _: server.advance(3600))

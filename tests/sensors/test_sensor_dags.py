@@ -11,6 +11,7 @@ from support.airflow_versions import DagBag
 from support.service import panel_flow
 
 from smartflows_provider.devserver.server import DevServer
+from smartflows_provider.version_compat import START_IN_TRIGGERER
 
 pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("airflow_db")]
 
@@ -44,7 +45,7 @@ def test_tasks_that_would_end_in_the_triggerer_end_in_dag_test_too(
     (tmp_path / "waits.py").write_text(DAG)
     bag = DagBag(dag_folder=str(tmp_path / "waits.py"))
     assert bag.import_errors == {}
-    assert bag.dags["waits"].get_task("by_reference").start_from_trigger is True
+    assert bag.dags["waits"].get_task("by_reference").start_from_trigger is START_IN_TRIGGERER.available
     run: Any = bag.dags["waits"].test()
     assert str(run.state) == "success"
     returned = {one.task_id: one.xcom_pull(task_ids=one.task_id) for one in run.get_task_instances()}

@@ -48,6 +48,7 @@ except ImportError:  # Airflow 3.1
     from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
 __all__ = [
+    "DAG_TEST_TELLS_EXCEPTIONS",
     "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
@@ -79,6 +80,10 @@ def skip_module_without(feature: Feature) -> None:
     """Skip the rest of a module that imports what an Airflow which lacks a feature has not."""
     if not feature.available:
         pytest.skip(_reason(feature), allow_module_level=True)
+
+
+DAG_TEST_TELLS_EXCEPTIONS = version_compat.AIRFLOW_V_3_3_PLUS
+"""Whether `dag.test()` gives a failed task's callbacks its exception, as workers do."""
 
 
 class EventsByAsset:
