@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.models.hitl import HITLDetail
 from airflow.utils.session import create_session
+from support.airflow_versions import DagBag
 from support.interruptions import once
 from support.service import asked
 

@@ -27,7 +27,7 @@ def tells(kind, **more):
     return SmartFlowsNotifier(flow="Event", root="Event", data=data)
 
 
-with DAG("notifies", schedule=None, on_failure_callback=tells("dag failed")):
+with DAG("notifies", schedule=None, on_failure_callback=tells("dag failed", Task="")):
 
     @task(
         on_execute_callback=tells("begun"),
@@ -67,5 +67,5 @@ def test_callbacks_start_flows_and_change_nothing(
         f"<Kind>begun</Kind><Task>works</Task><Run>{run.run_id}</Run></Event>",
         f"<Kind>done</Kind><Task>works</Task><Run>{run.run_id}</Run></Event>",
         f"<Kind>failed</Kind><Task>fails</Task><Run>{run.run_id}</Run><Why>{why}</Why></Event>",
-        f"<Kind>dag failed</Kind><Task>fails</Task><Run>{run.run_id}</Run></Event>",
+        f"<Kind>dag failed</Kind><Task></Task><Run>{run.run_id}</Run></Event>",
     ]
