@@ -76,9 +76,18 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def in_triggerer(
-    trigger: FlowExecutionTrigger, server: DevServer, *, end: Callable[[], Awaitable[object]]
+    trigger: FlowExecutionTrigger,
+    server: DevServer,
+    *,
+    end: Callable[[], Awaitable[object]],
+    afterwards: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Let a trigger wait until it has asked the service, then end it as its triggerer does."""
+    """
+    Let a trigger wait until it has asked the service, then end it as its triggerer does.
+
+    :param afterwards: what is waited for then, as the triggerer goes on: before Airflow 3.3 a run is stopped
+        in the background.
+    """
 
     async def run() -> None:
         before = len(asked(server, "GET", "/progress"))
@@ -90,17 +99,13 @@ def in_triggerer(
         with suppress(asyncio.CancelledError):
             await running
         await trigger.cleanup()
+        await until(afterwards)
 
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
 async def nothing() -> None:
     """What a triggerer does for its triggers when it dies."""
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what a thread does: before Airflow 3.3 nobody waits until a run is stopped."""
-    asyncio.run(asyncio.wait_for(until(condition), 60))
 
 
 def killing(trigger: FlowExecutionTrigger) -> Callable[[], Awaitable[object]]:
@@ -136,8 +141,7 @@ def test_36090_a_deferred_task_that_is_marked_failed_or_cleared_stops_its_remote
     attempt = Attempt()
     trigger = deferred(operator_for("deferrable"), attempt)
     airflow_says(state, attempt)
-    in_triggerer(trigger, server, end=killing(trigger))
-    eventually(lambda: statuses(server) == ["Canceled"])
+    in_triggerer(trigger, server, end=killing(trigger), afterwards=lambda: statuses(server) == ["Canceled"])
     assert len(cancels(server)) == 1
 
 
@@ -163,9 +167,8 @@ def test_19929_a_deferred_task_that_is_killed_says_so_in_its_log_and_its_next_ru
     trigger = deferred(operator_for("deferrable"), attempt)
     airflow_says(None, attempt)
     with caplog.at_level(logging.INFO):
-        in_triggerer(trigger, server, end=killing(trigger))
         said = f"The task was ended: cancelled execution {trigger.execution_id}"
-        eventually(lambda: said in caplog.text)
+        in_triggerer(trigger, server, end=killing(trigger), afterwards=lambda: said in caplog.text)
     cleared = Attempt(store=attempt.store, clear_number=1)
     run = outcome(server, "deferrable", attempt=cleared, meanwhile=lambda _: server.advance(3600))
     assert run.value["execution_id"] != trigger.execution_id
