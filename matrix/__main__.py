@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("versions", nargs="*", metavar="version", help="as 3.1; all without one")
     parser.add_argument("--layers", default="", help=f"of {', '.join(LAYERS)}; or {QUICK}; all without one")
     parser.add_argument("--python", default=sys.executable, help="what environments are made with")
-    parser.add_argument("--processes", type=int, default=2, help="that run tests side by side")
+    parser.add_argument("--processes", type=int, default=4, help="that run tests side by side")
     parser.add_argument(
         "--interpreter", action="store_true", help="only install a version, and print its interpreter"
     )

@@ -20,6 +20,8 @@ Mode = Literal["sync", "deferrable"]
 BOTH: tuple[Mode, ...] = ("sync", "deferrable")
 SYNC: tuple[Mode, ...] = ("sync",)
 DEFERRABLE: tuple[Mode, ...] = ("deferrable",)
+RE_ATTACHES = "3.3"
+"""The Airflow from which a retry attaches to the run of the attempt before it, and a clear stops that run."""
 RUNS = int(os.environ.get("FAULT_RUNS", "1"))
 """How often each row is run."""
 

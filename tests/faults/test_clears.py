@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from faults.airflow_under_test import CLEAR_DISCARDS_STATE, KEEP_STATE
-from faults.rows import BOTH, DEFERRABLE, SYNC, row
+from faults.rows import BOTH, DEFERRABLE, RE_ATTACHES, SYNC, row
 from faults.world import wait_for
 
 MAPPED = 3
@@ -43,7 +43,7 @@ def test_a_finished_task_that_is_cleared_runs_the_flow_again(case):
     assert case.execution(0)["status"] == "Success"
 
 
-@row(fault="cleared while it waits", ends_scheduler=SYNC, expected=2, discards_state=True)
+@row(fault="cleared while it waits", ends_scheduler=SYNC, expected=2, discards_state=True, since=RE_ATTACHES)
 def test_a_waiting_task_that_is_cleared_supersedes_its_run(case):
     is_superseded(case, case.start_and_wait())
 
@@ -67,6 +67,7 @@ def test_a_waiting_task_that_is_cleared_with_its_state_supersedes_its_run(case):
     discards_state=True,
     retries=1,
     own_file=True,
+    since=RE_ATTACHES,
 )
 def test_a_clear_after_retries_were_raised_supersedes_the_run(case):
     first = case.start_and_wait()
@@ -81,6 +82,7 @@ def test_a_clear_after_retries_were_raised_supersedes_the_run(case):
     discards_state=True,
     retries=3,
     own_file=True,
+    since=RE_ATTACHES,
 )
 def test_a_clear_after_retries_were_lowered_supersedes_the_run(case):
     first = case.start_and_wait()
@@ -88,7 +90,13 @@ def test_a_clear_after_retries_were_lowered_supersedes_the_run(case):
     is_superseded(case, first)
 
 
-@row(fault="retries raised while it waits, then a retry", modes=SYNC, retries=1, own_file=True)
+@row(
+    fault="retries raised while it waits, then a retry",
+    modes=SYNC,
+    retries=1,
+    own_file=True,
+    since=RE_ATTACHES,
+)
 def test_a_retry_after_retries_were_raised_attaches(case):
     case.start_and_wait()
     case.rewrite(retries=4)
@@ -106,7 +114,7 @@ def test_a_finished_dag_run_that_is_cleared_runs_the_flow_again(case):
     runs_anew(case, first)
 
 
-@row(fault="whole DAG run cleared while it waits", ends_scheduler=SYNC, expected=2)
+@row(fault="whole DAG run cleared while it waits", ends_scheduler=SYNC, expected=2, since=RE_ATTACHES)
 def test_a_dag_run_that_is_cleared_while_its_task_waits_supersedes_the_run(case):
     first = case.start_and_wait()
     case.clear_dag_run()
@@ -118,6 +126,7 @@ def test_a_dag_run_that_is_cleared_while_its_task_waits_supersedes_the_run(case)
     fault="cleared while it is deferred, on_clear='resume'",
     modes=DEFERRABLE,
     operator={"on_clear": "resume"},
+    since=RE_ATTACHES,
 )
 def test_a_clear_goes_on_with_the_run_where_that_is_wanted(case):
     goes_on_after_a_clear(case)
@@ -138,6 +147,7 @@ def test_a_worker_cannot_tell_a_clear_from_another_stop_so_the_next_attempt_star
     fault="cleared while it waits, on_clear='resume', cancel_on_kill=False",
     ends_scheduler=SYNC,
     operator={"on_clear": "resume", "cancel_on_kill": False},
+    since=RE_ATTACHES,
 )
 def test_a_clear_goes_on_with_the_run_where_a_kill_cancels_nothing(case):
     goes_on_after_a_clear(case)
@@ -152,7 +162,7 @@ def goes_on_after_a_clear(case):
     assert case.manifest()["execution_id"] == first["id"]
 
 
-@row(fault="cleared when finished, on_clear='resume'", operator={"on_clear": "resume"})
+@row(fault="cleared when finished, on_clear='resume'", operator={"on_clear": "resume"}, since=RE_ATTACHES)
 def test_a_clear_takes_the_finished_runs_output_again_where_that_is_wanted(case):
     finished(case)
     case.clear(**KEEP_STATE)
@@ -175,6 +185,7 @@ def test_a_sibling_that_is_cleared_leaves_our_run_alone(case):
     sibling=True,
     expected=2,
     retries=2,
+    since=RE_ATTACHES,
 )
 def test_a_retry_after_a_sibling_was_cleared_and_a_worker_died_without_a_word_supersedes_its_run(case):
     case.start_and_wait()
@@ -193,6 +204,7 @@ def test_a_retry_after_a_sibling_was_cleared_and_a_worker_died_without_a_word_su
     sibling=True,
     kind="fails_first",
     retries=1,
+    since=RE_ATTACHES,
 )
 def test_a_retry_after_a_sibling_was_cleared_takes_the_finished_runs_output(case):
     case.start_and_wait()
@@ -210,6 +222,7 @@ def test_a_retry_after_a_sibling_was_cleared_takes_the_finished_runs_output(case
     expected=MAPPED + 1,
     ordered=False,
     mapped=MAPPED,
+    since=RE_ATTACHES,
 )
 def test_one_mapped_task_that_is_cleared_supersedes_its_own_run_only(case):
     case.start()

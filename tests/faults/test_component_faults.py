@@ -6,7 +6,7 @@ import signal
 import time
 
 from faults.case import Case
-from faults.rows import DEFERRABLE, SYNC, row
+from faults.rows import DEFERRABLE, RE_ATTACHES, SYNC, row
 from faults.world import SPARE, TRIGGERER, wait_for
 
 from smartflows_provider.demo.stack import EXECUTION_API
@@ -30,7 +30,7 @@ def moves(case, before):
     case.wait_until_asked_about(case.execution()["id"], since=time.time())
 
 
-@row(fault="scheduler and its workers killed, restarted", group="2 scheduler", retries=2)
+@row(fault="scheduler and its workers killed, restarted", group="2 scheduler", retries=2, since=RE_ATTACHES)
 def test_a_scheduler_that_is_killed_with_its_workers_loses_no_run(case):
     def disturb():
         case.world.kill("scheduler")
@@ -47,6 +47,7 @@ def test_a_scheduler_that_is_killed_with_its_workers_loses_no_run(case):
     # Airflow starts a second attempt and stops the worker of the first, which cancels its run.
     expected={"sync": 2, "deferrable": 1},
     retries=2,
+    since=RE_ATTACHES,
 )
 def test_a_scheduler_that_is_killed_alone_loses_no_run(case):
     def disturb():

@@ -6,7 +6,7 @@ import time
 
 from faults.airflow_under_test import CLEAR_DISCARDS_STATE
 from faults.case import ANSWER, PERSON, TASK
-from faults.rows import DEFERRABLE, row
+from faults.rows import DEFERRABLE, RE_ATTACHES, row
 from faults.world import TRIGGERER, wait_for
 
 ASK = {"on_user_input": "ask"}
@@ -109,7 +109,9 @@ def test_a_task_marked_failed_while_a_person_is_asked_cancels_its_run(case):
     assert case.state() == "failed"
 
 
-@row(fault="cleared while a person is asked", operator=ASK, expected=2, discards_state=True)
+@row(
+    fault="cleared while a person is asked", operator=ASK, expected=2, discards_state=True, since=RE_ATTACHES
+)
 def test_a_task_cleared_while_a_person_is_asked_supersedes_its_run_and_asks_anew(case):
     asks(case, FORM, OUTPUT)
     case.clear()

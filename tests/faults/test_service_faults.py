@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from faults.rows import row
+from faults.rows import RE_ATTACHES, row
 from faults.tcp_proxy import Trouble, http_answer
 
 SECONDS = 8
@@ -56,6 +56,7 @@ def test_a_sign_in_page_while_the_task_waits_is_survived(case):
     operator={"max_outage": 5},
     retries=6,
     retry_delay=3,
+    since=RE_ATTACHES,
 )
 def test_an_outage_longer_than_max_outage_keeps_the_run_and_the_retry_attaches(case):
     execution = case.start_and_wait()

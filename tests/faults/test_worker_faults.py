@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 
 from faults.case import NUMBER_XSD, OUTPUT, PROOF, READ_EXECUTION, UNTIL_LET_GO
-from faults.rows import DEFERRABLE, SYNC, row
+from faults.rows import DEFERRABLE, RE_ATTACHES, SYNC, row
 
 KILLED_RETRIES = {"retries": 2, "retry_delay": 1}
 NAMED = "Executions of this flow since then"
 CHANGING_INPUT = {"data": {"Number": "{{ ti.try_number }}"}, "root": "Data"}
 
 
-@row(fault="task SIGKILLed while it waits", modes=SYNC, **KILLED_RETRIES)
+@row(fault="task SIGKILLed while it waits", modes=SYNC, since=RE_ATTACHES, **KILLED_RETRIES)
 def test_a_task_killed_while_it_waits_is_attached_to_by_its_retry(case):
     execution = case.start_and_wait()
     case.kill_task()
@@ -22,7 +22,7 @@ def test_a_task_killed_while_it_waits_is_attached_to_by_its_retry(case):
     case.wait_for_log(f"Attached to execution {execution['id']}")
 
 
-@row(fault="whole worker SIGKILLed while its task waits", modes=SYNC, **KILLED_RETRIES)
+@row(fault="whole worker SIGKILLed while its task waits", modes=SYNC, since=RE_ATTACHES, **KILLED_RETRIES)
 def test_a_worker_that_vanishes_while_its_task_waits_is_noticed_and_its_run_attached_to(case):
     execution = case.start_and_wait()
     case.kill_task(supervisor=True)
@@ -32,7 +32,7 @@ def test_a_worker_that_vanishes_while_its_task_waits_is_noticed_and_its_run_atta
     case.wait_for_log(f"Attached to execution {execution['id']}")
 
 
-@row(fault="task SIGKILLed right after its run was recorded", modes=SYNC, **KILLED_RETRIES)
+@row(fault="task SIGKILLed right after its run was recorded", modes=SYNC, since=RE_ATTACHES, **KILLED_RETRIES)
 def test_a_task_killed_right_after_the_record_is_attached_to_by_its_retry(case):
     first_question = case.hold_answer(r"^GET \S*/progress")
     case.start()
@@ -44,7 +44,7 @@ def test_a_task_killed_right_after_the_record_is_attached_to_by_its_retry(case):
     case.wait_for_end("success", attempt=2)
 
 
-@row(fault="task SIGKILLed between submission and record", **KILLED_RETRIES)
+@row(fault="task SIGKILLed between submission and record", since=RE_ATTACHES, **KILLED_RETRIES)
 def test_a_task_killed_before_the_record_leaves_a_run_that_the_retry_names_and_does_not_double(case):
     case.hold_submission()
     execution = case.execution()
@@ -54,7 +54,12 @@ def test_a_task_killed_before_the_record_leaves_a_run_that_the_retry_names_and_d
     case.wait_for_log(f"FlowSubmissionUnclearError.*(?s:.*){NAMED}(?s:.*){execution['id']}")
 
 
-@row(fault="task SIGKILLed between submission and record, proof", operator=PROOF, **KILLED_RETRIES)
+@row(
+    fault="task SIGKILLed between submission and record, proof",
+    operator=PROOF,
+    since=RE_ATTACHES,
+    **KILLED_RETRIES,
+)
 def test_a_task_killed_before_the_record_leaves_a_run_that_the_retry_adopts_on_proof(case):
     case.flow(UNTIL_LET_GO, OUTPUT, xsd=NUMBER_XSD)
     case.hold_submission()
@@ -80,6 +85,7 @@ def test_a_worker_told_to_stop_cancels_once_and_its_retry_starts_anew(case):
     fault="task SIGKILLed after the event, on its last stretch",
     modes=DEFERRABLE,
     operator={"resume_on_worker": True},
+    since=RE_ATTACHES,
     **KILLED_RETRIES,
 )
 def test_a_task_killed_on_its_last_stretch_brings_the_output_on_its_retry(case):
@@ -92,7 +98,12 @@ def test_a_task_killed_on_its_last_stretch_brings_the_output_on_its_retry(case):
     case.wait_for_end("success", attempt=2)
 
 
-@row(fault="task fails after its flow has finished, and is retried", kind="fails_first", retries=1)
+@row(
+    fault="task fails after its flow has finished, and is retried",
+    kind="fails_first",
+    retries=1,
+    since=RE_ATTACHES,
+)
 def test_a_retry_after_a_failure_of_the_task_takes_the_finished_runs_output(case):
     case.start_and_wait()
     case.let_go()
@@ -120,6 +131,7 @@ def _input_changes_on_retry(case):
     fault="retry with another input, on_input_changed='attach'",
     modes=SYNC,
     operator={**CHANGING_INPUT, "on_input_changed": "attach"},
+    since=RE_ATTACHES,
     **KILLED_RETRIES,
 )
 def test_a_retry_with_another_input_attaches_where_that_is_wanted(case):
@@ -134,6 +146,7 @@ def test_a_retry_with_another_input_attaches_where_that_is_wanted(case):
     modes=SYNC,
     expected=2,
     operator={**CHANGING_INPUT, "on_input_changed": "restart"},
+    since=RE_ATTACHES,
     **KILLED_RETRIES,
 )
 def test_a_retry_with_another_input_supersedes_where_that_is_wanted(case):
@@ -148,6 +161,7 @@ def test_a_retry_with_another_input_supersedes_where_that_is_wanted(case):
     fault="retry with another input, on_input_changed='fail'",
     modes=SYNC,
     operator={**CHANGING_INPUT, "on_input_changed": "fail"},
+    since=RE_ATTACHES,
     **KILLED_RETRIES,
 )
 def test_a_retry_with_another_input_fails_where_that_is_wanted_and_names_the_run_it_kept(case):
