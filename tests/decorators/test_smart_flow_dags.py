@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
-from airflow.utils.session import create_session
-from sqlalchemy import select
-from support.airflow_versions import DagBag
 from support.tasks import MODES, Mode
+from support.whole_dags import look_into, written_dag
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.operators.hidden_input import HIDDEN
@@ -49,12 +46,7 @@ def dags(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A folder of DAG files, and the flow that they run."""
     steps = [{"kind": "output", "values": {"name": "{{ data.Name }}"}}]
     server.add_flow(name="Letter", start_from="program", xsd=XSD, steps=steps)
-    bundle = {
-        "name": "letters",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(tmp_path)},
-    }
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+    look_into(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -62,10 +54,7 @@ def dags(server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_flow_runs_for_each_value_that_the_function_is_mapped_over(
     server: DevServer, dags: Path, mode: Mode
 ) -> None:
-    (dags / "letters.py").write_text(DAG.format(mode=mode, deferrable=mode == "deferrable"))
-    bag = DagBag(dag_folder=str(dags / "letters.py"))
-    assert bag.import_errors == {}
-    run: Any = bag.dags[f"letters_{mode}"].test()
+    run = written_dag(dags, DAG.format(mode=mode, deferrable=mode == "deferrable")).test()
     assert str(run.state) == "success"
     (last,) = (one for one in run.get_task_instances() if one.task_id == "written")
     assert last.xcom_pull(task_ids="written") == ["Dear Ada", "Dear Grace", "Dear Mary"]
@@ -79,10 +68,5 @@ def test_one_flow_runs_for_each_value_that_the_function_is_mapped_over(
 
 def rendered_fields(run: Any, task_id: str) -> list[dict[str, Any]]:
     """Return what Airflow has stored as the rendered fields of a run's tasks."""
-    with create_session() as session:
-        found = session.scalars(
-            select(RenderedTaskInstanceFields).where(
-                RenderedTaskInstanceFields.run_id == run.run_id, RenderedTaskInstanceFields.task_id == task_id
-            )
-        )
-        return [one.rendered_fields for one in found]
+    instances = [one for one in run.get_task_instances() if one.task_id == task_id]
+    return [RenderedTaskInstanceFields.get_templated_fields(one) for one in instances]

@@ -12,6 +12,7 @@ from docs_running import dags_of, run_dag
 from docs_surroundings import Surroundings
 from lxml import etree
 from support.pages import Block, blocks
+from support.whole_dags import look_into
 
 pytest_plugins = ["pytester"]
 
@@ -62,12 +63,7 @@ def put_dags(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Save the DAG of the quick start, and make its folder the one that Airflow looks into."""
     (code,) = (block.code for block in CODE if block.page.name == "quickstart.md")
     (folder / "sales.py").write_text(code)
-    bundle = {
-        "name": "dags",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(folder)},
-    }
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+    look_into(folder, monkeypatch)
 
 
 def readers_tests(block: Block) -> Any:

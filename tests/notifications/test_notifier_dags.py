@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.airflow_versions import DAG_TEST_TELLS_EXCEPTIONS, DagBag
+from support.airflow_versions import DAG_TEST_TELLS_EXCEPTIONS
+from support.whole_dags import look_into, written_dag
 
 from smartflows_provider.devserver.server import DevServer
 
@@ -48,16 +47,8 @@ def test_callbacks_start_flows_and_change_nothing(
     server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.add_flow(name="Event", start_from="program", xsd=XSD, steps=[])
-    bundle = {
-        "name": "notifies",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(tmp_path)},
-    }
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
-    (tmp_path / "notifies.py").write_text(DAG)
-    bag = DagBag(dag_folder=str(tmp_path / "notifies.py"))
-    assert bag.import_errors == {}
-    run: Any = bag.dags["notifies"].test()
+    look_into(tmp_path, monkeypatch)
+    run = written_dag(tmp_path, DAG).test()
     states = {one.task_id: str(one.state) for one in run.get_task_instances()}
     assert (str(run.state), states) == ("failed", {"works": "success", "fails": "failed"})
     inputs = [server.input_of(one["id"]).decode() for one in server.executions()]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.airflow_versions import DagBag
 from support.service import panel_flow
+from support.whole_dags import look_into, written_dag
 
 from smartflows_provider.devserver.server import DevServer
 from smartflows_provider.version_compat import START_IN_TRIGGERER
@@ -36,17 +34,10 @@ def test_tasks_that_would_end_in_the_triggerer_end_in_dag_test_too(
 ) -> None:
     server.configure(hold="ignored")
     panel_flow(server, {"kind": "work", "duration": 0.4}, {"kind": "output", "values": {"total": 7}})
-    bundle = {
-        "name": "waits",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(tmp_path)},
-    }
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
-    (tmp_path / "waits.py").write_text(DAG)
-    bag = DagBag(dag_folder=str(tmp_path / "waits.py"))
-    assert bag.import_errors == {}
-    assert bag.dags["waits"].get_task("by_reference").start_from_trigger is START_IN_TRIGGERER.available
-    run: Any = bag.dags["waits"].test()
+    look_into(tmp_path, monkeypatch)
+    dag = written_dag(tmp_path, DAG)
+    assert dag.get_task("by_reference").start_from_trigger is START_IN_TRIGGERER.available
+    run = dag.test()
     assert str(run.state) == "success"
     returned = {one.task_id: one.xcom_pull(task_ids=one.task_id) for one in run.get_task_instances()}
     assert returned["run"]["values"] == {"total": 7}
