@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full full-faults full-others browser images matrix faults bench fuzz check docs format dist \
-	constraints clean
+.PHONY: help setup demo up test test-full full-faults full-others browser images matrix faults bench fuzz \
+	check docs format dist constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +28,9 @@ demo: $(READY) ## run the example DAG once on a real Airflow, then end
 up: $(READY) ## the same, but Airflow's UI stays up until Ctrl-C
 	@exec $(BIN)/python -m smartflows_provider.demo up
 
+# Many tests wait for a while: more of them side by side than there are processors keep these busy.
 test: $(READY) ## run every test that needs nothing else
-	$(BIN)/python -m pytest -m "not full" --numprocesses 5 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not full" --numprocesses 7 --dist loadfile --no-loadscope-reorder
 
 # The fault suite mostly waits, beside it the other long tests run; figures are measured where nothing else does.
 test-full: $(READY) browser ## run the tests that take longer: each fault of the fault suite once, small benchmarks

@@ -12,6 +12,11 @@ from ui.forms import control, row, switch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full, pytest.mark.timeout(600)]
 
+ENDED_WORKER = (
+    "Received executor event with state success for task instance"
+    " TaskInstanceKey(dag_id='report_approval', task_id='approval'"
+)
+
 
 def test_a_flows_form_is_filled_in_and_the_flow_goes_on_with_it(
     page: Page, airflow: AirflowStack, server: DevServer
@@ -52,6 +57,14 @@ def test_a_flows_form_is_filled_in_and_the_flow_goes_on_with_it(
     switch(page, "approved")
     control(page, "copies").fill("3")
     keep_picture(page, "required-action", height=1000, for_pages=True)
+    # A scheduler that hears of a worker's end only when the next one is at work fails the task.
+    airflow.wait_for(
+        lambda: (
+            airflow.processes.log_of("scheduler").read_text().count(ENDED_WORKER)
+            == rest.log("report_approval", run_id, "approval").count("Pausing task as DEFERRED")
+        ),
+        what="the scheduler to hear that the worker has ended",
+    )
     send.click()
     expect(send).to_be_disabled()
 
