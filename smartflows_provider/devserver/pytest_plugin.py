@@ -33,8 +33,18 @@ def smart_flows_directory(pytestconfig: pytest.Config) -> Path | None:
     return pytestconfig.rootpath / folder if folder else None
 
 
+@pytest.fixture(scope="session")
+def _smart_flows_server_lacks() -> list[str]:
+    """Look once for what the server needs: reading the metadata takes as long as starting it."""
+    from smartflows_provider.extras import missing
+
+    return missing("devserver")
+
+
 @pytest.fixture
-def smart_flows_server(smart_flows_directory: Path | None, tmp_path: Path) -> Iterator[DevServer]:
+def smart_flows_server(
+    smart_flows_directory: Path | None, tmp_path: Path, _smart_flows_server_lacks: list[str]
+) -> Iterator[DevServer]:
     """
     Serve Smart Flows on a free port of the loopback, anew for each test.
 
@@ -42,12 +52,12 @@ def smart_flows_server(smart_flows_directory: Path | None, tmp_path: Path) -> It
     ``smart_flows_directory``), else those that come with the package; ``add_flow`` adds more. Set
     ``AIRFLOW_CONN_SMARTFLOWS_DEFAULT`` to ``connection_json()`` to let a DAG use it.
     """
-    from smartflows_provider.extras import how_to_install, missing
+    if _smart_flows_server_lacks:
+        from smartflows_provider.extras import how_to_install
 
-    if lacking := missing("devserver"):
+        lacking = ", ".join(_smart_flows_server_lacks)
         pytest.fail(
-            f"the fixture smart_flows_server needs {', '.join(lacking)}. {how_to_install('devserver')}",
-            pytrace=False,
+            f"the fixture smart_flows_server needs {lacking}. {how_to_install('devserver')}", pytrace=False
         )
     from smartflows_provider.devserver.server import running_server
 

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from smartflows_provider.exceptions import FlowConfigurationError, FlowNotFoundError
@@ -145,10 +144,10 @@ class ProcessRun(RemoteRun):
 
     def _ids_after(self, record: RunRecord | None) -> Iterator[str]:
         """Yield the ids that this attempt may use, those behind a recorded one first."""
-        ids = [self._id(number) for number in range(MOST_INSTANCES)]
+        numbers = range(MOST_INSTANCES)
         used = None if record is None else record.execution_id
-        first = ids.index(used) + 1 if used in ids else 0
-        return islice(ids, first, None)
+        first = 0 if used is None else next((one + 1 for one in numbers if self._id(one) == used), 0)
+        return (self._id(number) for number in numbers[first:])
 
     def _id(self, number: int) -> str:
         return process_id_of(self._context, number=number)
