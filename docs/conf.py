@@ -20,7 +20,7 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
 os.environ["AIRFLOW_HOME"] = str(DOCS / "_build" / "airflow")
 os.environ["AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"] = "False"
 
-from smartflows_provider import __version__  # noqa: E402
+from smartflows_provider import __version__  # noqa: E402 - reads the settings above
 
 project = "Smart Flows provider for Apache Airflow"
 author = "the authors of airflow-provider-smartflows"

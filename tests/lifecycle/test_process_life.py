@@ -353,7 +353,7 @@ def begin_world() -> Any:
 
 @seed(7)
 @settings(
-    max_examples=75,
+    max_examples=150,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -81,6 +81,13 @@ def ask(server: DevServer, mode: Mode, actions: RequiredActions, **arguments: An
     return outcome(server, mode, **given)
 
 
+def ask_between_work(server: DevServer, mode: Mode, actions: RequiredActions) -> Outcome:
+    """Run a flow that works, asks a person, who chooses mail, and works again."""
+    panel_flow(server, WORK, FORM, WORK, ANSWERED)
+    actions.person = lambda detail: actions.answer(detail, f1="mail")
+    return ask(server, mode, actions)
+
+
 def ask_and_leave(attempt: Attempt, **arguments: Any) -> BaseTrigger:
     """Run the task until it is deferred with what the flow asks at once, and return its trigger."""
     operator = operator_for("deferrable", on_user_input="ask", **arguments)
@@ -127,9 +134,7 @@ def test_a_persons_answer_in_airflow_reaches_the_flow_and_the_task_goes_on(
 def test_a_worker_is_held_for_work_alone_and_not_while_a_person_thinks(
     server: DevServer, mode: Mode, actions: RequiredActions
 ) -> None:
-    panel_flow(server, WORK, FORM, WORK, ANSWERED)
-    actions.person = lambda detail: actions.answer(detail, f1="mail")
-    run = ask(server, mode, actions)
+    run = ask_between_work(server, mode, actions)
     forms = [trigger.open_form is not None for trigger in run.attempt.deferrals]
     assert forms == ([True] if mode == "sync" else [False, True, False])
 
@@ -138,9 +143,7 @@ def test_a_worker_is_held_for_work_alone_and_not_while_a_person_thinks(
 def test_the_runs_deadline_stays_what_it_was_over_forms(
     server: DevServer, mode: Mode, actions: RequiredActions
 ) -> None:
-    panel_flow(server, WORK, FORM, WORK, ANSWERED)
-    actions.person = lambda detail: actions.answer(detail, f1="mail")
-    run = ask(server, mode, actions)
+    run = ask_between_work(server, mode, actions)
     assert len({trigger.deadline for trigger in run.attempt.deferrals}) == 1
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, note, seed, settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 SEED = int(os.environ.get("FUZZ_SEED") or 20261124)
-CASES = int(os.environ.get("FUZZ_CASES") or 150)
+CASES = int(os.environ.get("FUZZ_CASES") or 300)
 
 
 def fuzzed(*, share: float) -> Callable[[F], F]:
